@@ -1,0 +1,1 @@
+"""What a run is made of: stages, gates, pipelines, artifacts, runners."""

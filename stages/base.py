@@ -1,0 +1,129 @@
+"""A stage: a typed function that makes one artifact out of others, and what it may ask for while it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NewType, overload
+
+from stages.retry import Retry
+
+if TYPE_CHECKING:
+    from stages.registry import Registry
+
+StageName = NewType("StageName", str)
+Reuse = Literal["always", "run", "never"]
+
+
+class StageContext:
+    """What a stage may know of its own attempt. Injected into a parameter annotated `StageContext`.
+
+    `idempotency_key` stays the same over every attempt and resume of this stage in this run: hand it to whatever the
+    stage changes outside. It does not enter the stage's key: a stage that needs it should say `reuse="run"`.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: int,
+        pipeline: str,
+        stage: str,
+        attempt: int,
+        idempotency_key: str,
+        artifact_digests: Mapping[str, str],
+        registry: Registry | None = None,
+        report: Callable[[float, str], None] = lambda fraction, note: None,
+    ) -> None:
+        self.run_id = run_id
+        self.pipeline = pipeline
+        self.stage = stage
+        self.attempt = attempt
+        self.idempotency_key = idempotency_key
+        self.artifact_digests = artifact_digests
+        self.logger = logging.getLogger(f"tidemill.stage.{pipeline}.{stage}")
+        self.metrics: dict[str, float] = {}
+        self._registry = registry
+        self._report = report
+
+    @property
+    def registry(self) -> Registry:
+        """The model registry. Raises RuntimeError where the runner lends none (a bare `stage run`)."""
+        if self._registry is None:
+            raise RuntimeError(f"stage {self.stage}: no model registry here: set TIDEMILL_URL to a running daemon")
+        return self._registry
+
+    def record_metrics(self, **values: float) -> None:
+        """Record numbers that gates check and `tidemill show` prints. A later value of a name wins."""
+        self.metrics.update({name: float(value) for name, value in values.items()})
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Tell how far this attempt is, from 0 to 1. Cheap: call it as often as you like."""
+        self._report(min(max(fraction, 0.0), 1.0), note)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A declared stage. Calling it calls the function, so stages are tested and re-used like any function."""
+
+    name: str
+    function: Callable[..., Any]
+    retry: Retry = field(default_factory=Retry)
+    timeout_s: float | None = None
+    environment: str | None = None
+    runner: str = "inline"
+    reuse: Reuse = "always"
+    after: Sequence[str] = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+@overload
+def stage(function: Callable[..., Any], /) -> Stage: ...
+@overload
+def stage(
+    *,
+    name: str | None = None,
+    retry: Retry = ...,
+    timeout_s: float | None = None,
+    environment: str | None = None,
+    runner: str = "inline",
+    reuse: Reuse = "always",
+    after: Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], Stage]: ...
+
+
+def stage(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: Retry = Retry(),  # noqa: B008
+    timeout_s: float | None = None,
+    environment: str | None = None,
+    runner: str = "inline",
+    reuse: Reuse = "always",
+    after: Sequence[str] = (),
+) -> Stage | Callable[[Callable[..., Any]], Stage]:
+    """Declare a function as a stage, bare or with settings.
+
+    Its inputs are its parameters: one named like another stage takes that stage's output; one annotated `Event`,
+    `StageContext`, `Records` or with the pipeline's params model takes that. `reuse`: `always` re-uses the result of
+    the same key from any run, `run` only within its run (for effects outside), `never` not at all. `after` names
+    stages that must be finished first though nothing of theirs is taken.
+    """
+
+    def declare(target: Callable[..., Any]) -> Stage:
+        return Stage(
+            name=name or target.__name__,
+            function=target,
+            retry=retry,
+            timeout_s=timeout_s,
+            environment=environment,
+            runner=runner,
+            reuse=reuse,
+            after=tuple(after),
+        )
+
+    return declare if function is None else declare(function)

@@ -1,0 +1,264 @@
+"""What every trigger is made of, and the one interface through which it speaks to the daemon.
+
+Data travels one way: a trigger makes `Event`s, asks its bindings what to offer (`Arrival`), and hands a batch to
+`Inbox.accept`. Nothing is acknowledged to the outside before `accept` has returned.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, NewType, Protocol
+
+from triggers.event import Event
+
+RunId = NewType("RunId", int)
+
+
+class Fate(enum.StrEnum):
+    """What an event led to in one pipeline."""
+
+    RAN = "ran"
+    COALESCED = "coalesced"
+    IGNORED = "ignored"
+    LATE = "late"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one trigger of one pipeline makes of an event: start a run (`RAN`), or why not.
+
+    `params` are the raw parameters for the run; the inbox checks them against the pipeline's type and turns an
+    offer with wrong ones into a `DEAD` fate with the reason.
+    """
+
+    pipeline: str
+    trigger: str
+    fate: Fate = Fate.RAN
+    reason: str = ""
+    params: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event and what the triggers that saw it offer. No offers: nobody listens, it is kept as ignored."""
+
+    event: Event
+    offers: Sequence[Offer]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a source was read. Moves in the same transaction that accepts the events it covers.
+
+    With `expect` the move is a compare-and-set (`""`: there must be no position yet); without it, an upsert.
+    """
+
+    scope: str
+    key: str
+    value: str
+    expect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The recorded fate of an event in one pipeline. `run_id` is the run it started or was coalesced into."""
+
+    pipeline: str
+    trigger: str
+    fate: Fate
+    reason: str
+    run_id: RunId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer for one arrival, true because it is committed. `first` is False for a repeat of the event."""
+
+    event: Event
+    first: bool
+    outcomes: Sequence[Outcome]
+
+
+class Inbox(Protocol):
+    """The one way in. Implemented by the daemon over Postgres."""
+
+    async def accept(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Sequence[Receipt]:
+        """Store events, fates, runs and positions in one transaction; return after it has committed.
+
+        Safe to call twice with the same events: a repeat returns the first outcome. At most one of `positions`
+        may carry `expect`. Raises `PositionMoved` (nothing stored) and `InboxBusy` (try again later).
+        """
+
+    async def positions(self, scope: str) -> Mapping[str, str]:
+        """Every stored position of a scope, by key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """Something to listen for. Subclasses are frozen dataclasses and say which `Listener` serves them.
+
+    `where` filters events (see `triggers.match`), `params` maps run parameters to paths into the event
+    (`{"month": "data.month"}`), `name` must be unique within a pipeline and defaults to kind and target.
+    """
+
+    kind: ClassVar[str]
+    host: ClassVar[type[Listener] | None] = None
+
+    where: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    enabled: bool = True
+
+    def default_name(self) -> str:
+        """The name when none was given, such as `cron:0 2 * * *`."""
+        return self.kind
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.default_name())
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One trigger as one pipeline listens with it."""
+
+    pipeline: str
+    trigger: Any
+
+    @property
+    def name(self) -> str:
+        """`pipeline/trigger`, unique in the daemon; part of deterministic ids, so it must stay stable."""
+        return f"{self.pipeline}/{self.trigger.name}"
+
+
+class ListenerState(enum.StrEnum):
+    """Whether a trigger hears anything."""
+
+    STARTING = "starting"
+    LISTENING = "listening"
+    RETRYING = "retrying"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class TriggerStatus:
+    """What a listener knows of one of its bindings; shown by `tidemill triggers` and `/readyz`."""
+
+    binding: str
+    kind: str
+    state: ListenerState = ListenerState.STARTING
+    note: str = ""
+    last_seen_at: datetime | None = None
+    next_due_at: datetime | None = None
+    lag_records: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """How to reach the broker. `options` go to every aiokafka client (security, SASL, TLS context)."""
+
+    bootstrap_servers: str
+    group_prefix: str = "tidemill"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    create_topics: bool = False
+    embedded: bool = False
+
+
+class Clock(Protocol):
+    """Where time comes from, so that tests own it."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` of this clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon lends its listeners. `root` is the folder relative paths start from."""
+
+    inbox: Inbox
+    clock: Clock
+    root: Path
+    kafka: KafkaAccess | None = None
+
+
+class Listener(Protocol):
+    """Serves all bindings of one or more trigger kinds with one loop (one consumer, one clock, one watch).
+
+    Expected trouble outside (broker away, folder deleted) is retried inside with backoff and told in `statuses`;
+    anything else leaves `run` and takes the process down loudly.
+    """
+
+    def __init__(self, bindings: Sequence[Binding], surroundings: Surroundings) -> None: ...
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+
+    def statuses(self) -> Sequence[TriggerStatus]:
+        """One for each binding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record as it was read. `timestamp_ms` is the broker's or producer's, since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """The records `first` to `last` (both included) of one partition of one cluster's topic.
+
+    Offsets may have gaps (compaction, transaction markers); `count` is how many records were really there.
+    """
+
+    cluster: str
+    topic: str
+    partition: int
+    first: int
+    last: int
+    count: int
+
+    def as_data(self) -> dict[str, Any]:
+        """As the `data` of a micro-batch event."""
+        return {
+            "cluster": self.cluster,
+            "topic": self.topic,
+            "partition": self.partition,
+            "first_offset": self.first,
+            "last_offset": self.last,
+            "count": self.count,
+        }
+
+    @classmethod
+    def of(cls, event: Event) -> OffsetRange:
+        """The range a micro-batch event carries. Raises KeyError or TypeError when it carries none."""
+        data = event.data
+        return cls(
+            cluster=data["cluster"],
+            topic=data["topic"],
+            partition=data["partition"],
+            first=data["first_offset"],
+            last=data["last_offset"],
+            count=data["count"],
+        )
+
+
+class RecordReader(Protocol):
+    """Reads the records of a micro-batch again, exactly the same ones each time."""
+
+    async def read(self, offsets: OffsetRange) -> Sequence[Record]:
+        """Raises `RecordsGone` (permanent) or `SourceUnavailable` (transient)."""

@@ -1,0 +1,56 @@
+"""The event: what happened, as CloudEvents 1.0 describes it. `source` + `id` is its identity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NewType
+from uuid import UUID
+
+EventKey = NewType("EventKey", UUID)
+
+ExtensionValue = str | int | bool
+
+
+def event_key(source: str, event_id: str) -> EventKey:
+    """The 128-bit key under which Postgres holds the event `source` + `event_id` (BLAKE2b)."""
+    identity = b"%d:%b%b" % (len(source), source.encode(), event_id.encode())
+    return EventKey(UUID(bytes=hashlib.blake2b(identity, digest_size=16).digest()))
+
+
+def utc_now() -> datetime:
+    """The wall clock, as an aware UTC datetime."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened. `data` is a decoded JSON value, or bytes when `datacontenttype` is not JSON."""
+
+    source: str
+    id: str
+    type: str
+    time: datetime
+    subject: str | None = None
+    data: Any = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    extensions: Mapping[str, ExtensionValue] = field(default_factory=dict)
+
+    @property
+    def key(self) -> EventKey:
+        """Its identity as the inbox stores it."""
+        return event_key(self.source, self.id)
+
+    def attribute(self, name: str) -> Any:
+        """The context attribute or extension called `name`, or None."""
+        if name in CONTEXT_ATTRIBUTES:
+            return getattr(self, name)
+        return self.extensions.get(name)
+
+
+CONTEXT_ATTRIBUTES = frozenset(
+    {"source", "id", "type", "time", "subject", "datacontenttype", "dataschema"},
+)
