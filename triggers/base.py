@@ -100,19 +100,23 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
-    """Something to listen for. Subclasses are frozen dataclasses and say which `Listener` serves them.
+    """Something to listen for. Subclasses are frozen dataclasses and say in `listener` who serves them.
 
     `where` filters events (see `triggers.match`), `params` maps run parameters to paths into the event
     (`{"month": "data.month"}`), `name` must be unique within a pipeline and defaults to kind and target.
     """
 
     kind: ClassVar[str]
-    host: ClassVar[type[Listener] | None] = None
 
     where: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     enabled: bool = True
+
+    @classmethod
+    def listener(cls) -> type[Listener] | None:
+        """The class that serves this kind, imported late to keep declaring cheap. None: it only waits to be called."""
+        return None
 
     def default_name(self) -> str:
         """The name when none was given, such as `cron:0 2 * * *`."""
