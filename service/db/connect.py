@@ -1,0 +1,79 @@
+"""Connections to Postgres, the named SQL files, and which errors mean that Postgres is away."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from service.errors import ConfigError, DatabaseUnavailable
+
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
+
+SESSION = {
+    "application_name": "tidemill",
+    "timezone": "UTC",
+    "jit": "off",
+    "idle_in_transaction_session_timeout": "60000",
+}
+
+# The server or the way to it is gone; the same call may succeed after a reconnect.
+OUTAGES = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.TransactionRollbackError,
+    asyncpg.exceptions.ReadOnlySQLTransactionError,
+)
+
+
+@cache
+def sql(name: str) -> str:
+    """The text of `service/db/sql/<name>.sql`."""
+    return (resources.files("service.db") / "sql" / f"{name}.sql").read_text()
+
+
+async def connect(dsn: str) -> asyncpg.Connection:
+    """A connection set up as all of ours are. Raises `DatabaseUnavailable` or `ConfigError`, both naming the server."""
+    try:
+        return await asyncpg.connect(
+            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=SESSION
+        )
+    except OUTAGES as error:
+        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error or type(error).__name__}") from error
+    except (ValueError, asyncpg.PostgresError) as error:
+        raise ConfigError(f"cannot use the database {where(dsn)}: {error}: check TIDEMILL_DATABASE_URL") from error
+
+
+async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
+    """A pool for reads. Raises like `connect`."""
+    try:
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=SESSION,
+        )
+    except OUTAGES as error:
+        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error or type(error).__name__}") from error
+
+
+def where(dsn: str) -> str:
+    """A database address that may be shown: no password."""
+    parts = urlsplit(dsn)
+    return f"{parts.hostname or parts.query.removeprefix('host=') or 'localhost'}:{parts.port or 5432}{parts.path}"
+
+
+def columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows turned into one list per column, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
