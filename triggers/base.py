@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NewType, Protocol
 
 from triggers.event import Event
+from triggers.where import check_params, check_where
 
 RunId = NewType("RunId", int)
 
@@ -102,14 +103,15 @@ class Inbox(Protocol):
 class Trigger:
     """Something to listen for. Subclasses are frozen dataclasses and say in `listener` who serves them.
 
-    `where` filters events (see `triggers.match`), `params` maps run parameters to paths into the event
-    (`{"month": "data.month"}`), `name` must be unique within a pipeline and defaults to kind and target.
+    `where` filters events (see `triggers.where`), `params` maps run parameters to paths into the event or to literal
+    values (`{"month": "data.month", "trees": {"value": 50}}`), `name` must be unique within a pipeline and defaults
+    to kind and target. Raises `InvalidTrigger`.
     """
 
     kind: ClassVar[str]
 
     where: Mapping[str, Any] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     enabled: bool = True
 
@@ -125,6 +127,8 @@ class Trigger:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.default_name())
+        check_where(self.where, self.name)
+        check_params(self.params, self.name)
 
 
 @dataclass(frozen=True, slots=True)

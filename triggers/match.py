@@ -1,0 +1,36 @@
+"""What one trigger of one pipeline makes of an event: the filter, and the parameters taken from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from triggers.base import Binding, Fate, Offer
+from triggers.event import Event
+from triggers.where import ABSENT, mismatch, select
+
+
+def matches(where: Mapping[str, Any], event: Event) -> str | None:
+    """None when `event` is as `where` wants it, else why not: `filter: subject is "weather", wanted "flights"`."""
+    reason = mismatch(where, event)
+    return None if reason is None else f"filter: {reason}"
+
+
+def offer(binding: Binding, event: Event) -> Offer:
+    """Start a run of the binding's pipeline for `event`, or ignore it and say why."""
+    trigger = binding.trigger
+    reason = matches(trigger.where, event) if trigger.enabled else "disabled: this trigger is switched off"
+    if reason is not None:
+        return Offer(binding.pipeline, trigger.name, Fate.IGNORED, reason)
+    return Offer(binding.pipeline, trigger.name, params=params_of(trigger.params, event))
+
+
+def params_of(wanted: Mapping[str, Any], event: Event) -> Mapping[str, Any] | None:
+    """The run's raw parameters: each from its path into the event, or literally from `{"value": ...}`.
+
+    What the event does not have is left out, so that the parameter's default, or its own "field required", speaks.
+    """
+    if not wanted:
+        return None
+    found = {name: path["value"] if isinstance(path, Mapping) else select(path, event) for name, path in wanted.items()}
+    return {name: value for name, value in found.items() if value is not ABSENT}
