@@ -22,7 +22,7 @@ SESSION = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
-# The server or the way to it is gone; the same call may succeed after a reconnect.
+# The server or the way to it is gone, or it had to undo the transaction: the same call may succeed later.
 OUTAGES = (
     OSError,
     asyncio.TimeoutError,
@@ -33,6 +33,13 @@ OUTAGES = (
     asyncpg.exceptions.TransactionRollbackError,
     asyncpg.exceptions.ReadOnlySQLTransactionError,
 )
+# The server answers, and refuses what it was given: trying again will not help.
+REFUSALS = (asyncpg.PostgresError, asyncpg.exceptions.DataError)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the same statement may succeed after a reconnect (asyncpg's DataError is an InterfaceError too)."""
+    return isinstance(error, OUTAGES) and not isinstance(error, asyncpg.exceptions.DataError)
 
 
 @cache
@@ -48,7 +55,7 @@ async def connect(dsn: str) -> asyncpg.Connection:
             dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=SESSION
         )
     except OUTAGES as error:
-        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error or type(error).__name__}") from error
+        raise _unavailable(dsn, error) from error
     except (ValueError, asyncpg.PostgresError) as error:
         raise ConfigError(f"cannot use the database {where(dsn)}: {error}: check TIDEMILL_DATABASE_URL") from error
 
@@ -65,7 +72,11 @@ async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
             server_settings=SESSION,
         )
     except OUTAGES as error:
-        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error or type(error).__name__}") from error
+        raise _unavailable(dsn, error) from error
+
+
+def _unavailable(dsn: str, error: BaseException) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error or type(error).__name__}")
 
 
 def where(dsn: str) -> str:

@@ -60,6 +60,7 @@ create table runs (
     ready_at timestamptz,
     priority smallint not null default 0,
     adoptions smallint not null default 0,
+    poked boolean not null default false,
     resume_epoch integer not null default 0,
     queued_at timestamptz not null default now(),
     started_at timestamptz,
@@ -152,6 +153,7 @@ create table run_log (
     seq bigint generated always as identity primary key,
     xid xid8 not null default pg_current_xact_id(),
     at timestamptz not null default now(),
+    daemon bigint not null,
     entries bytea not null
 );
 

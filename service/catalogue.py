@@ -1,0 +1,49 @@
+"""The pipelines this process has loaded, and the triggers they listen with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from service.errors import ConfigError, NotFound
+from stages.pipeline import Pipeline, load
+from triggers.base import Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Loaded pipelines by name, and the import spec each came from."""
+
+    pipelines: Mapping[str, Pipeline]
+    specs: Mapping[str, str]
+
+    def pipeline(self, name: str) -> Pipeline:
+        """The pipeline called `name`. Raises `NotFound` naming those there are."""
+        try:
+            return self.pipelines[name]
+        except KeyError:
+            known = ", ".join(sorted(self.pipelines)) or "none: set TIDEMILL_PIPELINES"
+            raise NotFound(f"no pipeline is called {name!r}; loaded: {known}") from None
+
+    def bindings(self, kind: type | None = None) -> Iterator[Binding]:
+        """Every trigger of every pipeline, or those of one class."""
+        for pipeline in self.pipelines.values():
+            for trigger in pipeline.on:
+                if kind is None or isinstance(trigger, kind):
+                    yield Binding(pipeline.name, trigger)
+
+
+def load_catalogue(specs: Sequence[str]) -> Catalogue:
+    """Load `package.module:name` pipelines. Raises `InvalidPipeline` or `ConfigError` (two of one name)."""
+    pipelines: dict[str, Pipeline] = {}
+    origins: dict[str, str] = {}
+    for spec in specs:
+        pipeline = load(spec)
+        if pipeline.name in pipelines:
+            raise ConfigError(
+                f"TIDEMILL_PIPELINES: {spec} and {origins[pipeline.name]} are both called {pipeline.name!r}:"
+                " rename one of them"
+            )
+        pipelines[pipeline.name] = pipeline
+        origins[pipeline.name] = spec
+    return Catalogue(pipelines, origins)

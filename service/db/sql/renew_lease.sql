@@ -1,0 +1,1 @@
+update daemons set renewed_at = now() where id = $1 and state = 'alive' returning id

@@ -1,0 +1,248 @@
+"""The one group-commit writer of a process: every durable write goes through it.
+
+A flush is one transaction that holds whatever gathered while the last one was in flight. Its first statement renews
+the process's lease; a process whose lease lapsed registers anew and goes on under a new identity, and what it wrote for
+runs that others adopted meanwhile is refused by their epochs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import asyncpg
+import orjson
+
+from service import faults
+from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql
+from service.errors import DatabaseUnavailable, ServiceError
+
+logger = logging.getLogger("tidemill.writer")
+
+FLUSH_LIMIT = 1000
+LAZY_S = 0.05
+RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0)
+
+WAKE_CHANNEL = "tidemill_wake"
+LOG_CHANNEL = "tidemill_log"
+
+
+@dataclass(slots=True)
+class Flush:
+    """One transaction in the making. Operations add to its log and its notifications."""
+
+    connection: asyncpg.Connection
+    daemon: int
+    log: list[dict[str, Any]] = field(default_factory=list)
+    wakes: set[str] = field(default_factory=set)
+
+
+class Operation:
+    """One durable change. Operations of one class in one flush are written together, classes in `order`.
+
+    Every operation must be safe to write again: a flush whose commit was not confirmed is repeated.
+    """
+
+    order: ClassVar[int]
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Any]) -> Sequence[Any]:
+        """Write all of them; one answer for each, in order. An exception as an answer goes to that caller only."""
+        raise TypeError(f"{cls.__name__} does not say how it is written")
+
+    def committed(self, answer: Any) -> None:
+        """Called once the transaction holds, before the caller resumes and even if the caller is gone."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """Operations that must hold together, and the caller who waits for them (None: nobody)."""
+
+    operations: tuple[Operation, ...]
+    future: asyncio.Future[list[Any]] | None
+
+    def resolve(self, answers: list[Any]) -> None:
+        """Tell the operations and the caller that the transaction has committed."""
+        for operation, answer in zip(self.operations, answers, strict=True):
+            operation.committed(answer)
+        if self.future is None or self.future.done():
+            return
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        if errors:
+            self.future.set_exception(errors[0])
+        else:
+            self.future.set_result(answers)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the caller that nothing was written."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
+        elif self.future is None:
+            logger.error("a write nobody waits for was refused: %s", error)
+
+
+class Writer:
+    """Gathers operations and flushes them. Start it with `open`, then `run` it in a task."""
+
+    def __init__(self, dsn: str, *, register: Callable[[asyncpg.Connection], Coroutine[Any, Any, int]], lease_s: float):
+        self._dsn = dsn
+        self._register = register
+        self._idle_s = lease_s / 4
+        self._units: deque[Unit] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._lazy_timer: asyncio.TimerHandle | None = None
+        self._connection: asyncpg.Connection | None = None
+        self.daemon = 0
+        self.outage: str | None = None
+        self.commits = 0
+        self.on_reconnect: list[Callable[[], None]] = []
+
+    async def open(self) -> None:
+        """Connect and register this process. Raises `DatabaseUnavailable`."""
+        self._connection = await connect(self._dsn)
+        self.daemon = await self._register(self._connection)
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    async def submit(self, *operations: Operation) -> list[Any]:
+        """Write `operations` in one transaction; return their answers after it has committed."""
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._put(Unit(operations, future))
+        return await future
+
+    def post(self, *operations: Operation) -> None:
+        """Write `operations` at once, without waiting for them."""
+        self._put(Unit(operations, None))
+
+    def later(self, *operations: Operation) -> None:
+        """Write `operations` with the next flush, or in a moment if there is none. Lost in a crash before that."""
+        self._units.append(Unit(operations, None))
+        self._idle.clear()
+        if self._lazy_timer is None:
+            self._lazy_timer = asyncio.get_running_loop().call_later(LAZY_S, self._wake.set)
+
+    def _put(self, unit: Unit) -> None:
+        self._units.append(unit)
+        self._idle.clear()
+        self._wake.set()
+
+    async def drained(self) -> None:
+        """Wait until everything given so far has been written."""
+        self._wake.set()
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Flush until cancelled. An idle writer flushes now and then all the same: that renews the lease."""
+        try:
+            while True:
+                await self._wait()
+                await self._write(self._take())
+                if not self._units:
+                    self._idle.set()
+        finally:
+            if self._connection is not None:
+                self._connection.terminate()
+
+    async def _wait(self) -> None:
+        if self._units and self._wake.is_set():
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(self._idle_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(0)
+
+    def _take(self) -> list[Unit]:
+        units = [self._units.popleft() for _ in range(min(len(self._units), FLUSH_LIMIT))]
+        if not self._units:
+            self._wake.clear()
+            if self._lazy_timer is not None:
+                self._lazy_timer.cancel()
+                self._lazy_timer = None
+        return units
+
+    async def _write(self, units: list[Unit]) -> None:
+        """Write `units` whatever it takes: wait out outages, and single out the one the database refuses."""
+        tries = 0
+        while True:
+            try:
+                answers = await self._transact(units)
+            except (*OUTAGES, *REFUSALS, DatabaseUnavailable) as error:
+                if not (is_outage(error) or isinstance(error, DatabaseUnavailable)):
+                    await self._single_out(units, error)
+                    return
+                await self._reconnect(error, RETRY_S[min(tries, len(RETRY_S) - 1)])
+                tries += 1
+            else:
+                self._recovered()
+                for unit, answer in zip(units, answers, strict=True):
+                    unit.resolve(answer)
+                return
+
+    async def _single_out(self, units: list[Unit], error: Exception) -> None:
+        if len(units) == 1:
+            units[0].fail(_refusal(error))
+            return
+        middle = len(units) // 2
+        await self._write(units[:middle])
+        await self._write(units[middle:])
+
+    async def _transact(self, units: list[Unit]) -> list[list[Any]]:
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            connection = self._connection = await connect(self._dsn)
+        async with connection.transaction():
+            if not await connection.fetchval(sql("renew_lease"), self.daemon):
+                logger.warning("the lease of daemon %s lapsed; going on under a new one", self.daemon)
+                self.daemon = await self._register(connection)
+            answers = await _apply(Flush(connection, self.daemon), units)
+            await faults.reach("writer.commit")
+        await faults.reach("writer.committed")
+        self.commits += 1
+        return answers
+
+    async def _reconnect(self, error: BaseException, delay_s: float) -> None:
+        if self.outage is None:
+            logger.warning("Postgres does not take writes (%s): waiting for it", error or type(error).__name__)
+        self.outage = str(error) or type(error).__name__
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+        await asyncio.sleep(delay_s)
+
+    def _recovered(self) -> None:
+        if self.outage is not None:
+            logger.warning("Postgres takes writes again")
+            self.outage = None
+            for callback in self.on_reconnect:
+                callback()
+
+
+def _refusal(error: Exception) -> ServiceError:
+    return ServiceError(f"the database refused a write: {error}")
+
+
+async def _apply(flush: Flush, units: Sequence[Unit]) -> list[list[Any]]:
+    """Write the operations of all units, class by class; then the log and the notifications."""
+    answers: list[list[Any]] = [[None] * len(unit.operations) for unit in units]
+    places: dict[type[Operation], list[tuple[int, int]]] = {}
+    for row, unit in enumerate(units):
+        for column, operation in enumerate(unit.operations):
+            places.setdefault(type(operation), []).append((row, column))
+    for kind in sorted(places, key=lambda kind: kind.order):
+        operations = [units[row].operations[column] for row, column in places[kind]]
+        for (row, column), answer in zip(places[kind], await kind.write(flush, operations), strict=True):
+            answers[row][column] = answer
+    if flush.log:
+        await flush.connection.execute(sql("log"), flush.daemon, orjson.dumps(flush.log), LOG_CHANNEL)
+    for payload in flush.wakes:
+        await flush.connection.execute("select pg_notify($1, $2)", WAKE_CHANNEL, payload)
+    return answers

@@ -1,0 +1,167 @@
+"""The one way in: turns what triggers offer into rows, and waits until they are committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from service.catalogue import Catalogue
+from service.db.accept import Accept, Accepted, EventRow, FateRow, RunRow
+from service.db.reads import Reads
+from service.db.writer import Writer
+from stages.errors import InvalidParams
+from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
+from triggers.cloudevents import to_json
+from triggers.errors import InboxBusy
+from triggers.event import Event, EventKey
+
+QUEUE_LIMIT = 10_000
+COMMIT_TIMEOUT_S = 10.0
+NOBODY = "no pipeline listens for this event"
+
+# Where several triggers of one pipeline see the same event, the strongest offer decides.
+STRENGTH = {Fate.RAN: 4, Fate.COALESCED: 3, Fate.LATE: 2, Fate.DEAD: 1, Fate.IGNORED: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRun:
+    """A run this process started and drives from the moment it is committed."""
+
+    run_id: RunId
+    pipeline: str
+    event: Event
+    params: bytes
+
+
+class HandOver(Protocol):
+    """The executor of this process, as the inbox sees it."""
+
+    def reserve(self, wanted: int) -> int:
+        """Hold up to `wanted` places and return how many; each is given back through `begin`."""
+
+    def begin(self, reserved: int, runs: Sequence[TakenRun]) -> None:
+        """Give back `reserved` places and drive `runs` in them."""
+
+
+class NoHandOver:
+    """For a process that accepts events but drives no runs."""
+
+    def reserve(self, wanted: int) -> int:
+        """Nothing to give."""
+        return 0
+
+    def begin(self, reserved: int, runs: Sequence[TakenRun]) -> None:
+        """Nothing was reserved."""
+
+
+class PostgresInbox:
+    """Implements `triggers.base.Inbox` over the group-commit writer."""
+
+    def __init__(self, writer: Writer, reads: Reads, catalogue: Catalogue, hand_over: HandOver) -> None:
+        self._writer = writer
+        self._reads = reads
+        self._catalogue = catalogue
+        self._hand_over = hand_over
+
+    async def positions(self, scope: str) -> Mapping[str, str]:
+        """Every stored position of a scope, by key. Raises `DatabaseUnavailable`."""
+        return await self._reads.positions(scope)
+
+    async def accept(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Sequence[Receipt]:
+        """See `triggers.base.Inbox`. Durable by `service/db/sql/accept.sql`, in the flush this waits for."""
+        self._refuse_when_busy()
+        operation = self._operation(arrivals, positions)
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                [accepted] = await self._writer.submit(operation)
+        except TimeoutError as error:
+            raise InboxBusy(f"Postgres did not commit within {COMMIT_TIMEOUT_S:g} s: try again") from error
+        return [_receipt(arrival.event, accepted) for arrival in arrivals]
+
+    def _refuse_when_busy(self) -> None:
+        if self._writer.outage is not None:
+            raise InboxBusy(f"Postgres does not take writes now ({self._writer.outage}): try again")
+        if len(self._writer) >= QUEUE_LIMIT:
+            raise InboxBusy(f"{QUEUE_LIMIT} writes wait for Postgres already: try again later")
+
+    def _operation(self, arrivals: Sequence[Arrival], positions: Sequence[Position]) -> Accept:
+        events: list[EventRow] = []
+        runs: list[RunRow] = []
+        fates: list[FateRow] = []
+        by_key: dict[EventKey, Event] = {}
+        for arrival in arrivals:
+            row = event_row(arrival.event)
+            by_key[row.key] = arrival.event
+            events.append(row)
+            for offer in _strongest(arrival.offers):
+                decided = self._decide(row.key, offer)
+                if isinstance(decided, RunRow):
+                    runs.append(decided)
+                else:
+                    fates.append(decided)
+        return self._with_hand_over(Accept(events, runs, fates, positions), by_key)
+
+    def _decide(self, key: EventKey, offer: Offer) -> RunRow | FateRow:
+        if offer.fate is not Fate.RAN:
+            return FateRow(key, offer.pipeline, offer.trigger, offer.fate, offer.reason)
+        pipeline = self._catalogue.pipelines[offer.pipeline]
+        try:
+            params = encode_params(pipeline.parse_params(offer.params))
+        except InvalidParams as error:
+            return FateRow(key, offer.pipeline, offer.trigger, Fate.DEAD, str(error))
+        return RunRow(key, offer.pipeline, pipeline.version, offer.trigger, params, 0, take=False)
+
+    def _with_hand_over(self, operation: Accept, events: Mapping[EventKey, Event]) -> Accept:
+        """Mark as many of the runs as this process has room for as its own."""
+        reserved = self._hand_over.reserve(len(operation.runs))
+        taken = {(run.event_key, run.pipeline): run for run in operation.runs[:reserved]}
+        if reserved == 0:
+            return operation
+
+        def started(new_runs: Mapping[tuple[EventKey, str], RunId]) -> None:
+            self._hand_over.begin(
+                reserved,
+                [
+                    TakenRun(run_id, place[1], events[place[0]], taken[place].params)
+                    for place, run_id in new_runs.items()
+                    if place in taken
+                ],
+            )
+
+        runs = [_taken(run) if (run.event_key, run.pipeline) in taken else run for run in operation.runs]
+        return Accept(operation.events, runs, operation.fates, operation.positions, started)
+
+
+def event_row(event: Event) -> EventRow:
+    """An event as it is stored."""
+    envelope = orjson.dumps(to_json(event))
+    return EventRow(event.key, event.source, event.id, event.type, event.subject, event.time, envelope)
+
+
+def encode_params(params: Any) -> bytes:
+    """Checked parameters as they are stored: JSON of the model, or `{}` for a pipeline without any."""
+    return b"{}" if params is None else orjson.dumps(params.model_dump(mode="json"))
+
+
+def _taken(run: RunRow) -> RunRow:
+    return RunRow(run.event_key, run.pipeline, run.version, run.trigger, run.params, run.priority, take=True)
+
+
+def _strongest(offers: Sequence[Offer]) -> Sequence[Offer]:
+    if len(offers) < 2:
+        return offers
+    best: dict[str, Offer] = {}
+    for offer in offers:
+        held = best.get(offer.pipeline)
+        if held is None or STRENGTH[offer.fate] > STRENGTH[held.fate]:
+            best[offer.pipeline] = offer
+    return list(best.values())
+
+
+def _receipt(event: Event, accepted: Accepted) -> Receipt:
+    key = event.key
+    return Receipt(event=event, first=key in accepted.new_events, outcomes=tuple(accepted.outcomes[key]))
