@@ -27,7 +27,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What happened. `data` is a decoded JSON value, or bytes when `datacontenttype` is not JSON."""
+    """What happened. `data` is a decoded JSON value, text, or bytes when it is neither."""
 
     source: str
     id: str
