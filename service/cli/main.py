@@ -1,0 +1,61 @@
+"""The `tidemill` command. Every module of this package that has `register(app)` adds its commands.
+
+All of them are imported for `tidemill --help`, so they import at their top only what is quick, and the rest inside
+their commands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import Annotated
+
+import typer
+
+import service.cli
+
+
+def main() -> None:
+    """Run the command line. An error of ours becomes one message on stderr and exit code 2, without a traceback."""
+    try:
+        build_app()(prog_name="tidemill")
+    except _our_errors() as error:  # evaluated only when something was raised: these imports would slow --help
+        typer.echo(f"tidemill: {error}", err=True)
+        sys.exit(2)
+
+
+def build_app() -> typer.Typer:
+    """The command line with all its commands."""
+    # Rich help costs 0.2 s of imports; a plain one is as clear.
+    app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback()(_tidemill)
+    for found in pkgutil.iter_modules(service.cli.__path__):
+        module = importlib.import_module(f"{service.cli.__name__}.{found.name}")
+        if hasattr(module, "register"):
+            module.register(app)
+    return app
+
+
+def _our_errors() -> tuple[type[Exception], ...]:
+    from service.errors import ServiceError
+    from stages.errors import StageError
+    from triggers.errors import TriggerError
+
+    return ServiceError, StageError, TriggerError
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"tidemill {version('tidemill')}")
+        raise typer.Exit
+
+
+def _tidemill(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Anything that happens becomes exactly one durable run of a pipeline, and that run finishes whatever crashes."""

@@ -1,0 +1,149 @@
+"""From the Kafka settings to what aiokafka's clients take: which settings go together, TLS, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.errors import ConfigError
+from service.settings import KNOWN, Kafka, SaslMechanism, SecurityProtocol, Settings
+
+if TYPE_CHECKING:
+    import ssl
+
+    from triggers.base import KafkaAccess
+
+_TLS = frozenset({SecurityProtocol.SSL, SecurityProtocol.SASL_SSL})
+_SASL = frozenset({SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL})
+_TOKEN_TIMEOUT_S = 10.0
+
+
+def kafka_access(settings: Settings) -> KafkaAccess | None:
+    """How to reach the broker, or None where none is set. Reads the TLS files now; raises ConfigError."""
+    from triggers.base import KafkaAccess
+
+    kafka = settings.kafka
+    if kafka.bootstrap_servers is None:
+        return None
+    return KafkaAccess(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_prefix=kafka.group_prefix,
+        options=_options(kafka),
+        create_topics=kafka.create_topics,
+    )
+
+
+def kafka_problems(kafka: Kafka) -> list[str]:
+    """What in the Kafka settings does not go together, each with what to do."""
+    return [*_server_problems(kafka), *_sasl_problems(kafka), *_tls_problems(kafka)]
+
+
+def _named(name: str) -> str:
+    return f"kafka.{name} ({KNOWN[f'kafka.{name}'].env})"
+
+
+def _given(kafka: Kafka, *names: str) -> list[str]:
+    return [name for name in names if getattr(kafka, name) is not None]
+
+
+def _server_problems(kafka: Kafka) -> Iterator[str]:
+    secured = kafka.security_protocol is not SecurityProtocol.PLAINTEXT
+    if secured and not kafka.bootstrap_servers:
+        yield (
+            f"{_named('security_protocol')} is {kafka.security_protocol}, but no broker is set: "
+            f"set {_named('bootstrap_servers')} too"
+        )
+
+
+def _sasl_problems(kafka: Kafka) -> Iterator[str]:
+    credentials = _given(kafka, "sasl_username", "sasl_password", "sasl_token_file")
+    if kafka.security_protocol not in _SASL:
+        for name in _given(kafka, "sasl_mechanism") + credentials:
+            yield (
+                f"{_named(name)} is set, but {_named('security_protocol')} is {kafka.security_protocol}: "
+                "make that SASL_SSL, or SASL_PLAINTEXT in a network you trust"
+            )
+        return
+    if kafka.sasl_mechanism is None:
+        yield (
+            f"{_named('security_protocol')} is {kafka.security_protocol}: "
+            f"set {_named('sasl_mechanism')} to one of {', '.join(SaslMechanism)}"
+        )
+        return
+    needed = ["sasl_username", "sasl_password"]
+    if kafka.sasl_mechanism is SaslMechanism.OAUTHBEARER:
+        needed = ["sasl_token_file"]
+    for name in needed:
+        if name not in credentials:
+            yield f"{_named('sasl_mechanism')} is {kafka.sasl_mechanism}: set {_named(name)} too"
+    for name in credentials:
+        if name not in needed:
+            yield f"{_named(name)} is set, but {kafka.sasl_mechanism} does not use it: remove it"
+
+
+def _tls_problems(kafka: Kafka) -> Iterator[str]:
+    given = _given(kafka, "ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password")
+    if kafka.security_protocol not in _TLS:
+        for name in given:
+            yield (
+                f"{_named(name)} is set, but {_named('security_protocol')} is {kafka.security_protocol}: "
+                "make that SSL or SASL_SSL"
+            )
+        return
+    for name in ("ssl_keyfile", "ssl_key_password"):
+        if name in given and "ssl_certfile" not in given:
+            yield f"{_named(name)} is set without a certificate: set {_named('ssl_certfile')} too"
+
+
+def _options(kafka: Kafka) -> dict[str, Any]:
+    if kafka.security_protocol is SecurityProtocol.PLAINTEXT:
+        return {}
+    options: dict[str, Any] = {"security_protocol": str(kafka.security_protocol)}
+    if kafka.security_protocol in _TLS:
+        options["ssl_context"] = _ssl_context(kafka)
+    if kafka.sasl_mechanism:
+        options["sasl_mechanism"] = str(kafka.sasl_mechanism)
+    if kafka.sasl_token_file:
+        options["sasl_oauth_token_provider"] = _token_provider(kafka.sasl_token_file)
+    elif kafka.sasl_mechanism:
+        options["sasl_plain_username"] = kafka.sasl_username
+        options["sasl_plain_password"] = kafka.sasl_password
+    return options
+
+
+def _ssl_context(kafka: Kafka) -> ssl.SSLContext:
+    """A context that checks the broker's certificate and name, and shows ours where one is set."""
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{_named('ssl_cafile')} is {kafka.ssl_cafile}: {error}: expected PEM certificates") from None
+    if kafka.ssl_certfile:
+        # Without a password OpenSSL would ask for one on the terminal, and a daemon would hang there.
+        password = kafka.ssl_key_password or ""
+        try:
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile, password)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"{_named('ssl_certfile')} is {kafka.ssl_certfile} with the key "
+                f"{kafka.ssl_keyfile or 'in it'}: {error}: expected PEM, and ssl_key_password where it is encrypted"
+            ) from None
+    return context
+
+
+def _token_provider(file: Path) -> Any:
+    """A provider that reads the token at every connection, so that whoever renews it only rewrites the file."""
+    import asyncio
+
+    if not file.is_file():
+        raise ConfigError(f"{_named('sasl_token_file')} is {file}: there is no such file")
+    from aiokafka.abc import AbstractTokenProvider
+
+    class FromFile(AbstractTokenProvider):  # type: ignore[misc]
+        async def token(self) -> str:
+            async with asyncio.timeout(_TOKEN_TIMEOUT_S):
+                return (await asyncio.to_thread(file.read_text, encoding="ascii")).strip()
+
+    return FromFile()

@@ -1,0 +1,252 @@
+"""Everything that can be set, in one frozen object. How it is read: `service.config`.
+
+The metadata of each field is the single source of its environment variable, its check, its line in
+`docs/operating.md` and whether it is a secret (never in a `repr`, masked when shown).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service import values
+from service.values import Reader
+
+T = TypeVar("T")
+
+
+class Role(enum.StrEnum):
+    """What a daemon does. One process may play every role."""
+
+    API = "api"
+    TRIGGERS = "triggers"
+    EXECUTOR = "executor"
+
+
+class SecurityProtocol(enum.StrEnum):
+    """How brokers are spoken to, in Kafka's own words."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class SaslMechanism(enum.StrEnum):
+    """How a client proves to a broker who it is, in Kafka's own words."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+    OAUTHBEARER = "OAUTHBEARER"
+
+
+class LogLevel(enum.StrEnum):
+    """How much the daemon says."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(enum.StrEnum):
+    """For whom the daemon's log is written: a person or a collector."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of one setting. `default_text` replaces a default that depends on the machine."""
+
+    read: Reader[Any]
+    says: str
+    env: str | None = None
+    secret: bool = False
+    default_text: str | None = None
+
+
+def setting(
+    default: T,
+    read: Reader[Any],
+    says: str,
+    *,
+    env: str | None = None,
+    secret: bool = False,
+    default_text: str | None = None,
+) -> T:
+    """A dataclass field that is one setting."""
+    metadata = {"setting": Setting(read, says, env, secret, default_text)}
+    return field(default=default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """The Postgres that holds the truth. No `url`: `tidemill up` starts an embedded one."""
+
+    url: str | None = setting(
+        None, values.postgres_url, "Postgres, as a libpq URL; `up` embeds one where none is set", secret=True
+    )
+    max_connections: int = setting(10, values.whole(2, 1000), "connections one daemon may open")
+    migrate: bool = setting(True, values.flag, "whether `serve` applies migrations when it starts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """The broker. Which of the security settings go together is checked by `service.kafka_access`."""
+
+    bootstrap_servers: str | None = setting(
+        None, values.servers, "brokers as `host:port`, several with commas; `up` embeds one where none is set"
+    )
+    group_prefix: str = setting("tidemill", values.text, "first part of the names of consumer groups")
+    create_topics: bool = setting(False, values.flag, "whether topics that triggers name are created when missing")
+    security_protocol: SecurityProtocol = setting(
+        SecurityProtocol.PLAINTEXT,
+        values.choice(SecurityProtocol),
+        "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`",
+    )
+    sasl_mechanism: SaslMechanism | None = setting(
+        None, values.choice(SaslMechanism), "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`"
+    )
+    sasl_username: str | None = setting(None, values.text, "user for `PLAIN` and `SCRAM`")
+    sasl_password: str | None = setting(None, values.text, "password for `PLAIN` and `SCRAM`", secret=True)
+    sasl_token_file: Path | None = setting(
+        None, values.path, "file with the token for `OAUTHBEARER`, read anew at each connection"
+    )
+    ssl_cafile: Path | None = setting(None, values.path, "certificates to trust (PEM); default: the system's")
+    ssl_certfile: Path | None = setting(None, values.path, "client certificate (PEM) for mutual TLS")
+    ssl_keyfile: Path | None = setting(None, values.path, "its key (PEM), where it is not in `ssl_certfile`")
+    ssl_key_password: str | None = setting(None, values.text, "password of the key", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """Where the API, webhooks and health checks are answered."""
+
+    host: str = setting("127.0.0.1", values.text, "address to listen on; other than loopback needs `http.api_token`")
+    port: int = setting(8400, values.whole(0, 65535), "port to listen on; 0 takes any free one")
+    max_body_bytes: int = setting(1_048_576, values.whole(65_536, 1 << 30), "largest request body that is read")
+    api_token: str | None = setting(
+        None,
+        values.token,
+        "bearer token that every request but health checks and signed hooks must carry",
+        env="TIDEMILL_API_TOKEN",
+        secret=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executor:
+    """How much one daemon does at once, and how it gives work back."""
+
+    max_runs: int = setting(200, values.whole(1, 100_000), "runs one daemon drives at once")
+    threads: int = setting(8, values.whole(1, 1000), "stages that are plain functions it runs at once")
+    lease_s: float = setting(5.0, values.seconds(1, 3600), "after this silence others adopt a daemon's runs")
+    drain_s: float = setting(30.0, values.seconds(0, 86_400), "how long a stopping daemon lets stages finish")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifacts:
+    """Where what stages make is kept."""
+
+    url: str = setting(
+        "",
+        values.artifact_url,
+        "`file:`, `s3:`, `gs:` or `az:` URL; daemons on several machines need a bucket",
+        env="TIDEMILL_ARTIFACTS",
+        default_text="artifacts/ in home",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Which daemon the command line speaks to."""
+
+    url: str | None = setting(
+        None,
+        values.url("http", "https", example="http://127.0.0.1:8400"),
+        "daemon that the command line speaks to",
+        env="TIDEMILL_URL",
+        default_text="http.host and http.port",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the daemon writes to standard error."""
+
+    level: LogLevel = setting(LogLevel.INFO, values.choice(LogLevel), "`debug`, `info`, `warning` or `error`")
+    format: LogFormat = setting(LogFormat.TEXT, values.choice(LogFormat), "`text` for people, `json` for collectors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The effective settings of this process. `origins` tells where each value that is not a default came from.
+
+    `root` and `home` are absolute when read by `service.config`; `root` goes first on the import path of pipelines.
+    """
+
+    root: Path = setting(Path(), values.path, "folder where relative paths start and pipelines are imported from")
+    home: Path = setting(Path(".tidemill"), values.path, "folder for the embedded servers and local artifacts")
+    pipelines: tuple[str, ...] = setting(
+        (), values.several(values.pipeline), "pipelines to load, each `package.module:name`"
+    )
+    roles: tuple[Role, ...] = setting(
+        tuple(Role), values.some(values.choice(Role)), "what this daemon does: `api`, `triggers`, `executor`"
+    )
+    database: Database = field(default_factory=Database)
+    kafka: Kafka = field(default_factory=Kafka)
+    http: Http = field(default_factory=Http)
+    executor: Executor = field(default_factory=Executor)
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    client: Client = field(default_factory=Client)
+    log: Log = field(default_factory=Log)
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+SECTIONS: Mapping[str, type[Any]] = {
+    "database": Database,
+    "kafka": Kafka,
+    "http": Http,
+    "executor": Executor,
+    "artifacts": Artifacts,
+    "client": Client,
+    "log": Log,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One setting under its full key, such as `http.port`."""
+
+    key: str
+    env: str
+    default: Any
+    about: Setting
+
+    def of(self, settings: Settings) -> Any:
+        """Its value in `settings`."""
+        section, _, name = self.key.rpartition(".")
+        return getattr(getattr(settings, section) if section else settings, name)
+
+
+def _known(kind: type[Any], section: str = "") -> dict[str, Known]:
+    found = {}
+    for each in dataclasses.fields(kind):
+        about: Setting | None = each.metadata.get("setting")
+        if about:
+            key = f"{section}.{each.name}" if section else each.name
+            env = about.env or "TIDEMILL_" + key.replace(".", "_").upper()
+            found[key] = Known(key, env, each.default, about)
+    return found
+
+
+KNOWN: Mapping[str, Known] = _known(Settings) | {
+    key: known for section, kind in SECTIONS.items() for key, known in _known(kind, section).items()
+}

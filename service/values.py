@@ -1,0 +1,185 @@
+"""How the raw value of one setting becomes its type.
+
+Each reader takes what a file, the environment or a flag gave and returns the value, or raises ValueError saying what
+was expected. Strings are read everywhere, because the environment knows nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+E = TypeVar("E", bound=enum.StrEnum)
+
+Reader = Callable[[Any], T]
+
+ARTIFACT_SCHEMES = ("file", "s3", "gs", "az")
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_PIPELINE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})")
+
+
+def text(raw: Any) -> str:
+    """Any text but the empty one."""
+    if isinstance(raw, str) and raw.strip():
+        return raw
+    raise ValueError("text that is not empty")
+
+
+def token(raw: Any) -> str:
+    """A secret that travels in an HTTP header: visible ASCII without spaces (RFC 6750, section 2.1)."""
+    if isinstance(raw, str) and raw and all("!" <= char <= "~" for char in raw):
+        return raw
+    raise ValueError("visible ASCII characters without spaces")
+
+
+def whole(low: int, high: int) -> Reader[int]:
+    """A whole number from `low` to `high`, both included."""
+
+    def read(raw: Any) -> int:
+        if isinstance(raw, (str, int)) and not isinstance(raw, bool):
+            try:
+                number = int(raw)
+            except ValueError:
+                number = low - 1
+            if low <= number <= high:
+                return number
+        raise ValueError(f"a whole number from {low} to {high}")
+
+    return read
+
+
+def seconds(low: float, high: float) -> Reader[float]:
+    """A number of seconds from `low` to `high`, both included."""
+
+    def read(raw: Any) -> float:
+        if isinstance(raw, (str, int, float)) and not isinstance(raw, bool):
+            try:
+                number = float(raw)
+            except ValueError:
+                number = low - 1
+            if low <= number <= high:
+                return number
+        raise ValueError(f"a number of seconds from {low:g} to {high:g}")
+
+    return read
+
+
+def flag(raw: Any) -> bool:
+    """True or false."""
+    word = str(raw).strip().lower() if isinstance(raw, (str, bool, int)) else ""
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise ValueError("true or false")
+
+
+def path(raw: Any) -> Path:
+    """A path; `~` is the home folder of the user."""
+    if isinstance(raw, Path):
+        return raw
+    try:
+        return Path(text(raw)).expanduser()
+    except (ValueError, RuntimeError):
+        raise ValueError("a path") from None
+
+
+def choice(kind: type[E]) -> Reader[E]:
+    """One member of an enumeration, in any case."""
+
+    def read(raw: Any) -> E:
+        for member in kind:
+            if isinstance(raw, str) and raw.strip().lower() == member.value.lower():
+                return member
+        raise ValueError("one of " + ", ".join(member.value for member in kind))
+
+    return read
+
+
+def several(one: Reader[T]) -> Reader[tuple[T, ...]]:
+    """A list, or a string with commas; what is given twice counts once."""
+
+    def read(raw: Any) -> tuple[T, ...]:
+        if isinstance(raw, str):
+            raw = [part.strip() for part in raw.split(",") if part.strip()]
+        if not isinstance(raw, (list, tuple)):
+            raise ValueError("a list")
+        return tuple(dict.fromkeys(one(part) for part in raw))
+
+    return read
+
+
+def some(one: Reader[T]) -> Reader[tuple[T, ...]]:
+    """A list that is not empty."""
+    every = several(one)
+
+    def read(raw: Any) -> tuple[T, ...]:
+        found = every(raw)
+        if not found:
+            raise ValueError("at least one")
+        return found
+
+    return read
+
+
+def pipeline(raw: Any) -> str:
+    """Where a pipeline is found: `package.module:name`."""
+    if isinstance(raw, str) and _PIPELINE.fullmatch(raw.strip()):
+        return raw.strip()
+    raise ValueError("package.module:name, such as examples.flights.pipeline:flights")
+
+
+def servers(raw: Any) -> str:
+    """`host:port`, several with commas."""
+    parts = several(text)(raw)
+    if not parts or not all(_is_server(part) for part in parts):
+        raise ValueError("host:port, several with commas")
+    return ",".join(parts)
+
+
+def _is_server(part: str) -> bool:
+    found = _SERVER.fullmatch(part)
+    return found is not None and 0 < int(found[2]) < 65536
+
+
+def url(*schemes: str, example: str, host: bool = True) -> Reader[str]:
+    """A URL with one of `schemes`, and a host where `host` says so."""
+
+    def read(raw: Any) -> str:
+        try:
+            parts = urlsplit(raw if isinstance(raw, str) else "")
+            parts.port  # noqa: B018  reading it checks it
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme in schemes and (parts.netloc or not host):
+            return str(raw)
+        raise ValueError(f"a URL such as {example}")
+
+    return read
+
+
+def postgres_url(raw: Any) -> str:
+    """A libpq URL. The host may be missing: it can stand in the query, as a socket's folder does."""
+    return url("postgresql", "postgres", example="postgresql://user:password@host:5432/database", host=False)(raw)
+
+
+def artifact_url(raw: Any) -> str:
+    """Where artifacts are kept: an absolute `file:` URL or a bucket."""
+    read = url(*ARTIFACT_SCHEMES, example="file:///var/lib/tidemill or s3://bucket/prefix", host=False)
+    parts = urlsplit(read(raw))
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        raise ValueError("an absolute file URL, with three slashes: file:///var/lib/tidemill")
+    if parts.scheme != "file" and not parts.netloc:
+        raise ValueError(f"a bucket after {parts.scheme}://")
+    return str(raw)
+
+
+def masked_url(value: str) -> str:
+    """A URL as it may be shown: without its password, wherever it stands. Rather hides too much than too little."""
+    value = re.sub(r"^([\w+.-]+://[^:/?#]*:).*@", r"\1****@", value, flags=re.DOTALL)
+    return re.sub(r"([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&]*", r"\1****", value, flags=re.IGNORECASE)
