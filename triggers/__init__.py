@@ -1,0 +1,62 @@
+"""Ground floor: what can start a run. Knows no pipeline and no database.
+
+What a pipeline file needs is importable from here; each name is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from triggers.approval import Approval
+    from triggers.cloudevents import CloudEvents
+    from triggers.event import Event
+    from triggers.files import Files
+    from triggers.kafka import KafkaArrivals, KafkaBatches
+    from triggers.manual import Manual
+    from triggers.schedule import Cron, Every
+    from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
+    from triggers.webhook import Webhook
+
+__all__ = [
+    "HMAC",
+    "Approval",
+    "Bearer",
+    "CloudEvents",
+    "Cron",
+    "Event",
+    "Every",
+    "Files",
+    "GitHub",
+    "KafkaArrivals",
+    "KafkaBatches",
+    "Manual",
+    "StandardWebhooks",
+    "Webhook",
+]
+
+_HOMES = {
+    "HMAC": "signatures",
+    "Approval": "approval",
+    "Bearer": "signatures",
+    "CloudEvents": "cloudevents",
+    "Cron": "schedule",
+    "Event": "event",
+    "Every": "schedule",
+    "Files": "files",
+    "GitHub": "signatures",
+    "KafkaArrivals": "kafka",
+    "KafkaBatches": "kafka",
+    "Manual": "manual",
+    "StandardWebhooks": "signatures",
+    "Webhook": "webhook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'triggers' has no attribute {name!r}: known are {', '.join(__all__)}")
+    globals()[name] = found = getattr(import_module(f"triggers.{home}"), name)
+    return found

@@ -1,0 +1,49 @@
+"""A run started by hand: `tidemill run` and `POST /api/v1/pipelines/NAME/runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, ClassVar
+from urllib.parse import quote
+from uuid import uuid4
+
+from triggers.base import Binding, Fate, Offer, Trigger
+from triggers.event import Event
+from triggers.match import offer
+
+
+@dataclass(frozen=True)
+class Manual(Trigger):
+    """Lets people start the pipeline. Every pipeline has one; declare it to set `params` or to switch it off."""
+
+    kind: ClassVar[str] = "manual"
+
+
+def manual_event(
+    pipeline: str,
+    params: Mapping[str, Any],
+    data: Any,
+    event_id: str | None,
+    by: str,
+    now: datetime,
+) -> Event:
+    """The event of a start by hand. With the same `event_id` (an `Idempotency-Key`) it is the same event."""
+    return Event(
+        source=f"tidemill:manual/{quote(pipeline, safe='')}",
+        id=event_id or str(uuid4()),
+        type="dev.tidemill.manual",
+        time=now,
+        subject=pipeline,
+        datacontenttype="application/json",
+        data={"params": dict(params), "data": data, "by": by},
+    )
+
+
+def manual_offer(binding: Binding, event: Event) -> Offer:
+    """What the pipeline's `Manual` makes of it: the params given by hand, over those the trigger maps."""
+    made = offer(binding, event)
+    if made.fate is not Fate.RAN:
+        return made
+    return replace(made, params={**(made.params or {}), **event.data["params"]})
