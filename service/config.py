@@ -20,6 +20,8 @@ from service.values import masked_url, postgres_url
 
 DEFAULT_FILE = Path("tidemill.toml")
 FILE_VARIABLE = "TIDEMILL_CONFIG"
+OTHER_VARIABLES = frozenset({FILE_VARIABLE, "TIDEMILL_FAULTS"})
+"""Variables that are read before or beside the settings (`service.faults`)."""
 PREFIX = "TIDEMILL_"
 MASK = "****"
 
@@ -100,7 +102,9 @@ def _file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _take_file(draft: _Draft, path: Path | None) -> None:
     for name, value in (_parsed(path) if path else {}).items():
-        if name not in SECTIONS:
+        if name not in SECTIONS and isinstance(value, dict):
+            draft.problems.append(f"{path}: {_unknown(name, list(SECTIONS), 'section')}")
+        elif name not in SECTIONS:
             _take(draft, name, value, str(path))
         elif isinstance(value, dict):
             for inner, setting in value.items():
@@ -129,8 +133,8 @@ def _take_environment(draft: _Draft, environ: Mapping[str, str]) -> None:
     for name, value in sorted(environ.items()):
         if name in keys and value:
             draft.given[keys[name]] = _Raw(value, f"environment: {name}", name)
-        elif name.startswith(PREFIX) and name not in {*keys, *lent, FILE_VARIABLE}:
-            problem = _unknown(name, [*keys, FILE_VARIABLE])
+        elif name.startswith(PREFIX) and name not in {*keys, *lent, *OTHER_VARIABLES}:
+            problem = _unknown(name, [*keys, *OTHER_VARIABLES])
             draft.problems.append(f"environment: {problem} (names with {PREFIX} are kept for settings)")
 
 
@@ -147,17 +151,16 @@ def _take(draft: _Draft, key: str, value: Any, origin: str) -> None:
         draft.problems.append(f"{origin}: {_unknown(key, list(KNOWN))}")
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, known: list[str], kind: str = "setting") -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1)
-    if not near:
-        near = [each for each in known if each.rpartition(".")[2] == name.rpartition(".")[2]]
+    last = name.rpartition(".")[2]
+    near = difflib.get_close_matches(name, known, n=1) or [each for each in known if each.rpartition(".")[2] == last]
     if near:
-        return f"{name} is not a setting: did you mean {near[0]}?"
+        return f"{name} is not a {kind}: did you mean {near[0]}?"
     section = name.rpartition(".")[0]
     beside = [each for each in known if each.startswith(f"{section}.")] if section in SECTIONS else known
-    return f"{name} is not a setting: expected one of {', '.join(beside)}"
+    return f"{name} is not a {kind}: expected one of {', '.join(beside)}"
 
 
 # From raw values to the object.

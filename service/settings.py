@@ -170,7 +170,7 @@ class Client:
 
     url: str | None = setting(
         None,
-        values.url("http", "https", example="http://127.0.0.1:8400"),
+        values.http_url,
         "daemon that the command line speaks to",
         env="TIDEMILL_URL",
         default_text="http.host and http.port",

@@ -147,36 +147,35 @@ def _is_server(part: str) -> bool:
     return found is not None and 0 < int(found[2]) < 65536
 
 
-def url(*schemes: str, example: str, host: bool = True) -> Reader[str]:
-    """A URL with one of `schemes`, and a host where `host` says so."""
-
-    def read(raw: Any) -> str:
-        try:
-            parts = urlsplit(raw if isinstance(raw, str) else "")
-            parts.port  # noqa: B018  reading it checks it
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme in schemes and (parts.netloc or not host):
-            return str(raw)
-        raise ValueError(f"a URL such as {example}")
-
-    return read
+def http_url(raw: Any) -> str:
+    """Where a daemon answers."""
+    try:
+        parts = urlsplit(raw if isinstance(raw, str) else "")
+        complete = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        complete = False
+    if complete:
+        return str(raw).rstrip("/")
+    raise ValueError("a URL such as http://127.0.0.1:8400")
 
 
 def postgres_url(raw: Any) -> str:
-    """A libpq URL. The host may be missing: it can stand in the query, as a socket's folder does."""
-    return url("postgresql", "postgres", example="postgresql://user:password@host:5432/database", host=False)(raw)
+    """A libpq URL. Only its scheme is checked: hosts, sockets and options take many forms."""
+    if isinstance(raw, str) and raw.startswith(("postgresql://", "postgres://")):
+        return raw
+    raise ValueError("a URL such as postgresql://user:password@host:5432/database")
 
 
 def artifact_url(raw: Any) -> str:
     """Where artifacts are kept: an absolute `file:` URL or a bucket."""
-    read = url(*ARTIFACT_SCHEMES, example="file:///var/lib/tidemill or s3://bucket/prefix", host=False)
-    parts = urlsplit(read(raw))
+    if not isinstance(raw, str) or not raw.startswith(tuple(f"{scheme}:" for scheme in ARTIFACT_SCHEMES)):
+        raise ValueError("a URL such as file:///var/lib/tidemill or s3://bucket/prefix")
+    parts = urlsplit(raw)
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
         raise ValueError("an absolute file URL, with three slashes: file:///var/lib/tidemill")
     if parts.scheme != "file" and not parts.netloc:
         raise ValueError(f"a bucket after {parts.scheme}://")
-    return str(raw)
+    return raw
 
 
 def masked_url(value: str) -> str:
