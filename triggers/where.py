@@ -86,7 +86,8 @@ def _join_all(parts: Any, event: Event) -> str | None:
 def _join_not(where: Any, event: Event) -> str | None:
     if mismatch(where, event) is not None:
         return None
-    return "; ".join(f"{path} is {_show(select(path, event))}" for path in where) + ", which `not` excludes"
+    held = [f"{path} is {_show(select(path, event))}" for path in where if path not in _JOINS]
+    return (" and ".join(held) or "all of it holds") + ", which `not` excludes"
 
 
 _JOINS: Mapping[str, Callable[[Any, Event], str | None]] = {"any": _join_any, "all": _join_all, "not": _join_not}
