@@ -1,0 +1,71 @@
+# Needs Python 3.11 or later, make and a C compiler; everything else comes from package registries, pinned by hash.
+# pip and uv are used as this machine configures them. Paths are relative, so the folder's own path may hold spaces.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+UV := $(BIN)/uv
+UV_INSTALL := $(UV) pip install --python $(BIN)/python
+LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-version 3.11 --quiet $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+.PHONY: help setup up test check lock clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.dev ## Install everything for development into .venv (PYTHON=... chooses the interpreter)
+
+up: $(VENV)/.examples ## Start Tidemill with the flights example; Ctrl-C drains and stops it (ARGS=... for options)
+	@exec $(BIN)/tidemill up --config examples/flights/tidemill.toml $(ARGS)
+
+test: $(VENV)/.dev ## Run all tests (ARGS=... chooses some)
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev ## Check style, format, types and the three floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit/test_house.py tests/unit/test_outer_files.py
+
+lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) pyproject.toml --extra examples -c requirements.lock -o requirements-examples.lock
+	$(LOCK) pyproject.toml --extra dev -c requirements-examples.lock -o requirements-dev.lock
+	printf 'uv\nhatchling\neditables\n' > bootstrap.in
+	$(LOCK) bootstrap.in -o requirements-bootstrap.lock; status=$$?; rm -f bootstrap.in; exit $$status
+
+clean: ## Remove .venv and caches; the data in .tidemill stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp in .venv is newer than what it was made from, or its recipe runs again.
+
+$(BIN)/python:
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3.14 python3); do \
+	  if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Creating $(VENV) with $$("$$python" --version)"; \
+	    exec "$$python" -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo "$(or $(PYTHON),python3.11 to python3.14 or python3): not found, older than 3.11, or without its venv module." >&2; \
+	echo "Install Python 3.11 or later (on Debian with python3-venv), or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+$(VENV)/.bootstrap: requirements-bootstrap.lock $(BIN)/python
+	@echo "Installing uv and the build backend"
+	@$(PIP) install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.bootstrap
+	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
+	@$(UV_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.examples
+
+$(VENV)/.examples: requirements-examples.lock pyproject.toml $(VENV)/.bootstrap
+	@$(UV_INSTALL) --require-hashes -r requirements-examples.lock
+	@$(UV_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
