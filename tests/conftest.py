@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -20,6 +21,7 @@ from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
 
 TEMPLATE = "template_migrated"
+QUICK_FOLDER_BYTES = 2_000_000_000
 T = TypeVar("T")
 _numbers = itertools.count(1)
 
@@ -55,7 +57,14 @@ def session_loop() -> Iterator[BackgroundLoop]:
 @pytest.fixture(scope="session")
 def session_home() -> Iterator[Path]:
     """TIDEMILL_HOME of this session's servers."""
-    with tempfile.TemporaryDirectory(prefix="tidemill-tests-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tidemill-tests-", dir=_quick_folder()) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A TIDEMILL_HOME for a test that starts servers of its own."""
+    with tempfile.TemporaryDirectory(prefix="tidemill-test-", dir=_quick_folder()) as folder:
         yield Path(folder)
 
 
@@ -119,6 +128,12 @@ def make_topic(session_loop: BackgroundLoop, kafka: str) -> Callable[..., str]:
 def topic(make_topic: Callable[..., str]) -> str:
     """The name of a fresh topic with one partition."""
     return make_topic()
+
+
+def _quick_folder() -> str | None:
+    """Where to keep data that lives for seconds: in memory if there is room, 2-10 times quicker for `database`."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > QUICK_FOLDER_BYTES else None
 
 
 def _dsn_of(server: str, name: str) -> str:

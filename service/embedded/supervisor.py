@@ -8,6 +8,7 @@ stdout when the server does, and ends with the server's exit code (128 + signal)
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -22,6 +23,7 @@ NO_START = 127
 LOG_SIZE_BYTES = 10_000_000
 TICK_S = 1.0
 LAST_WORDS_S = 5.0
+OURS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
@@ -68,7 +70,7 @@ def listen_for_signals() -> int:
     os.set_blocking(read_end, False)
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in OURS:
         signal.signal(number, lambda *_: None)
     return read_end
 
@@ -77,6 +79,8 @@ def launch(order: dict[str, Any], lock: int) -> tuple[int, int]:
     """Start the server; its process id and the pipe that carries its stdout and stderr."""
     read_end, write_end = os.pipe()
     supervisor = os.getpid()
+    # A signal that arrives before the child has dropped our handlers must wait, or the child would swallow it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
     pid = os.fork()
     if pid == 0:
         try:
@@ -85,6 +89,7 @@ def launch(order: dict[str, Any], lock: int) -> tuple[int, int]:
             os.write(write_end, f"{order['command'][0]}: {error}\n".encode())
         finally:
             os._exit(NO_START)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)
     os.close(write_end)
     os.set_blocking(read_end, False)
     return pid, read_end
@@ -92,8 +97,9 @@ def launch(order: dict[str, Any], lock: int) -> tuple[int, int]:
 
 def become_server(order: dict[str, Any], supervisor: int, output: int, lock: int) -> None:
     """In the child: drop privileges, wire the descriptors, and turn into the server."""
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+    for number in (*OURS, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)
     os.dup2(input_pipe(order["input"]), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -129,8 +135,6 @@ def drop_privileges(uid: int, gid: int, capability: int | None) -> None:
 
 def keep_only(capability: int) -> None:
     """Make `capability` the only effective, permitted and inheritable one."""
-    import ctypes
-
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     bit = 1 << capability
     sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
@@ -140,8 +144,6 @@ def keep_only(capability: int) -> None:
 
 def prctl(option: int, *arguments: int) -> None:
     """prctl(2), Linux only."""
-    import ctypes
-
     padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
     if ctypes.CDLL(None, use_errno=True).prctl(option, *padded) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
