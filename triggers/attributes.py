@@ -27,10 +27,12 @@ _TIMESTAMP = re.compile(
     re.IGNORECASE,
 )
 
-# RFC 3986 appendix A; a host is any registered name or bracketed literal.
-_PCHAR = r"[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2}"
+# RFC 3986 appendix A, with any bracketed literal for an address.
+_NAME_CHARACTER = r"[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2}"
+_PCHAR = rf"[:@]|{_NAME_CHARACTER}"
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*+:"
-_AUTHORITY = r"//(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})*+(?:\[[0-9A-Za-z:.]++\])?+(?::[0-9]*+)?+"
+_HOST = rf"(?:\[[0-9A-Za-z:.]++\]|(?:{_NAME_CHARACTER})*+)"
+_AUTHORITY = rf"//(?:(?::|{_NAME_CHARACTER})*+@)?+{_HOST}(?::[0-9]*+)?+"
 _TAIL = rf"(?:/|{_PCHAR})*+(?:\?(?:[/?]|{_PCHAR})*+)?+(?:#(?:[/?]|{_PCHAR})*+)?+"
 _ROOTED = rf"(?:{_AUTHORITY}(?=[/?#]|\Z)|(?!//)){_TAIL}"
 _URI = re.compile(rf"{_SCHEME}{_ROOTED}")

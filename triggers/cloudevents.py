@@ -85,7 +85,7 @@ def from_kafka(
     attributes: dict[str, Any] = {}
     for name, raw in headers:
         if name.startswith("ce_"):
-            if name in attributes:
+            if name[3:] in attributes:
                 raise InvalidEvent(f"header {name} is there twice: send each attribute once")
             attributes[name[3:]] = _utf8(name, raw)
     return _from_binary(attributes, content_type, value or b"", received_at) if attributes else None
