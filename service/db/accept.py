@@ -78,6 +78,10 @@ class Accept(Operation):
         """Hand the runs this process took for itself to whoever drives them."""
         self.started(answer.new_runs if isinstance(answer, Accepted) else {})
 
+    def refused(self) -> None:
+        """Give back the places reserved for runs that will not be."""
+        self.started({})
+
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Accept]) -> Sequence[Accepted | PositionMoved]:
         """One answer for each operation. A repeat within the flush is a repeat: the first one gets the run."""

@@ -57,6 +57,9 @@ class Operation:
     def committed(self, answer: Any) -> None:
         """Called once the transaction holds, before the caller resumes and even if the caller is gone."""
 
+    def refused(self) -> None:
+        """Called when the database refused this operation: nothing of its unit was written."""
+
 
 @dataclass(slots=True)
 class Unit:
@@ -78,7 +81,9 @@ class Unit:
             self.future.set_result(answers)
 
     def fail(self, error: Exception) -> None:
-        """Tell the caller that nothing was written."""
+        """Tell the operations and the caller that nothing was written."""
+        for operation in self.operations:
+            operation.refused()
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
         elif self.future is None:

@@ -107,10 +107,7 @@ class DataFolder:
         if owner == wanted:
             return
         if account is None:
-            raise PostgresUnavailable(
-                f"the data in {self.data} belongs to user id {owner} (was tidemill started as root before?): "
-                f"start it as that user again, or give it to this one: chown -R {wanted} {self.folder}"
-            )
+            raise PostgresUnavailable(_foreign(self.folder, owner))
         for parent, folders, files in os.walk(self.data):
             for name in (*folders, *files):
                 os.chown(Path(parent, name), account.uid, account.gid, follow_symlinks=False)
@@ -122,10 +119,19 @@ def _make_private(folder: Path, account: Account | None, mode: int) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PostgresUnavailable(f"{folder} is not a folder of this user: remove it, or choose another TIDEMILL_HOME")
+    if not stat.S_ISDIR(found.st_mode):
+        raise PostgresUnavailable(f"{folder} is not a folder: move it away, or choose another TIDEMILL_HOME")
+    if found.st_uid != os.geteuid():
+        raise PostgresUnavailable(_foreign(folder, found.st_uid))
     if account is None:
         folder.chmod(0o700)
     else:
         os.chown(folder, 0, account.gid)
         folder.chmod(mode)
+
+
+def _foreign(folder: Path, owner: int) -> str:
+    return (
+        f"{folder} belongs to user id {owner}: start tidemill as that user again, give the folder to this one "
+        f"(chown -R {os.geteuid()} {folder}), or choose another TIDEMILL_HOME"
+    )

@@ -41,7 +41,10 @@ class EmbeddedKafka:
         except ChildFailed as failure:
             raise BrokerUnavailable(f"the embedded broker did not start: {failure}") from failure
         except OSError as error:
-            raise BrokerUnavailable(f"the embedded broker cannot use {self._folder}: {error}") from error
+            raise BrokerUnavailable(
+                f"the embedded broker cannot use {self._folder}: {error}: choose another TIDEMILL_HOME, "
+                "or set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
+            ) from error
         finally:
             if not started:
                 self._owner.release()

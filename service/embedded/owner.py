@@ -13,6 +13,8 @@ class OwnerLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
+        # A forked worker that outlives the daemon must not keep the lock.
+        os.register_at_fork(after_in_child=self.release)
 
     def acquire(self) -> int | None:
         """Take the lock: None when it is ours now, else the process id of its owner (0 when that is unknown)."""

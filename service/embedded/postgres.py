@@ -65,7 +65,10 @@ class EmbeddedPostgres:
         except ChildFailed as failure:
             raise PostgresUnavailable(self._explain(failure)) from failure
         except OSError as error:
-            raise PostgresUnavailable(f"the embedded Postgres cannot use {self._files.folder}: {error}") from error
+            raise PostgresUnavailable(
+                f"the embedded Postgres cannot use {self._files.folder}: {error}: choose another TIDEMILL_HOME, "
+                "run tidemill as another user, or set TIDEMILL_DATABASE_URL to a Postgres of your own"
+            ) from error
         finally:
             if not started:
                 self._owner.release()

@@ -35,6 +35,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 def main() -> int:
     """Take the lock, run the server to its end, clean up."""
     order = json.loads(sys.argv[1])
+    os.umask(0o077)
     lock = take_lock(order["lock"], order["lock_wait_s"])
     if lock is None:
         return BUSY
@@ -86,7 +87,9 @@ def launch(order: dict[str, Any], lock: int) -> tuple[int, int]:
         try:
             become_server(order, supervisor, write_end, lock)
         except (OSError, ValueError) as error:
-            os.write(write_end, f"{order['command'][0]}: {error}\n".encode())
+            os.write(
+                write_end, f"cannot run {order['command'][0]} as {order['run_as'] or 'this user'}: {error}\n".encode()
+            )
         finally:
             os._exit(NO_START)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, OURS)
@@ -104,7 +107,6 @@ def become_server(order: dict[str, Any], supervisor: int, output: int, lock: int
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.set_inheritable(lock, True)
-    os.umask(0o077)
     if order["run_as"] is not None:
         drop_privileges(**order["run_as"])
     if sys.platform == "linux":

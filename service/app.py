@@ -1,0 +1,145 @@
+"""The daemon: puts its parts together, and takes them apart in the right order when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.api.server import ApiServer
+from service.catalogue import Catalogue
+from service.clock import SystemClock
+from service.db.daemons import Release
+from service.db.listen import Listening
+from service.db.notes import PutPipeline
+from service.db.reads import Reads
+from service.db.registry import PostgresRegistry
+from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
+from service.definition import definition
+from service.inbox import PostgresInbox
+from service.loops.executor import Executor
+from service.loops.listeners import StatusReports
+from service.loops.recovery import Recovery
+from service.news import News
+from service.settings import Role, Settings
+from stages.artifacts import ArtifactStore
+from triggers.base import KafkaAccess, Listener, RecordReader
+
+logger = logging.getLogger("tidemill")
+
+
+@dataclass(kw_only=True)
+class Daemon:
+    """One process of Tidemill. `open`, then `run`; `stop` from a signal handler.
+
+    The API reads what it shows from here: `draining` and the parts below.
+    """
+
+    settings: Settings
+    dsn: str
+    kafka: KafkaAccess | None
+    catalogue: Catalogue
+    writer: Writer
+    reads: Reads
+    registry: PostgresRegistry
+    store: ArtifactStore
+    reader: RecordReader | None
+    inbox: PostgresInbox
+    executor: Executor | None
+    listeners: list[Listener]
+    news: News
+    clock: SystemClock
+    draining: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    hurrying: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    beside: list[asyncio.Task[None]] = field(default_factory=list)
+    address: str = ""
+
+    def stop(self) -> None:
+        """Take nothing new, drain, give back, end."""
+        self.draining = True
+        self.stopping.set()
+
+    def hurry(self) -> None:
+        """Do not wait for what still runs: give it back."""
+        self.hurrying.set()
+
+    async def run(self, started: Callable[[Daemon], Awaitable[None]] | None = None) -> None:
+        """Serve until `stop`. `started` is called once everything is listening. Unexpected errors end it loudly."""
+        async with asyncio.TaskGroup() as base:
+            lasting = [base.create_task(self.writer.run()), base.create_task(self._listening().run())]
+            self._announce_pipelines()
+            async with asyncio.TaskGroup() as engine:
+                working = [engine.create_task(loop) for loop in self._loops()]
+                await self._intake(started)
+                await self._drain()
+                _cancel(working)
+            await self.writer.drained()
+            [given_back] = await self.writer.submit(Release())
+            if given_back:
+                logger.info("gave back %s runs", given_back)
+            _cancel(lasting)
+        await self.reads.close()
+        self.stopped.set()
+
+    async def _intake(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:
+        """Let events in until `stop`."""
+        async with asyncio.TaskGroup() as intake:
+            tasks = [intake.create_task(listener.run()) for listener in self.listeners]
+            server = ApiServer(self) if Role.API in self.settings.roles else None
+            if server is not None:
+                self.address = await server.open()
+                tasks.append(intake.create_task(server.run()))
+            if started is not None:
+                await started(self)
+            await self.stopping.wait()
+            _cancel(self.beside)
+            if server is not None:
+                await server.close()
+            _cancel(tasks)
+
+    async def _drain(self) -> None:
+        if self.executor is None:
+            return
+        drain_s = self.settings.executor.drain_s
+        if self.executor.running:
+            logger.info("finishing %s runs, for %g s at most", self.executor.running, drain_s)
+        async with asyncio.TaskGroup() as tasks:
+            ways = [tasks.create_task(self.executor.drain()), tasks.create_task(self._hurried())]
+            await asyncio.wait(ways, timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
+            _cancel(ways)
+        if self.executor.running:
+            logger.warning("%s runs are not finished: another process will go on with them", self.executor.running)
+
+    async def _hurried(self) -> None:
+        await self.hurrying.wait()
+
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+        loops: list[Coroutine[Any, Any, None]] = [self.news.run()]
+        if self.executor is not None:
+            loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
+        if self.listeners:
+            loops.append(StatusReports(self.writer, self.listeners).run())
+        return loops
+
+    def _listening(self) -> Listening:
+        return Listening(self.dsn, {WAKE_CHANNEL: self._woken, LOG_CHANNEL: self.news.hear})
+
+    def _woken(self, payload: str) -> None:
+        if self.executor is None:
+            return
+        if payload.startswith("cancel "):
+            self.executor.cancel(int(payload.removeprefix("cancel ")))
+        self.executor.wake()
+
+    def _announce_pipelines(self) -> None:
+        for name, pipeline in self.catalogue.pipelines.items():
+            self.writer.later(PutPipeline(name, pipeline.version, definition(pipeline)))
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()

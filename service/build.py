@@ -1,0 +1,128 @@
+"""Builds a daemon from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from service.app import Daemon
+from service.catalogue import Catalogue, load_catalogue
+from service.clock import SystemClock
+from service.db.daemons import Registration
+from service.db.migrations import migrate, pending
+from service.db.reads import Reads
+from service.db.registry import PostgresRegistry
+from service.db.writer import Writer
+from service.errors import ConfigError, MigrationError
+from service.inbox import HandOver, NoHandOver, PostgresInbox
+from service.kafka_access import kafka_access
+from service.loops.checks import Checks
+from service.loops.driver import Driver
+from service.loops.executor import Executor
+from service.loops.listeners import make_listeners
+from service.news import News
+from service.settings import Role, Settings
+from service.stage_logs import StageLogHandler
+from stages.artifacts import ArtifactStore, open_store
+from stages.runners.base import RunnerTools, open_runner, runner_names
+from triggers.base import KafkaAccess, RecordReader, Surroundings
+
+logger = logging.getLogger("tidemill")
+
+
+async def open_daemon(settings: Settings, *, kafka: KafkaAccess | None = None) -> Daemon:
+    """Load the pipelines, connect to Postgres and put the daemon's parts together; nothing runs yet.
+
+    `kafka` overrides what the settings say (an embedded broker). Raises `ConfigError`, `InvalidPipeline`,
+    `InvalidTrigger`, `MigrationError`, `DatabaseUnavailable`.
+    """
+    dsn = settings.database.url
+    if dsn is None:
+        raise ConfigError("no database is set: set TIDEMILL_DATABASE_URL, or run `tidemill up`, which embeds one")
+    catalogue = load_catalogue(settings.pipelines)
+    kafka = kafka or kafka_access(settings)
+    _check_needs(catalogue, kafka)
+    await _prepare(settings, dsn)
+    lease_s = settings.executor.lease_s
+    writer = Writer(dsn, register=Registration([role.value for role in settings.roles], lease_s), lease_s=lease_s)
+    reads = Reads(dsn, size=settings.database.max_connections)
+    await reads.open()
+    await writer.open()
+    return _assemble(settings, dsn, kafka, catalogue, writer, reads)
+
+
+async def _prepare(settings: Settings, dsn: str) -> None:
+    if settings.database.migrate:
+        for name in await migrate(dsn):
+            logger.info("migrated the database: %s", name)
+    elif missing := await pending(dsn):
+        raise MigrationError(f"the database lacks {', '.join(missing)}: run `tidemill migrate`")
+
+
+def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
+    if kafka is not None:
+        return
+    for binding in catalogue.bindings():
+        if binding.trigger.kind.startswith("kafka"):
+            raise ConfigError(
+                f"{binding.name} listens to Kafka, and no broker is set: set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS,"
+                " or run `tidemill up`, which embeds one"
+            )
+
+
+def _assemble(
+    settings: Settings, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
+) -> Daemon:
+    clock = SystemClock()
+    store = open_store(settings.artifacts.url)
+    registry = PostgresRegistry(writer, reads)
+    reader = _reader(kafka)
+    executor = None
+    hand_over: HandOver = NoHandOver()
+    if Role.EXECUTOR in settings.roles:
+        driver = _driver(settings, writer, store, registry, reader, clock)
+        executor = hand_over = Executor(
+            writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=settings.executor.max_runs
+        )
+        logging.getLogger().addHandler(StageLogHandler(writer, asyncio.get_running_loop()))
+    inbox = PostgresInbox(writer, reads, catalogue, hand_over)
+    around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka)
+    bindings = catalogue.bindings() if Role.TRIGGERS in settings.roles else ()
+    return Daemon(
+        settings=settings,
+        dsn=dsn,
+        kafka=kafka,
+        catalogue=catalogue,
+        writer=writer,
+        reads=reads,
+        registry=registry,
+        store=store,
+        reader=reader,
+        inbox=inbox,
+        executor=executor,
+        listeners=make_listeners(bindings, around),
+        news=News(),
+        clock=clock,
+    )
+
+
+def _driver(
+    settings: Settings,
+    writer: Writer,
+    store: ArtifactStore,
+    registry: PostgresRegistry,
+    reader: RecordReader | None,
+    clock: SystemClock,
+) -> Driver:
+    threads = settings.executor.threads
+    tools = RunnerTools(store=store, registry=registry, reader=reader, threads=threads)
+    runners = {name: open_runner(name, tools) for name in runner_names()}
+    return Driver(writer=writer, clock=clock, store=store, runners=runners, checks=Checks(store, clock))
+
+
+def _reader(kafka: KafkaAccess | None) -> RecordReader | None:
+    if kafka is None:
+        return None
+    from triggers.records import RangeReader
+
+    return RangeReader(kafka)

@@ -1,0 +1,93 @@
+"""Writing attempts: one row for each try of a stage, fenced by the epoch of the run's owner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+
+from service.db.connect import columns, sql
+from service.db.writer import Flush, Operation
+from service.errors import RunLost
+from service.model import AttemptState
+from stages.artifacts import ArtifactRef
+from stages.outcome import ErrorRecord
+
+
+@dataclass(eq=False, slots=True)
+class PutAttempt(Operation):
+    """Write an attempt as it starts or ends. The answer is whether somebody asked to cancel the run, or `RunLost`.
+
+    `started` and `finished` are readings of `time.monotonic`; the row gets the database's time.
+    """
+
+    order: ClassVar[int] = 20
+
+    run_id: int
+    pipeline: str
+    epoch: int
+    stage: str
+    attempt: int
+    state: AttemptState
+    started: float
+    finished: float | None = None
+    transient: bool | None = None
+    key: UUID | None = None
+    output: ArtifactRef | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: ErrorRecord | None = None
+    reused_run: int | None = None
+    retry_in_s: float | None = None
+    dropped: bool = False
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutAttempt]) -> Sequence[bool | RunLost]:
+        """A start that is overtaken by its end (`dropped`) is not written at all."""
+        kept = {(op.run_id, op.stage, op.attempt): op for op in operations if not op.dropped}
+        now = time.monotonic()
+        rows = [_row(op, now) for op in kept.values()]
+        cancels: dict[tuple[int, str, int], bool] = {}
+        if rows:
+            for run_id, stage, attempt, cancel in await flush.connection.fetch(sql("put_attempts"), *columns(rows, 17)):
+                cancels[run_id, stage, attempt] = cancel
+                flush.log.append(_entry(kept[run_id, stage, attempt]))
+        return [_answer(op, cancels.get((op.run_id, op.stage, op.attempt))) for op in operations]
+
+
+def _answer(operation: PutAttempt, cancel: bool | None) -> bool | RunLost:
+    if operation.dropped:
+        return False
+    if cancel is None:
+        return RunLost(f"run {operation.run_id} was adopted by another process: {operation.stage} is not recorded")
+    return cancel
+
+
+def _entry(op: PutAttempt) -> dict[str, Any]:
+    return {"run": op.run_id, "pipeline": op.pipeline, "stage": op.stage, "attempt": op.attempt, "move": op.state.value}
+
+
+def _row(op: PutAttempt, now: float) -> tuple[Any, ...]:
+    output = op.output
+    return (
+        op.run_id,
+        op.epoch,
+        op.stage,
+        op.attempt,
+        op.state.value,
+        op.transient,
+        op.key,
+        output.digest if output else None,
+        output.codec if output else None,
+        output.size_bytes if output else None,
+        output.inline if output else None,
+        orjson.dumps(op.metrics) if op.metrics else None,
+        orjson.dumps(op.failure) if op.failure else None,
+        op.reused_run,
+        now - op.started,
+        None if op.finished is None else now - op.finished,
+        op.retry_in_s,
+    )

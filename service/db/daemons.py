@@ -1,0 +1,62 @@
+"""The processes that share a database: registering, adopting from those that died, giving back at the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import ClassVar
+
+import asyncpg
+
+from service.db.connect import sql
+from service.db.writer import Flush, Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Registers this process; used again when its lease has lapsed."""
+
+    roles: Sequence[str]
+    lease_s: float
+
+    async def __call__(self, connection: asyncpg.Connection) -> int:
+        """Insert a row and return its id."""
+        arguments = (socket.gethostname(), os.getpid(), list(self.roles), version("tidemill"), self.lease_s)
+        daemon: int = await connection.fetchval(sql("register_daemon"), *arguments)
+        return daemon
+
+
+@dataclass(eq=False, slots=True)
+class Adopt(Operation):
+    """Take the runs of lapsed processes away from them and queue them. The answer is how many there were."""
+
+    order: ClassVar[int] = 5
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Adopt]) -> Sequence[int]:
+        """A lapsed process cannot commit after this: its lease row is no longer alive."""
+        rows = await flush.connection.fetch(sql("adopt"), flush.daemon)
+        for row in rows:
+            flush.wakes.add("")
+            entry = {"run": row["id"], "pipeline": row["pipeline"], "move": "queued", "lost_by": row["daemon"]}
+            flush.log.append(entry)
+        return [len(rows)] * len(operations)
+
+
+@dataclass(eq=False, slots=True)
+class Release(Operation):
+    """Give back this process's runs and its lease. Nothing may be written after it."""
+
+    order: ClassVar[int] = 99
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Release]) -> Sequence[int]:
+        """The answer is how many runs were given back."""
+        rows = await flush.connection.fetch(sql("release"), flush.daemon)
+        for row in rows:
+            flush.wakes.add("")
+            flush.log.append({"run": row["id"], "pipeline": row["pipeline"], "move": "queued"})
+        return [len(rows)] * len(operations)

@@ -1,0 +1,71 @@
+"""Writes nobody waits for: what stages log, what triggers say of themselves, which pipelines were loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from service.db.connect import columns, sql
+from service.db.writer import Flush, Operation
+
+
+@dataclass(eq=False, slots=True)
+class PutLogLine(Operation):
+    """One line a stage logged."""
+
+    order: ClassVar[int] = 90
+
+    run_id: int
+    stage: str
+    attempt: int
+    at: datetime
+    level: str
+    message: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutLogLine]) -> Sequence[None]:
+        """Postgres' text holds no NUL: it is shown as U+FFFD."""
+        rows = [
+            (op.run_id, op.stage, op.attempt, op.at, op.level, op.message.replace("\0", "\ufffd")) for op in operations
+        ]
+        await flush.connection.execute(sql("put_log_lines"), *columns(rows, 6))
+        flush.log.extend({"run": run_id, "move": "logged"} for run_id in {op.run_id for op in operations})
+        return [None] * len(operations)
+
+
+@dataclass(eq=False, slots=True)
+class PutTriggerStatus(Operation):
+    """What a listener says of one of its bindings, as JSON."""
+
+    order: ClassVar[int] = 91
+
+    binding: str
+    status: bytes
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutTriggerStatus]) -> Sequence[None]:
+        """One row for each binding and daemon."""
+        latest = {op.binding: op.status for op in operations}
+        rows = [(binding, status) for binding, status in sorted(latest.items())]
+        await flush.connection.execute(sql("put_trigger_statuses"), flush.daemon, *columns(rows, 2))
+        return [None] * len(operations)
+
+
+@dataclass(eq=False, slots=True)
+class PutPipeline(Operation):
+    """The definition of a pipeline version, as JSON, so that its runs can be shown where its code is not loaded."""
+
+    order: ClassVar[int] = 92
+
+    name: str
+    version: str
+    definition: bytes
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutPipeline]) -> Sequence[None]:
+        """Known versions are left alone."""
+        rows = [(op.name, op.version, op.definition) for op in operations]
+        await flush.connection.execute(sql("put_pipelines"), *columns(sorted(rows), 3))
+        return [None] * len(operations)

@@ -1,0 +1,76 @@
+"""Reading what the loops need: positions, the progress of claimed runs, and the runs of a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from service.db.connect import OUTAGES, open_pool, sql, where
+from service.errors import DatabaseUnavailable
+
+Rows = Sequence[asyncpg.Record]
+
+
+class Reads:
+    """A pool of connections for reading. Every call may raise `DatabaseUnavailable`."""
+
+    def __init__(self, dsn: str, *, size: int) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect."""
+        self._pool = await open_pool(self._dsn, size=self._size)
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        if self._pool is not None:
+            self._pool.terminate()
+
+    async def fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        """The rows of `service/db/sql/<name>.sql`."""
+        if self._pool is None:
+            raise DatabaseUnavailable("the database connection is not open")
+        try:
+            rows: list[asyncpg.Record] = await self._pool.fetch(sql(name), *arguments)
+        except OUTAGES as error:
+            raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} does not answer: {error}") from error
+        return rows
+
+    async def row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+        """The first row of `service/db/sql/<name>.sql`, or None."""
+        rows = await self.fetch(name, *arguments)
+        return rows[0] if rows else None
+
+    async def installation(self) -> UUID:
+        """The identity of this database."""
+        row = await self.row("installation")
+        if row is None:
+            raise DatabaseUnavailable("this database has no tidemill tables: run `tidemill migrate`")
+        identity: UUID = row["id"]
+        return identity
+
+    async def positions(self, scope: str) -> Mapping[str, str]:
+        """Every stored position of a scope, by key."""
+        return {row["key"]: row["value"] for row in await self.fetch("positions", scope)}
+
+    async def progress(self, run_ids: Sequence[int]) -> tuple[Mapping[int, Rows], Mapping[int, Rows]]:
+        """The attempts and the gates of runs, each by run."""
+        attempts = await self.fetch("attempts_of", run_ids)
+        gates = await self.fetch("gates_of", run_ids)
+        return _by_run(attempts), _by_run(gates)
+
+    async def owned_runs(self, daemon: int) -> Rows:
+        """The runs the database says a daemon is driving, as a claim would return them."""
+        return await self.fetch("owned_runs", daemon)
+
+
+def _by_run(rows: Rows) -> Mapping[int, Rows]:
+    grouped: dict[int, list[asyncpg.Record]] = {}
+    for row in rows:
+        grouped.setdefault(row["run_id"], []).append(row)
+    return grouped

@@ -1,0 +1,51 @@
+"""Looking up results that are known already, in the flush that makes their inputs durable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from service.db.connect import sql
+from service.db.writer import Flush, Operation
+from stages.artifacts import ArtifactRef
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A finished result and the run that made it."""
+
+    run_id: int
+    output: ArtifactRef
+    metrics: Mapping[str, float]
+
+
+@dataclass(eq=False, slots=True)
+class LookUp(Operation):
+    """Find finished results by stage key. The answer maps those of `keys` that are known."""
+
+    order: ClassVar[int] = 70
+
+    keys: Sequence[UUID]
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[LookUp]) -> Sequence[Mapping[UUID, Known]]:
+        """Writes nothing: one read for the whole flush."""
+        keys = sorted({key for op in operations for key in op.keys})
+        rows = await flush.connection.fetch(sql("known_results"), keys)
+        known = {row["key"]: Known(row["run_id"], output_of(row), metrics_of(row)) for row in rows}
+        return [{key: known[key] for key in op.keys if key in known} for op in operations]
+
+
+def output_of(row: asyncpg.Record) -> ArtifactRef:
+    """The artifact an attempt's row refers to."""
+    return ArtifactRef(row["output_digest"], row["output_codec"], row["output_size"], row["output_inline"])
+
+
+def metrics_of(row: asyncpg.Record) -> dict[str, float]:
+    """The metrics an attempt's row holds."""
+    return orjson.loads(row["metrics"]) if row["metrics"] else {}

@@ -1,0 +1,206 @@
+"""Moving runs: claim, let go, cancel, resume, and decide a gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import asyncpg
+import orjson
+
+from service.db.connect import columns, sql
+from service.db.writer import Flush, Operation
+from service.errors import RunLost
+from service.model import GateState, RunState
+
+Row: TypeAlias = asyncpg.Record
+
+
+@dataclass(eq=False, slots=True)
+class MoveRun(Operation):
+    """The owner lets go of a run: it is finished, or waits (`ready_in_s` None: for a gate). Fenced by the epoch."""
+
+    order: ClassVar[int] = 40
+
+    run_id: int
+    epoch: int
+    state: RunState
+    ready_in_s: float | None = None
+    failure: Mapping[str, Any] | None = None
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[MoveRun]) -> Sequence[RunLost | None]:
+        """The answer is None, or `RunLost`."""
+        rows = [_move(op) for op in operations]
+        moved = {row["id"]: row for row in await flush.connection.fetch(sql("move_runs"), *columns(rows, 5))}
+        for op in operations:
+            row = moved.get(op.run_id)
+            if row is not None:
+                flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": op.state.value})
+                if row["ready"]:
+                    flush.wakes.add("")
+        return [None if op.run_id in moved else RunLost(f"run {op.run_id} was adopted by another") for op in operations]
+
+
+def _move(op: MoveRun) -> tuple[Any, ...]:
+    failure = orjson.dumps(op.failure) if op.failure else None
+    return (op.run_id, op.epoch, op.state.value, op.ready_in_s, failure)
+
+
+@dataclass(eq=False, slots=True)
+class PutGate(Operation):
+    """Write what was found on an arrow. Fenced by the epoch: the answer is None, or `RunLost`."""
+
+    order: ClassVar[int] = 30
+
+    run_id: int
+    pipeline: str
+    epoch: int
+    gate: str
+    source: str
+    target: str
+    state: GateState
+    reason: str
+    evidence: Mapping[str, Any]
+    subject: str
+    decided_by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutGate]) -> Sequence[RunLost | None]:
+        """One row for each gate of a run; a later result replaces an earlier one."""
+        rows = [_gate(op) for op in operations]
+        put = {(row[0], row[1]) for row in await flush.connection.fetch(sql("put_gates"), *columns(rows, 10))}
+        for op in operations:
+            if (op.run_id, op.gate) in put:
+                entry = {"run": op.run_id, "pipeline": op.pipeline, "gate": op.gate, "move": op.state.value}
+                flush.log.append(entry)
+        return [
+            None if (op.run_id, op.gate) in put else RunLost(f"run {op.run_id} was adopted by another")
+            for op in operations
+        ]
+
+
+def _gate(op: PutGate) -> tuple[Any, ...]:
+    evidence = orjson.dumps(op.evidence, default=str)
+    return (
+        *(op.run_id, op.epoch, op.gate, op.source, op.target, op.state.value, op.reason),
+        *(evidence, op.subject, op.decided_by),
+    )
+
+
+@dataclass(eq=False, slots=True)
+class Claim(Operation):
+    """Take up to `limit` runs that are ready. `claimed` is called with their rows once they are this process's.
+
+    The answer is how many there were, and in how many seconds the next waiting run is ready (None: there is none).
+    """
+
+    order: ClassVar[int] = 60
+
+    versions: Mapping[str, str]
+    limit: int
+    claimed: Callable[[int, Sequence[Row]], None]
+
+    def committed(self, answer: Any) -> None:
+        """Drive what was claimed."""
+        self.claimed(self.limit, answer[0])
+
+    def refused(self) -> None:
+        """Nothing was claimed."""
+        self.claimed(self.limit, ())
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Claim]) -> Sequence[tuple[Sequence[Row], float | None]]:
+        """There is one claim at a time in a process; a second one in the flush gets what the first left."""
+        answers: list[tuple[Sequence[Row], float | None]] = []
+        for op in operations:
+            names, versions = list(op.versions), list(op.versions.values())
+            rows = await flush.connection.fetch(sql("claim"), flush.daemon, names, versions, op.limit)
+            flush.log.extend(_taken(row) for row in rows)
+            answers.append((rows, await flush.connection.fetchval(sql("next_ready"), names)))
+        return answers
+
+
+def _taken(row: Row) -> dict[str, Any]:
+    entry = {"run": row["id"], "pipeline": row["pipeline"], "move": "running", "epoch": row["epoch"]}
+    if row["old_version"] != row["version"]:
+        entry["moved_from"], entry["moved_to"] = row["old_version"], row["version"]
+    return entry
+
+
+@dataclass(eq=False, slots=True)
+class Cancel(Operation):
+    """Ask for a run to be cancelled. The answer is its state: `running` means that its owner was asked to stop it."""
+
+    order: ClassVar[int] = 50
+
+    run_id: int
+    by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Cancel]) -> Sequence[RunState | None]:
+        """None for a run that was finished already."""
+        answers: list[RunState | None] = []
+        for op in operations:
+            row = await flush.connection.fetchrow(sql("request_cancel"), op.run_id, op.by)
+            answers.append(RunState(row["state"]) if row else None)
+            if row and row["state"] == RunState.RUNNING:
+                flush.wakes.add(f"cancel {op.run_id}")
+            elif row:
+                flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "cancelled", "by": op.by})
+        return answers
+
+
+@dataclass(eq=False, slots=True)
+class Resume(Operation):
+    """Queue a failed or cancelled run again, keeping its finished stages. The answer is whether there was one."""
+
+    order: ClassVar[int] = 50
+
+    run_id: int
+    by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Resume]) -> Sequence[bool]:
+        """Twice in a row is once: the second finds the run queued."""
+        answers = []
+        for op in operations:
+            row = await flush.connection.fetchrow(sql("resume"), op.run_id)
+            answers.append(row is not None)
+            if row is not None:
+                flush.wakes.add("")
+                flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "queued", "by": op.by})
+        return answers
+
+
+@dataclass(eq=False, slots=True)
+class DecideGate(Operation):
+    """Record a person's decision on a waiting gate, and wake the run. The answer is whether the gate was waiting."""
+
+    order: ClassVar[int] = 45
+
+    run_id: int
+    pipeline: str
+    gate: str
+    state: GateState
+    reason: str
+    evidence: Mapping[str, Any]
+    by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[DecideGate]) -> Sequence[bool]:
+        """The run's row is locked first: its owner cannot park it between the decision and the wake."""
+        answers = []
+        for op in operations:
+            await flush.connection.execute("select from runs where id = $1 for no key update", op.run_id)
+            evidence = orjson.dumps(op.evidence, default=str)
+            arguments = (op.run_id, op.gate, op.state.value, op.reason, evidence, op.by)
+            decided = await flush.connection.fetchval(sql("decide_gate"), *arguments)
+            answers.append(decided is not None)
+            if decided is not None:
+                await flush.connection.execute(sql("poke"), op.run_id)
+                flush.wakes.add("")
+                entry = {"run": op.run_id, "pipeline": op.pipeline, "gate": op.gate, "move": op.state.value}
+                flush.log.append(entry | {"by": op.by})
+        return answers

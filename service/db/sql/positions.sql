@@ -1,0 +1,1 @@
+select key, value from positions where scope = $1

@@ -1,0 +1,49 @@
+"""How the daemon's own log looks: lines for people, JSON for collectors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import orjson
+
+from service.settings import Log, LogFormat
+
+NOISY = ("aiokafka", "apscheduler", "asyncio", "faust", "mode", "watchfiles", "httpx", "uvicorn.access")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message, and the traceback where there is one."""
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+class TextLines(logging.Formatter):
+    """`12:00:00 warning executor: message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Local time of day: a person reads it."""
+        at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        name = record.name.removeprefix("tidemill.")
+        text = f"{at} {record.levelname.lower():7} {name}: {record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def set_up_logs(settings: Log) -> None:
+    """Send everything to standard error. Libraries speak up only when something is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
+    logging.basicConfig(level=settings.level.value.upper(), handlers=[handler], force=True)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)

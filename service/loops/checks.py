@@ -1,0 +1,54 @@
+"""Asks a gate about the output of its source stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stages.gates.evaluate import evaluate
+
+from service.errors import ServiceError
+from service.loops.live import LiveRun
+from stages.artifacts import ArtifactRef, ArtifactStore
+from stages.codecs import decode
+from stages.errors import StageError
+from stages.gates.base import GateContext, GateResult, GateState
+from stages.plan import PlanGate
+from triggers.base import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Reads what a gate needs and calls it."""
+
+    store: ArtifactStore
+    clock: Clock
+
+    async def check(self, run: LiveRun, name: str) -> tuple[PlanGate, ArtifactRef, GateResult]:
+        """The gate, the artifact it was asked about, and what it found. An artifact that cannot be read fails it."""
+        gate = run.plan.gate(name)
+        made = run.view.tried[gate.src] if gate is not None else None
+        if gate is None or made is None or made.output is None:
+            raise ServiceError(f"run {run.id}: gate {name} has nothing to check")
+        try:
+            output = await self._output(gate, made.output)
+        except StageError as error:
+            return gate, made.output, GateResult(GateState.FAILED, str(error))
+        context = GateContext(
+            run_id=run.id,
+            pipeline=run.pipeline.name,
+            source_stage=gate.src,
+            output=output,
+            metrics=made.metrics,
+            finished_at=made.finished_at or self.clock.now(),
+            event=run.event,
+            params=run.pipeline.parse_params(run.params),
+            now=self.clock.now(),
+        )
+        return gate, made.output, await evaluate(gate.gate, context)
+
+    async def _output(self, gate: PlanGate, ref: ArtifactRef) -> Any:
+        if not gate.gate.needs_output:
+            return None
+        data = ref.inline if ref.inline is not None else await self.store.get(ref.digest)
+        return decode(ref.codec, data, None)

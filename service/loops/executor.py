@@ -1,0 +1,199 @@
+"""The executor: takes runs that are ready and drives as many at once as this process has places for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+import orjson
+
+from service.catalogue import Catalogue
+from service.db.reads import Reads
+from service.db.runs import Claim, MoveRun
+from service.db.writer import Writer
+from service.errors import DatabaseUnavailable, RunLost, ServiceError
+from service.inbox import TakenRun
+from service.loops.driver import Driver, Job
+from service.loops.live import LiveRun, live_run, recall
+from service.model import RunState, RunView
+from stages.errors import StageError
+
+logger = logging.getLogger("tidemill.executor")
+
+SAFETY_POLL_S = 2.0
+
+
+class Executor:
+    """Owns the places, the claims and the tasks. Implements `service.inbox.HandOver`."""
+
+    def __init__(self, *, writer: Writer, reads: Reads, catalogue: Catalogue, driver: Driver, places: int) -> None:
+        self._writer = writer
+        self._reads = reads
+        self._catalogue = catalogue
+        self._driver = driver
+        self._places = places
+        self._free = places
+        self._claiming = False
+        self._backlog = False
+        self._closing = False
+        self._wake = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._runs: dict[int, LiveRun] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._next_wake: asyncio.TimerHandle | None = None
+        writer.on_reconnect.append(self.recover_owned)
+
+    @property
+    def running(self) -> int:
+        """How many places are taken."""
+        return self._places - self._free
+
+    def wake(self) -> None:
+        """Something may be ready: look."""
+        self._wake.set()
+
+    def reserve(self, wanted: int) -> int:
+        """See `HandOver`. Nothing while this process stops, or while older runs wait to be claimed."""
+        if self._tasks is None or self._closing or self._backlog:
+            return 0
+        granted = min(wanted, self._free)
+        self._free -= granted
+        return granted
+
+    def begin(self, reserved: int, runs: Sequence[TakenRun]) -> None:
+        """See `HandOver`."""
+        self._free += reserved - len(runs)
+        for taken in runs:
+            pipeline = self._catalogue.pipelines[taken.pipeline]
+            self._start(LiveRun(taken.run_id, 1, pipeline, taken.event, orjson.loads(taken.params), RunView()))
+        if self._free:
+            self._wake.set()
+
+    def cancel(self, run_id: int) -> None:
+        """Cut a run short, if this process drives it."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.cancel()
+
+    async def run(self) -> None:
+        """Claim and drive until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                self._claim()
+                try:
+                    async with asyncio.timeout(SAFETY_POLL_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+                self._wake.clear()
+
+    async def drain(self) -> None:
+        """Take nothing new and wait until what runs has finished or waits."""
+        self._closing = True
+        if self.running:
+            self._quiet.clear()
+            await self._quiet.wait()
+
+    def recover_owned(self) -> None:
+        """After an outage: drive the runs that the database says are ours and that we do not know of."""
+        if self._tasks is not None and not self._closing:
+            self._tasks.create_task(self._recover_owned())
+
+    async def _recover_owned(self) -> None:
+        try:
+            rows = await self._reads.owned_runs(self._writer.daemon)
+        except DatabaseUnavailable:
+            return
+        forgotten = [
+            row for row in rows if row["id"] not in self._runs and row["pipeline"] in self._catalogue.pipelines
+        ]
+        self._free -= len(forgotten)
+        self._claimed(0, forgotten)
+
+    def _claim(self) -> None:
+        """Ask for as many runs as there are places, unless an answer is still awaited."""
+        if self._claiming or self._closing or self._free <= 0 or self._writer.outage or not self._catalogue.pipelines:
+            return
+        self._claiming = True
+        limit, self._free = self._free, 0
+        versions = {name: pipeline.version for name, pipeline in self._catalogue.pipelines.items()}
+        self._group().create_task(self._await_claim(Claim(versions, limit, self._claimed)))
+
+    async def _await_claim(self, claim: Claim) -> None:
+        try:
+            [(rows, next_s)] = await self._writer.submit(claim)
+        finally:
+            self._claiming = False
+        self._backlog = len(rows) == claim.limit
+        if self._backlog:
+            self._wake.set()
+        elif next_s is not None:
+            self._wake_in(next_s)
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._next_wake is not None:
+            self._next_wake.cancel()
+        self._next_wake = asyncio.get_running_loop().call_later(max(seconds, 0.005), self._wake.set)
+
+    def _claimed(self, limit: int, rows: Sequence[asyncpg.Record]) -> None:
+        """Runs inside the writer, right after the commit: it must not wait."""
+        self._free += limit - len(rows)
+        runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]]) for row in rows]
+        self._runs.update({run.id: run for run in runs})
+        if runs:
+            self._group().create_task(self._recall(runs, {row["id"]: row["resume_epoch"] for row in rows}))
+
+    async def _recall(self, runs: Sequence[LiveRun], resume_epochs: Mapping[int, int]) -> None:
+        """Rebuild claimed runs from what earlier owners left, and start them."""
+        older = [run.id for run in runs if run.epoch > 1]
+        attempts, gates = await self._reads.progress(older) if older else ({}, {})
+        now = self._driver.clock.now()
+        for run in runs:
+            if run.epoch > 1:
+                recall(run.view, attempts.get(run.id, ()), gates.get(run.id, ()), resume_epochs[run.id], now)
+            self._start(run)
+
+    def _start(self, run: LiveRun) -> None:
+        self._runs[run.id] = run
+        self._spawn(run, None)
+
+    def _spawn(self, run: LiveRun, job: Job | None) -> None:
+        run.branches += 1
+        self._group().create_task(self._drive(run, job))
+
+    async def _drive(self, run: LiveRun, job: Job | None) -> None:
+        """Follow one line of jobs; where the run branches, hand the other branches to tasks of their own."""
+        try:
+            jobs = await (self._driver.begin(run) if job is None else self._driver.work(run, job))
+            while jobs:
+                for other in jobs[1:]:
+                    self._spawn(run, other)
+                jobs = await self._driver.work(run, jobs[0])
+        except RunLost as error:
+            logger.warning("%s", error)
+        except (ServiceError, StageError) as error:
+            logger.error("run %s cannot go on: %s", run.id, error)
+            failure = {"stage": "", "reason": str(error)}
+            self._writer.post(MoveRun(run.id, run.epoch, RunState.FAILED, failure=failure))
+        finally:
+            run.branches -= 1
+            self._let_go(run)
+
+    def _let_go(self, run: LiveRun) -> None:
+        """Give the place back once the last branch has ended."""
+        if run.branches:
+            return
+        if self._runs.get(run.id) is run:
+            del self._runs[run.id]
+        self._free += 1
+        self._wake.set()
+        if not self.running:
+            self._quiet.set()
+
+    def _group(self) -> asyncio.TaskGroup:
+        if self._tasks is None:
+            raise RuntimeError("the executor is not running")
+        return self._tasks

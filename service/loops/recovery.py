@@ -1,0 +1,35 @@
+"""Adopts the runs of processes that died."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from service.db.daemons import Adopt
+from service.db.writer import Writer
+
+logger = logging.getLogger("tidemill.recovery")
+
+
+class Recovery:
+    """Looks for lapsed leases, but only after this process itself has reached the database for a whole lease.
+
+    Otherwise the first daemon to reconnect after an outage would take everybody's runs away from them.
+    """
+
+    def __init__(self, writer: Writer, *, lease_s: float) -> None:
+        self._writer = writer
+        self._lease_s = lease_s
+
+    async def run(self) -> None:
+        """Look four times a lease, until cancelled."""
+        loop = asyncio.get_running_loop()
+        steady_since = loop.time() - self._lease_s
+        while True:
+            if self._writer.outage is not None:
+                steady_since = loop.time()
+            elif loop.time() - steady_since >= self._lease_s:
+                [adopted] = await self._writer.submit(Adopt())
+                if adopted:
+                    logger.warning("adopted %s runs of a process that died", adopted)
+            await asyncio.sleep(self._lease_s / 4)
