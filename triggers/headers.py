@@ -10,7 +10,7 @@ from triggers.errors import InvalidEvent
 Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]
 
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*+)"[ \t]*+(?:;.*)?')
-_BARE = re.compile(r"[!-~]++")
+_BARE = re.compile(r"[!#-~][!-~]*+")
 _ESCAPED = re.compile(r'\\(["\\])')
 _LONGEST_ID = 1024
 

@@ -1,0 +1,166 @@
+"""A delivery becomes one event, however often it is sent, and only if its sender is known."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.test_signatures import KEY, standard_headers
+from triggers.base import Binding
+from triggers.errors import InvalidEvent, InvalidTrigger
+from triggers.event import Event
+from triggers.signatures import BadSignature, Bearer, GitHub, StandardWebhooks
+from triggers.webhook import Webhook, hooks, receive
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+JSON = {"Content-Type": "application/json"}
+PUSH = {"ref": "refs/heads/main", "repository": {"full_name": "acme/flights"}}
+BODY = orjson.dumps(PUSH)
+OPEN = Webhook("ci")
+
+
+def received(headers: dict[str, str], body: bytes = BODY, webhook: Webhook = OPEN) -> Event:
+    event = receive(webhook, {**JSON, **headers}, body, NOW)
+    assert event is not None
+    return event
+
+
+def signed(body: bytes = BODY, **headers: str) -> dict[str, str]:
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(b"s", body, hashlib.sha256).hexdigest(), **headers}
+
+
+def test_delivery_tells_where_it_came_from_and_what_about() -> None:
+    event = received({"X-GitHub-Event": "push", "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958"})
+    assert (event.source, event.type) == ("tidemill:hooks/ci", "dev.tidemill.webhook.github.push")
+    assert event.id == "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+    assert (event.subject, event.data, event.time) == ("acme/flights", PUSH, NOW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "event_id"),
+    [
+        ({"X-GitHub-Delivery": "a", "webhook-id": "b", "Idempotency-Key": "c"}, "a"),
+        ({"webhook-id": "b", "Idempotency-Key": "c"}, "b"),
+        ({"X-GitHub-Delivery": "", "Idempotency-Key": "c"}, "c"),
+        ({"Idempotency-Key": '"c d"'}, "c d"),
+        ({"Idempotency-Key": '"a\\"b\\\\c"'}, 'a"b\\c'),
+        ({"Idempotency-Key": '"c";p=1'}, "c"),
+        ({}, "body-" + hashlib.blake2b(BODY, digest_size=16).hexdigest()),
+    ],
+)
+def test_identity_is_the_delivery_id_else_the_idempotency_key_else_the_body(
+    headers: dict[str, str], event_id: str
+) -> None:
+    assert received(headers).id == event_id
+
+
+@pytest.mark.parametrize("value", ['"open', "a b", "é", "a\x00b", '""', "x" * 1025, '"a"b'])
+def test_delivery_id_that_is_none_is_refused(value: str) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        received({"Idempotency-Key": value})
+    assert refused.value.status == 400
+
+
+def test_only_headers_the_scheme_vouches_for_make_an_identity() -> None:
+    """A captured delivery, sent again with one more header, must stay the same event."""
+    headers = standard_headers(b"k" * 32)
+    webhook = Webhook("ci", verify=StandardWebhooks(KEY))
+    first = received(headers, b'{"a":1}', webhook)
+    again = received({**headers, "X-GitHub-Delivery": "new", "X-GitHub-Event": "push"}, b'{"a":1}', webhook)
+    assert (first.key, first.type) == (again.key, again.type)
+    github = Webhook("ci", verify=GitHub("s"))
+    assert received(signed(), BODY, github).key == received(signed(**{"Idempotency-Key": "new"}), BODY, github).key
+
+
+def test_signature_comes_before_everything_else() -> None:
+    with pytest.raises(BadSignature):
+        receive(Webhook("ci", verify=GitHub("s")), {"X-GitHub-Event": "ping"}, b"{bad", NOW)
+
+
+def test_ping_is_answered_without_an_event() -> None:
+    webhook = Webhook("ci", verify=GitHub("s"))
+    assert receive(webhook, signed(**{"X-GitHub-Event": "ping"}), BODY, NOW) is None
+
+
+def test_form_with_a_payload_is_read_as_its_json() -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode({"payload": BODY.decode()}).encode()
+    assert received({**form, **signed(body)}, body, Webhook("ci", verify=GitHub("s"))).data == PUSH
+    assert received(form, b"status=ok&commit=%C3%A9").data == {"status": "ok", "commit": "é"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("text/plain", b"{}", 415),
+        ("", b"{}", 415),
+        ("application/json; charset=utf-16", b"{}", 415),
+        ("application/json", b"", 400),
+        ("application/json", b"{bad", 400),
+        ("application/json", b"\xff", 400),
+        ("application/json", b"[" * 100_000, 422),
+        ("application/x-www-form-urlencoded", b"payload=%7Bbad", 400),
+        ("application/x-www-form-urlencoded", b"payload=%FF", 400),
+        ("application/x-www-form-urlencoded", b"\xff=1", 400),
+        ("application/x-www-form-urlencoded", b'{"a":1}', 400),
+        ("application/x-www-form-urlencoded", b"a=1&" * 2_000, 400),
+        ("application/x-www-form-urlencoded", b"", 400),
+    ],
+)
+def test_each_kind_of_bad_delivery_has_its_status(content_type: str, body: bytes, status: int) -> None:
+    with pytest.raises(InvalidEvent) as refused:
+        receive(Webhook("ci"), {"content-type": content_type}, body, NOW)
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize("about", [{}, [], {"repository": 3}, {"repository": {"full_name": "a\nb"}}, {"project": {}}])
+def test_subject_is_left_out_where_the_payload_names_none(about: Any) -> None:
+    assert received({}, orjson.dumps(about)).subject is None
+
+
+def test_subject_may_be_a_gitlab_project() -> None:
+    assert received({}, b'{"project":{"path_with_namespace":"acme/ml"}}').subject == "acme/ml"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "é", "..", "-a", "a\n"])
+def test_hook_name_must_fit_an_address(name: str) -> None:
+    with pytest.raises(InvalidTrigger, match="hook's name"):
+        Webhook(name)
+
+
+def test_pipelines_share_a_hook_only_with_one_verifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "s")
+    first, second = (Binding(name, Webhook("ci", GitHub("env:HOOK_SECRET"))) for name in ("a", "b"))
+    assert hooks([first, second]) == {"ci": [first, second]}
+    with pytest.raises(InvalidTrigger, match="a/webhook:ci and c/webhook:ci verify it differently"):
+        hooks([first, Binding("c", Webhook("ci", Bearer("t")))])
+    monkeypatch.delenv("HOOK_SECRET")
+    with pytest.raises(InvalidTrigger, match="'HOOK_SECRET' is not set"):
+        hooks([first])
+
+
+FORM_OR_JSON = st.sampled_from(["application/json", "application/x-www-form-urlencoded", "a/b+json;charset=x"])
+
+
+@settings(deadline=None)
+@given(
+    FORM_OR_JSON,
+    st.binary(max_size=60) | st.binary(max_size=40).map(lambda raw: b"payload=" + raw),
+    st.text(max_size=9),
+)
+@example("application/x-www-form-urlencoded", b"payload=%22%ED%A0%80%22", "push")
+@example("application/x-www-form-urlencoded", b"payload=%22\\ud800%22", "push")
+def test_whatever_is_delivered_is_an_event_or_an_invalid_event(content_type: str, body: bytes, text: str) -> None:
+    headers = {"content-type": content_type, "x-github-event": text, "x-github-delivery": text}
+    with suppress(InvalidEvent):
+        event = receive(OPEN, headers, body, NOW)
+        assert event is None or orjson.dumps(event.data)
