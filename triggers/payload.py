@@ -10,7 +10,8 @@ import orjson
 
 from triggers.errors import InvalidEvent
 
-# Deeper values cannot be written again: orjson reads 1,024 levels and writes 254, envelopes need some of them.
+# orjson reads 1,024 levels and writes 254: what is accepted must leave room for the envelopes it is written in.
+_MOST_ORJSON_WRITES = 254
 MAX_DEPTH = 200
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105
@@ -96,14 +97,10 @@ def _may_be_deep(body: bytes | str) -> bool:
 
 
 def _is_deep(value: Any) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return False
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
-    return bool(level)
+    for _ in range(_MOST_ORJSON_WRITES - MAX_DEPTH):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return True
+    return False
