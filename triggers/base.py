@@ -195,6 +195,7 @@ class Surroundings:
     clock: Clock
     root: Path
     kafka: KafkaAccess | None = None
+    fetched: RecordKeeper | None = None
 
 
 class Listener(Protocol):
@@ -270,3 +271,10 @@ class RecordReader(Protocol):
 
     async def read(self, offsets: OffsetRange) -> Sequence[Record]:
         """Raises `RecordsGone` (permanent) or `SourceUnavailable` (transient)."""
+
+
+class RecordKeeper(Protocol):
+    """Is shown the records of a micro-batch just fetched, for a stage that reads them soon."""
+
+    def keep(self, offsets: OffsetRange, records: Sequence[Record], size_bytes: int) -> None:
+        """Keep them for a while, or not. `size_bytes` is what their keys and values take."""

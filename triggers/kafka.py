@@ -1,0 +1,92 @@
+"""What can be listened to on Kafka: each record as an event, or micro-batches of a topic as events.
+
+Nothing here imports a Kafka client: a pipeline file that declares a trigger loads without one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from triggers.base import Trigger
+from triggers.errors import InvalidTrigger
+
+if TYPE_CHECKING:
+    from triggers.base import Listener
+
+Start = Literal["earliest", "latest"]
+
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_STARTS = ("earliest", "latest")
+
+
+@dataclass(frozen=True)
+class KafkaArrivals(Trigger):
+    """Every record of `topic` is one event: the CloudEvent it carries, or the record itself as JSON data.
+
+    `start` says where a partition is begun that was never read before. All such triggers of a daemon share one
+    consumer: a topic that any of them wants from the `earliest` record is read from there.
+    """
+
+    kind: ClassVar[str] = "kafka-arrivals"
+
+    topic: str
+    start: Start = field(default="earliest", kw_only=True)
+
+    @classmethod
+    def listener(cls) -> type[Listener]:
+        """One consumer for every topic of every pipeline."""
+        from triggers.arrivals import ArrivalsListener
+
+        return ArrivalsListener
+
+    def default_name(self) -> str:
+        return f"kafka:{self.topic}"
+
+    def __post_init__(self) -> None:
+        _check(self.topic, self.start, "KafkaArrivals")
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class KafkaBatches(Trigger):
+    """Up to `max_records` records of one partition of `topic` are one event, which carries their `OffsetRange`.
+
+    A batch is closed when it is full, when it holds about `max_bytes`, or when its first record has waited
+    `max_wait_s`. Each record is in exactly one batch. `where` and `params` see the batch's event, not its records.
+    """
+
+    kind: ClassVar[str] = "kafka-batches"
+
+    topic: str
+    max_records: int = field(default=1000, kw_only=True)
+    max_wait_s: float = field(default=5.0, kw_only=True)
+    max_bytes: int = field(default=16 * 1024 * 1024, kw_only=True)
+    start: Start = field(default="earliest", kw_only=True)
+
+    @classmethod
+    def listener(cls) -> type[Listener]:
+        """One consumer group for each binding."""
+        from triggers.batches import BatchesListener
+
+        return BatchesListener
+
+    def default_name(self) -> str:
+        return f"kafka-batches:{self.topic}"
+
+    def __post_init__(self) -> None:
+        _check(self.topic, self.start, "KafkaBatches")
+        for name in ("max_records", "max_wait_s", "max_bytes"):
+            if getattr(self, name) <= 0:
+                raise InvalidTrigger(f"KafkaBatches({self.topic!r}): {name} must be more than 0")
+        super().__post_init__()
+
+
+def _check(topic: str, start: str, kind: str) -> None:
+    if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+        raise InvalidTrigger(
+            f"{kind}({topic!r}): not a topic name: use up to 249 letters, digits, dots, underscores and hyphens"
+        )
+    if start not in _STARTS:
+        raise InvalidTrigger(f"{kind}({topic!r}): start={start!r} is neither 'earliest' nor 'latest'")

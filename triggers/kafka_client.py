@@ -1,0 +1,211 @@
+"""Kafka clients as the listeners need them: built from `KafkaAccess`, with every wait bounded, and closed for sure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from triggers.base import Binding, KafkaAccess, Surroundings
+from triggers.errors import InvalidTrigger, SourceUnavailable
+
+logger = logging.getLogger(__name__)
+
+# What a broker that is away, restarting or mid-election makes of a call. Everything else is a bug of ours.
+TROUBLE = (KafkaError, OSError, TimeoutError, SourceUnavailable)
+
+# How a broker says that a topic is not there, and not only not there now.
+MISSING = (UnknownTopicOrPartitionError, InvalidTopicError)
+
+_FETCH_BYTES = 16 * 1024 * 1024
+_STOP_S = 3.0
+_EMBEDDED_PARTITIONS = 4
+
+
+def access_of(surroundings: Surroundings, bindings: Sequence[Binding]) -> KafkaAccess:
+    """How to reach the broker. Raises `InvalidTrigger` when the daemon has none."""
+    if surroundings.kafka is None:
+        names = ", ".join(binding.name for binding in bindings)
+        raise InvalidTrigger(f"{names}: there is no Kafka to listen to: set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")
+    return surroundings.kafka
+
+
+def timing(access: KafkaAccess) -> Mapping[str, int]:
+    """How patient a client is. The embedded broker makes a join take half the session timeout."""
+    if access.embedded:
+        return {"session_timeout_ms": 2_000, "heartbeat_interval_ms": 500, "request_timeout_ms": 5_000}
+    return {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 3_000, "request_timeout_ms": 15_000}
+
+
+def _connection(access: KafkaAccess) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": access.bootstrap_servers,
+        "client_id": "tidemill",
+        "request_timeout_ms": timing(access)["request_timeout_ms"],
+        **access.options,
+    }
+
+
+def reading_consumer(access: KafkaAccess, group: str | None = None) -> AIOKafkaConsumer:
+    """A consumer that never decides for itself where to read: no automatic commit, no automatic reset.
+
+    What one answer may hold bounds its memory. Records of aborted transactions are not seen.
+    """
+    membership: Mapping[str, Any] = {"group_id": group, **timing(access)} if group else {}
+    return AIOKafkaConsumer(
+        **{
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            "isolation_level": "read_committed",
+            "fetch_max_bytes": _FETCH_BYTES,
+            "fetch_max_wait_ms": 500 if group else 100,
+            "metadata_max_age_ms": 60_000,
+            **membership,
+            **_connection(access),
+        }
+    )
+
+
+def trouble_note(access: KafkaAccess, error: BaseException) -> str:
+    """One of `TROUBLE` in words for a person."""
+    if isinstance(error, SourceUnavailable):
+        return str(error)
+    silent = not isinstance(error, KafkaError) or error.retriable
+    return f"broker {access.bootstrap_servers} {'does not answer' if silent else 'refuses'}: {error!r}"
+
+
+async def close(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer within a bound; what it did not let go of by then is taken from it. Raises nothing of Kafka's.
+
+    `stop()` waits for a broker that may be gone, and may let a cancellation of its own tasks out (aiokafka#647).
+    """
+    task = asyncio.current_task()
+    cancellations = task.cancelling() if task else 0
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await consumer.stop()
+        return
+    except (KafkaError, OSError, TimeoutError) as error:
+        logger.debug("a consumer did not stop: %r", error)
+    except asyncio.CancelledError:
+        if task and task.cancelling() > cancellations:
+            raise
+    finally:
+        await _free(consumer)
+
+
+async def _free(consumer: Any) -> None:
+    """End the tasks and connections that an interrupted `stop()` leaves behind. Does nothing after a complete one."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    owned = [getattr(coordinator, name, None) for name in ("_coordination_task", "_heartbeat_task")]
+    owned += [getattr(coordinator, "_commit_refresh_task", None), getattr(fetcher, "_fetch_task", None)]
+    tasks = [task for task in (*owned, *getattr(fetcher, "_pending_tasks", ())) if task and not task.done()]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_STOP_S)
+    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(_STOP_S):
+            await consumer._client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a broker said: which cluster it is, and of each topic asked for its partitions, or why there are none."""
+
+    cluster: str
+    partitions: Mapping[str, frozenset[int]]
+    absent: Mapping[str, type[KafkaError]]
+
+
+class BrokerLink:
+    """A connection beside a consumer's own, for asking which cluster answers and what topics it has.
+
+    Beside, because a broker answers the requests of one connection in order: behind a fetch that waits for records
+    a question would wait too.
+    """
+
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+        self._answer_s = timing(access)["request_timeout_ms"] / 1000
+        self._client = AIOKafkaClient(**_connection(access))
+
+    async def open(self) -> None:
+        """Connect. Raises one of `TROUBLE`, and is closed then."""
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await self._client.bootstrap()
+        except BaseException:
+            await self._client.close()
+            raise
+
+    async def close(self) -> None:
+        """Disconnect. Safe to call twice, and on one that was never opened."""
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._client.close()
+
+    async def look(self, topics: Iterable[str]) -> Sight:
+        """Ask which cluster answers and which of `topics` it has. Creates none. Raises one of `TROUBLE`."""
+        async with asyncio.timeout(self._answer_s):
+            request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
+            answer = (await self._client.send(self._client.get_random_node(), request)).to_object()
+        found, absent = {}, {}
+        for topic in answer["topics"]:
+            if topic["error_code"]:
+                absent[topic["topic"]] = for_code(topic["error_code"])
+            else:
+                found[topic["topic"]] = frozenset(one["partition"] for one in topic["partitions"])
+        return Sight(answer.get("cluster_id") or "unnamed", found, absent)
+
+
+async def create_topics(access: KafkaAccess, topics: Sequence[str]) -> None:
+    """Create what is missing, with the broker's own defaults (the embedded one has none). Safe to call twice."""
+    partitions, copies = (_EMBEDDED_PARTITIONS, 1) if access.embedded else (-1, -1)
+    admin = AIOKafkaAdminClient(**_connection(access))
+    try:
+        async with asyncio.timeout(timing(access)["request_timeout_ms"] / 1000):
+            await admin.start()
+            answer = await admin.create_topics([NewTopic(name, partitions, copies) for name in topics])
+    finally:
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await admin.close()
+    for name, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise SourceUnavailable(f"broker {access.bootstrap_servers} refuses to create topic {name!r}: {error()}")
+
+
+async def newest_offsets(access: KafkaAccess, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+    """The offset that the next record of each partition will get. Raises one of `TROUBLE`.
+
+    Read off a fetch, because not every broker answers the direct question (`end_offsets`) rightly.
+    """
+    consumer = reading_consumer(access)
+    try:
+        async with asyncio.timeout(2 * timing(access)["request_timeout_ms"] / 1000):
+            await consumer.start()
+            consumer.assign(partitions)
+            for partition, oldest in (await consumer.beginning_offsets(partitions)).items():
+                consumer.seek(partition, oldest)
+            while any(consumer.highwater(partition) is None for partition in partitions):
+                await consumer.getmany(timeout_ms=200, max_records=1)
+            return {partition: consumer.highwater(partition) for partition in partitions}
+    finally:
+        await close(consumer)

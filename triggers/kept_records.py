@@ -1,0 +1,72 @@
+"""Records of micro-batches that were just fetched, kept for the stages that will read them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, overload
+
+from triggers.base import OffsetRange, Record
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+# What one record costs beside its key and value.
+_OVERHEAD_BYTES = 300
+
+
+class RecordsView(Sequence[Record]):
+    """Records as the Kafka client made them, turned into ours only when somebody looks at one."""
+
+    def __init__(self, records: Sequence[ConsumerRecord]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(_record, self._records)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> RecordsView: ...
+
+    def __getitem__(self, at: int | slice) -> Record | RecordsView:
+        found = self._records[at]
+        return RecordsView(found) if isinstance(at, slice) else _record(found)
+
+    def values(self) -> list[bytes | None]:
+        """The values alone: the quick way, for a `Record` each is never made."""
+        return [one.value for one in self._records]
+
+
+def _record(one: ConsumerRecord) -> Record:
+    return Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+
+
+class KeptRecords:
+    """The batches kept last, up to `limit_bytes` of memory; what was not looked at the longest goes first."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._size_bytes = 0
+        self._kept: OrderedDict[OffsetRange, tuple[Sequence[Record], int]] = OrderedDict()
+
+    def keep(self, offsets: OffsetRange, records: Sequence[Record], size_bytes: int) -> None:
+        """Keep a batch whose keys and values take `size_bytes`. One that is larger than everything is not kept."""
+        size_bytes += _OVERHEAD_BYTES * len(records)
+        if size_bytes > self._limit_bytes or offsets in self._kept:
+            return
+        self._kept[offsets] = (records, size_bytes)
+        self._size_bytes += size_bytes
+        while self._size_bytes > self._limit_bytes:
+            _, (_, freed_bytes) = self._kept.popitem(last=False)
+            self._size_bytes -= freed_bytes
+
+    def get(self, offsets: OffsetRange) -> Sequence[Record] | None:
+        """The batch, or None when it is not (or no longer) kept."""
+        if offsets not in self._kept:
+            return None
+        self._kept.move_to_end(offsets)
+        return self._kept[offsets][0]
