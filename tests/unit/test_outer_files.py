@@ -179,10 +179,12 @@ def test_the_table_of_settings_is_the_one_the_code_prints() -> None:
     assert table[1].strip() == reference().strip()
 
 
-def test_the_example_is_a_configuration_that_starts() -> None:
+def test_the_example_and_compose_load_pipelines_that_exist(compose: Any) -> None:
     settings = read_settings(ROOT / "examples/flights/tidemill.toml", {})
+    assert settings.pipelines == read_settings(environ=container_environment(compose)).pipelines
     for pipeline in settings.pipelines:
-        assert (ROOT / pipeline.partition(":")[0].replace(".", "/")).parent.is_dir()
+        module, _, name = pipeline.partition(":")
+        assert f"\n{name} = Pipeline(" in text(module.replace(".", "/") + ".py")
 
 
 def test_every_decision_is_listed_and_complete() -> None:
