@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NewType, overload
 
 from stages.retry import Retry
@@ -34,6 +36,7 @@ class StageContext:
         artifact_digests: Mapping[str, str],
         registry: Registry | None = None,
         report: Callable[[float, str], None] = lambda fraction, note: None,
+        folder: Callable[[], Path] = lambda: Path(tempfile.mkdtemp(prefix="tidemill-")),
     ) -> None:
         self.run_id = run_id
         self.pipeline = pipeline
@@ -45,6 +48,7 @@ class StageContext:
         self.metrics: dict[str, float] = {}
         self._registry = registry
         self._report = report
+        self._folder = folder
 
     @property
     def registry(self) -> Registry:
@@ -52,6 +56,10 @@ class StageContext:
         if self._registry is None:
             raise RuntimeError(f"stage {self.stage}: no model registry here: set TIDEMILL_URL to a running daemon")
         return self._registry
+
+    def folder(self) -> Path:
+        """A new, empty folder for files this attempt makes. It is removed once the attempt's output is stored."""
+        return self._folder()
 
     def record_metrics(self, **values: float) -> None:
         """Record numbers that gates check and `tidemill show` prints. A later value of a name wins."""

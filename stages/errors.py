@@ -40,5 +40,21 @@ class ArtifactCorrupted(StageError):
     """An artifact's bytes do not have the digest they are stored under."""
 
 
+class InvalidCall(StageError):
+    """What `stage run` was given is not a call, or not one of this pipeline."""
+
+
+class StoreUnavailable(StageError):
+    """The artifact store cannot be read or written, now (transient) or as it is configured (not transient)."""
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
 class NoCodec(StageError):
     """A stage returned a value that no codec can store."""
+
+
+class Undecodable(StageError):
+    """An artifact cannot be read as the type its taker wants."""

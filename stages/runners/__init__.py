@@ -1,0 +1,1 @@
+"""Runners: one module for each place an attempt can execute in."""

@@ -1,0 +1,132 @@
+"""A call: one attempt of one stage as plain data, so that one command can make it anywhere."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+
+from stages.artifacts import ArtifactRef
+from stages.errors import InvalidCall
+from triggers.event import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One attempt. `pipeline` is its name or `package.module:name`; `params` are the raw JSON parameters of the run."""
+
+    pipeline: str
+    stage: str
+    run_id: int
+    attempt: int
+    idempotency_key: str
+    event: Event
+    params: Mapping[str, Any] | None = None
+    inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+    def to_json(self) -> bytes:
+        """The call as the file `stage run --call` reads. The event in it is a CloudEvent in JSON format."""
+        return orjson.dumps(
+            {
+                "pipeline": self.pipeline,
+                "stage": self.stage,
+                "run_id": self.run_id,
+                "attempt": self.attempt,
+                "idempotency_key": self.idempotency_key,
+                "event": event_to_plain(self.event),
+                "params": self.params,
+                "inputs": {name: _ref_to_plain(ref) for name, ref in self.inputs.items()},
+                "timeout_s": self.timeout_s,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Call:
+        """The call in a file. Raises `InvalidCall` naming the wrong fields."""
+        try:
+            wire = _Call.model_validate_json(data)
+        except ValidationError as error:
+            raise InvalidCall(f"not a stage call: {_told(error)}") from None
+        inputs = {name: one.as_ref() for name, one in wire.inputs.items()}
+        return cls(**{**dict(wire), "event": wire.event.as_event(), "inputs": inputs})
+
+
+def event_to_plain(event: Event) -> dict[str, Any]:
+    """An event in the CloudEvents JSON format (1.0, section 3)."""
+    plain: dict[str, Any] = {"specversion": "1.0", "source": event.source, "id": event.id, "type": event.type}
+    plain["time"] = event.time.isoformat()
+    for name in ("subject", "datacontenttype", "dataschema"):
+        if (value := getattr(event, name)) is not None:
+            plain[name] = value
+    if isinstance(event.data, bytes):
+        plain["data_base64"] = b64encode(event.data).decode()
+    elif event.data is not None:
+        plain["data"] = event.data
+    return plain | dict(event.extensions)
+
+
+class _Ref(BaseModel):
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    codec: str
+    size_bytes: int
+    inline: Base64Bytes | None = None
+
+    def as_ref(self) -> ArtifactRef:
+        return ArtifactRef(self.digest, self.codec, self.size_bytes, self.inline)
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    specversion: str = "1.0"
+    source: str
+    id: str
+    type: str
+    time: AwareDatetime
+    subject: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data: Any = None
+    data_base64: Base64Bytes | None = None
+
+    def as_event(self) -> Event:
+        return Event(
+            source=self.source,
+            id=self.id,
+            type=self.type,
+            time=self.time,
+            subject=self.subject,
+            data=self.data_base64 if self.data_base64 is not None else self.data,
+            datacontenttype=self.datacontenttype,
+            dataschema=self.dataschema,
+            extensions=self.model_extra or {},
+        )
+
+
+class _Call(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    pipeline: str
+    stage: str
+    run_id: int
+    attempt: int
+    idempotency_key: str
+    event: _Event
+    params: dict[str, Any] | None = None
+    inputs: dict[str, _Ref] = {}
+    timeout_s: float | None = None
+
+
+def _ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:
+    inline = b64encode(ref.inline).decode() if ref.inline is not None else None
+    return {"digest": ref.digest, "codec": ref.codec, "size_bytes": ref.size_bytes, "inline": inline}
+
+
+def _told(error: ValidationError) -> str:
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in wrong)

@@ -1,0 +1,1 @@
+"""Codecs: one module for each kind of value."""

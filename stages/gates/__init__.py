@@ -1,0 +1,1 @@
+"""Gates: ready-made checks for the arrows of a pipeline."""

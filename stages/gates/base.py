@@ -1,0 +1,118 @@
+"""A gate: a check on the arrow between two stages, that lets a run pass, stops it, or has it wait for a person."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from triggers.event import Event
+
+SHOWN = 5
+
+
+class GateState(enum.StrEnum):
+    """Where a gate stands. A failed one is permanent; a waiting one holds no worker until a person decides."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What a gate found. `evidence` is plain JSON: the metric and its threshold, the failing rows, the age."""
+
+    state: GateState
+    reason: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, passed: bool, reason: str = "", evidence: Mapping[str, Any] | None = None) -> GateResult:
+        """Passed or failed."""
+        return cls(GateState.PASSED if passed else GateState.FAILED, reason, evidence or {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateContext:
+    """What a gate may look at.
+
+    `output` is the source stage's output, decoded: None where the gate does not ask for it (`needs_output`) and it is
+    not plain JSON. `finished_at` is when that output was made, also where it was re-used. `params` is the validated
+    model. `now` is the instant of the check.
+    """
+
+    run_id: int
+    pipeline: str
+    source_stage: str
+    output: Any
+    metrics: Mapping[str, float]
+    finished_at: datetime
+    event: Event
+    params: Any
+    now: datetime
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """A check. `check` may be a coroutine function; a blocking one is called off the loop."""
+
+    @property
+    def name(self) -> str:
+        """Tells several gates on one arrow apart."""
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether `check` looks at the output, so that it must be read and decoded."""
+
+    def check(self, evidence: GateContext) -> Any:
+        """A `GateResult`, or an awaitable of one."""
+
+
+@dataclass(frozen=True)
+class FunctionGate:
+    """A plain function as a gate. It returns a bool, a `GateResult`, or None after its asserts have held.
+
+    Its parameters are filled by name with the fields of `GateContext`; one annotated `GateContext` gets it whole.
+    """
+
+    function: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether it takes `output`, or the whole context."""
+        return self.whole is not None or "output" in inspect.signature(self.function).parameters
+
+    @property
+    def whole(self) -> str | None:
+        """The parameter that takes the whole context."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return next((one.name for one in parameters if one.annotation in (GateContext, "GateContext")), None)
+
+    def check(self, evidence: GateContext) -> Any:
+        """Call the function; see `stages.gates.evaluate` for what its answer means."""
+        if self.whole is not None:
+            return self.function(**{self.whole: evidence})
+        return self.function(**{name: getattr(evidence, name) for name in inspect.signature(self.function).parameters})
+
+
+def as_gate(given: Any) -> Gate:
+    """A gate, or a plain function made one. Raises TypeError saying what is wrong with anything else."""
+    if isinstance(given, Gate) and not isinstance(given, type):
+        return given
+    if not inspect.isfunction(given):
+        raise TypeError(f"{given!r} is neither a gate nor a function: use one of stages.gates, called, or a function")
+    gate = FunctionGate(given)
+    known = list(GateContext.__dataclass_fields__)
+    strange = [one for one in inspect.signature(given).parameters if one not in known]
+    if strange and gate.whole is None:
+        raise TypeError(f"function {gate.name!r} asks for {', '.join(strange)}; a gate may take {', '.join(known)}")
+    return gate

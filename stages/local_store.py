@@ -1,0 +1,166 @@
+"""Artifacts in a folder of this machine, durable by fsync (obstore's own local store renames without one)."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from stages.artifacts import digest_of, place_of, verified
+from stages.errors import ArtifactMissing, StoreUnavailable
+
+CHUNK_BYTES = 1 << 20
+PERMANENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+
+class LocalStore:
+    """A folder. Bytes are written to a file beside it, synced, and renamed to their address."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / ".incoming"
+        self._durable: set[Path] = set()
+        with self._telling("write to"):
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._incoming):
+                pass
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.root)!r})"
+
+    async def put(self, data: bytes) -> str:
+        """See `ArtifactStore`."""
+
+        def write() -> str:
+            digest = digest_of(data)
+            if not self._holds(digest):
+                self._write(lambda file: (file.write(data), digest)[1])
+            return digest
+
+        with self._telling("write to"):
+            return await asyncio.to_thread(write)
+
+    async def put_file(self, path: Path) -> str:
+        """See `ArtifactStore`."""
+
+        def write(target: BinaryIO) -> str:
+            with path.open("rb") as source:
+                return _copy(source, target)
+
+        with self._telling("write to"):
+            return await asyncio.to_thread(self._write, write)
+
+    async def get(self, digest: str) -> bytes:
+        """See `ArtifactStore`."""
+
+        def read() -> bytes:
+            data = self._path(digest).read_bytes()
+            verified(digest, digest_of(data), str(self.root))
+            return data
+
+        with self._telling("read"):
+            return await asyncio.to_thread(read)
+
+    async def fetch_file(self, digest: str, to: Path) -> None:
+        """See `ArtifactStore`."""
+
+        def fetch() -> None:
+            with self._path(digest).open("rb") as source, whole_file(to) as target:
+                verified(digest, _copy(source, target), str(self.root))
+
+        with self._telling("read"):
+            await asyncio.to_thread(fetch)
+
+    async def exists(self, digest: str) -> bool:
+        """See `ArtifactStore`."""
+        return await asyncio.to_thread((self.root / place_of(digest)).is_file)
+
+    def _path(self, digest: str) -> Path:
+        path = self.root / place_of(digest)
+        if not path.is_file():
+            raise ArtifactMissing(
+                f"artifact {digest} is not in {self.root}: resume the run from the stage that made it"
+            )
+        return path
+
+    def _holds(self, digest: str) -> bool:
+        """Whether the right bytes are already there, durably. Bytes that rotted are written anew."""
+        path = self.root / place_of(digest)
+        try:
+            with path.open("rb") as file:
+                right = _copy(file, None) == digest
+        except FileNotFoundError:
+            return False
+        if right:
+            self._make_durable(path.parent)
+        return right
+
+    def _write(self, write: Callable[[BinaryIO], str]) -> str:
+        handle, name = tempfile.mkstemp(dir=self._incoming)
+        written = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                digest = write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            target = self.root / place_of(digest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(target)
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+        self._make_durable(target.parent)
+        return digest
+
+    def _make_durable(self, folder: Path) -> None:
+        """Sync the entries on the way down to `folder`, once for each: another process may have made them just now."""
+        if folder not in self._durable:
+            for above in (folder, folder.parent, self.root):
+                _sync_folder(above)
+            self._durable.add(folder)
+
+    @contextmanager
+    def _telling(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailable(
+                f"cannot {verb} the artifact folder {self.root} ({error.strerror or error}): check its disk and that "
+                f"this user may read and write there, or set TIDEMILL_ARTIFACTS to another place",
+                transient=error.errno not in PERMANENT,
+            ) from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing; it is gone again if the block fails."""
+    try:
+        with path.open("wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _copy(source: BinaryIO, target: BinaryIO | None) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        if target is not None:
+            target.write(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,130 @@
+"""What came of an attempt: its output, or an error told in plain values and classed as transient or permanent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from traceback import StackSummary, TracebackException
+
+from stages.artifacts import ArtifactRef
+
+MESSAGE_LIMIT = 2000
+TRACEBACK_LIMIT = 6000
+SHOWN_FRAMES = 8
+OWN_FRAMES = ("stages/invoke.py", "concurrent/futures/thread.py")
+TRANSIENT_STATUS = {429, 502, 503, 504}
+# Client libraries have roots of their own for "the other side did not answer"; they are known by name, so that none
+# of them need be imported: requests, httpx, urllib3, aiohttp, asyncpg, psycopg, botocore, kafka.
+TRANSIENT_NAMES = {
+    "ConnectionError",
+    "ConnectTimeout",
+    "ReadTimeout",
+    "Timeout",
+    "TimeoutError",
+    "TimeoutException",
+    "NetworkError",
+    "RemoteProtocolError",
+    "NewConnectionError",
+    "ProtocolError",
+    "ClientConnectionError",
+    "ServerDisconnectedError",
+    "PostgresConnectionError",
+    "CannotConnectNowError",
+    "EndpointConnectionError",
+    "KafkaConnectionError",
+    "gaierror",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """An error as the run keeps it. `type` is its dotted name, `traceback` its last few frames."""
+
+    type: str
+    message: str
+    traceback: str = ""
+    transient: bool = False
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The attempt's output, durable (inline or in the store), and what it measured."""
+
+    output: ArtifactRef
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed; the stage's policy says what is next."""
+
+    error: ErrorRecord
+
+
+Outcome = Succeeded | Failed
+
+
+def record_of(error: BaseException) -> ErrorRecord:
+    """An exception as plain values, safe to store as text."""
+    kind = type(error)
+    home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    told = TracebackException.from_exception(error, limit=-SHOWN_FRAMES)
+    told.stack = StackSummary.from_list([one for one in told.stack if not one.filename.endswith(OWN_FRAMES)])
+    return ErrorRecord(
+        type=f"{home}{kind.__qualname__}",
+        message=_clean(str(told))[:MESSAGE_LIMIT],
+        traceback=_clean("".join(told.format()))[-TRACEBACK_LIMIT:],
+        transient=is_transient(error),
+        retry_after_s=_retry_after_s(error),
+    )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help.
+
+    An error's own `transient` decides. Else connections, timeouts and HTTP 429, 502, 503, 504 are transient, and
+    everything else is permanent.
+    """
+    own = getattr(error, "transient", None)
+    if isinstance(own, bool):
+        return own
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    status = _status(error)
+    if status is not None:
+        return status in TRANSIENT_STATUS
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, OSError):
+        return is_transient(reason)
+    return any(base.__name__ in TRANSIENT_NAMES for base in type(error).__mro__)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status an error carries, wherever its library keeps it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, Mapping):
+        response = response.get("ResponseMetadata", {})
+        return response.get("HTTPStatusCode") if isinstance(response, Mapping) else None
+    for holder in (error, response):
+        for name in ("status_code", "status", "code"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int) and 100 <= status < 600:
+                return status
+    return None
+
+
+def _retry_after_s(error: BaseException) -> float | None:
+    own = getattr(error, "retry_after_s", None)
+    if own is None:
+        headers = getattr(getattr(error, "response", error), "headers", None)
+        own = headers.get("retry-after") if isinstance(headers, Mapping) else None
+    try:
+        return max(float(own), 0.0) if own is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _clean(text: str) -> str:
+    """Postgres text holds neither NUL nor lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

@@ -1,0 +1,199 @@
+"""A pipeline: stages joined by the names of their parameters, gates on the arrows, triggers that start it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from stages import graph
+from stages.artifacts import digest_of
+from stages.base import Stage
+from stages.digests import code_digest, digest_text, value_digest
+from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
+from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
+from stages.problems import Problems, caller, place_of_function
+from stages.runners.base import runner_names
+from stages.signature import Signature, is_async, read_signature
+from triggers.base import Trigger
+
+SHOWN_VERSION = 12
+DEFAULT_RUNNER = "inline"
+
+
+class Pipeline:
+    """A versioned graph of stages. Put together wrongly, it raises one `InvalidPipeline` that lists every problem.
+
+    `gates` maps an arrow `(stage, stage)` to a gate, a function, or a list of them. `params` is needed only where no
+    stage annotates the model. `serve` is what answers prediction requests. `runner` is the runner of stages that name
+    none of their own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[Stage],
+        *,
+        gates: Mapping[tuple[str, str], Any] | None = None,
+        on: Sequence[Trigger] = (),
+        params: type[BaseModel] | None = None,
+        serve: Callable[..., Any] | None = None,
+        runner: str | None = None,
+    ) -> None:
+        self.name = name
+        self.on = tuple(on)
+        self.serve = serve
+        self.runner = runner
+        self.spec: str | None = None
+        self.home, self.where = caller(1)
+        problems = Problems(name, self.where)
+        problems.name("pipeline", name)
+        declared = _distinct(stages, problems)
+        self._signatures = {one.name: read_signature(one, {two.name for two in declared}, problems) for one in declared}
+        self.stages = tuple(graph.ordered(declared, self._signatures, problems))
+        graph.check_types(self.stages, self._signatures, problems)
+        self.params = agreed_params(params, self.stages, self._signatures, problems)
+        self.gates = graph.named_gates(gates or {}, self.arrows, problems)
+        self._check_triggers(problems)
+        self._check_settings(problems)
+        problems.settle()
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, {len(self.stages)} stages, {self.where})"
+
+    @property
+    def arrows(self) -> list[tuple[str, str]]:
+        """Every `(stage, stage)` where the second waits for the first."""
+        return [
+            (src, stage.name)
+            for stage in self.stages
+            for src in sorted(graph.upstream_of(stage, self._signatures[stage.name]))
+        ]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the executor reads. Worked out on first use, when the module is whole: code is read for the digests."""
+        ordered = tuple(self._plan_stage(index, stage) for index, stage in enumerate(self.stages))
+        stages = MappingProxyType({one.name: one for one in ordered})
+        return Plan(ordered, stages, MappingProxyType(self.gates))
+
+    @cached_property
+    def version_digest(self) -> str:
+        """The digest of the code, signatures and declared settings of the stages, and of the gates."""
+        parts = [self.name]
+        for one in self.plan.order:
+            settings = (one.stage.retry, one.stage.timeout_s, one.runner, one.stage.reuse, one.stage.after)
+            parts += [one.name, one.code_digest, one.environment_digest or "", value_digest(settings, self.home)]
+        for gate in (gate for gates in self.plan.gates.values() for gate in gates):
+            parts += [gate.name, gate.src, gate.dst, value_digest(gate.gate, self.home)]
+        return digest_text(*parts)
+
+    @property
+    def version(self) -> str:
+        """`version_digest` as people see it."""
+        return self.version_digest[:SHOWN_VERSION]
+
+    def parse_params(self, raw: Mapping[str, Any] | None) -> BaseModel | None:
+        """Raw parameters as the pipeline's model, None where it takes none. Raises `InvalidParams`."""
+        return parse_params(self.name, self.params, raw)
+
+    def digest_params(self, params: BaseModel | None) -> str:
+        """The digest of validated parameters, for `stage_key`."""
+        return digest_params(params)
+
+    def _plan_stage(self, index: int, stage: Stage) -> PlanStage:
+        signature = self._signatures[stage.name]
+        sources = {argument.source for argument in signature.arguments}
+        inputs = {one.parameter: one.upstream for one in signature.arguments if one.upstream is not None}
+        code, environment = code_digest(stage.function), _environment_digest(stage)
+        return PlanStage(
+            name=stage.name,
+            index=index,
+            stage=stage,
+            pipeline=self.name,
+            runner=self._runner_of(stage),
+            arguments=self._decoding(signature),
+            inputs=MappingProxyType(inputs),
+            upstream=graph.upstream_of(stage, signature),
+            downstream=frozenset(dst for src, dst in self.arrows if src == stage.name),
+            is_async=is_async(stage.function),
+            takes_event=Source.EVENT in sources,
+            takes_params=Source.PARAMS in sources,
+            takes_context=Source.CONTEXT in sources,
+            takes_records=Source.RECORDS in sources,
+            output_type=signature.output_type,
+            params_type=self.params,
+            code_digest=code,
+            environment_digest=environment,
+            key_prefix=key_prefix(code, environment),
+        )
+
+    def _decoding(self, signature: Signature) -> tuple[Argument, ...]:
+        """Where the taker does not say what it wants, the maker's annotation tells what it is."""
+        return tuple(
+            replace(one, wanted=self._signatures[one.upstream].output_type)
+            if one.upstream is not None and one.wanted in (None, Any)
+            else one
+            for one in signature.arguments
+        )
+
+    def _runner_of(self, stage: Stage) -> str:
+        return stage.runner if stage.runner != DEFAULT_RUNNER else self.runner or DEFAULT_RUNNER
+
+    def _check_triggers(self, problems: Problems) -> None:
+        seen: set[str] = set()
+        declared: Sequence[Any] = self.on
+        for trigger in declared:
+            if not isinstance(trigger, Trigger):
+                problems.add(f"on=[{trigger!r}]: not a trigger: use one of the triggers package, called")
+                continue
+            if trigger.name in seen:
+                problems.add(f"two triggers are called {trigger.name!r}: give one of them another name=")
+            seen.add(trigger.name)
+            check_trigger_params(self.params, trigger, problems)
+
+    def _check_settings(self, problems: Problems) -> None:
+        runners = runner_names()
+        for stage in self.stages:
+            where = _place(stage)
+            problems.name("stage", stage.name, where)
+            if (runner := self._runner_of(stage)) not in runners:
+                problems.add(f"stage {stage.name!r}: no runner {runner!r}; there are {', '.join(runners)}", where)
+            if stage.timeout_s is not None and stage.timeout_s <= 0:
+                problems.add(f"stage {stage.name!r}: timeout_s={stage.timeout_s} leaves it no time", where)
+            if stage.environment is not None and _lock_file(stage) is None:
+                problems.add(f"stage {stage.name!r}: its environment {stage.environment!r} is no file", where)
+
+
+def _distinct(stages: Sequence[Any], problems: Problems) -> list[Stage]:
+    """The declared stages, each name once."""
+    distinct: dict[str, Stage] = {}
+    for one in stages:
+        if not isinstance(one, Stage):
+            problems.add(f"stages=[{one!r}]: not a stage: put @stage above the function")
+        elif one.name in distinct:
+            problems.add(f"two stages are called {one.name!r}: give one of them @stage(name=...)", _place(one))
+        else:
+            distinct[one.name] = one
+    return list(distinct.values())
+
+
+def _place(stage: Stage) -> str:
+    return place_of_function(stage.function)
+
+
+def _lock_file(stage: Stage) -> Path | None:
+    """The lock a stage names, looked for beside its module and then in the working folder."""
+    beside = Path(inspect.unwrap(stage.function).__code__.co_filename).parent
+    return next((path for root in (beside, Path.cwd()) if (path := root / (stage.environment or "")).is_file()), None)
+
+
+def _environment_digest(stage: Stage) -> str | None:
+    file = _lock_file(stage) if stage.environment is not None else None
+    return digest_of(file.read_bytes()) if file is not None else None

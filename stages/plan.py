@@ -1,0 +1,125 @@
+"""The plan: a pipeline as the executor reads it, worked out once and never changed."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from stages.base import Stage
+    from stages.gates.base import Gate
+
+
+class Source(enum.Enum):
+    """What fills a parameter of a stage."""
+
+    STAGE = "stage"
+    EVENT = "event"
+    PARAMS = "params"
+    CONTEXT = "context"
+    RECORDS = "records"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One parameter of a stage. `wanted` is the type its value is decoded to, None where nobody says."""
+
+    parameter: str
+    source: Source
+    upstream: str | None = None
+    wanted: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanGate:
+    """A gate on the arrow `src` -> `dst`. `name` is unique in the pipeline and is how people decide it."""
+
+    name: str
+    src: str
+    dst: str
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStage:
+    """One stage as the executor and the runners read it.
+
+    `inputs` maps a parameter to the stage whose output fills it; `upstream` adds the stages of `after=`. `index` is
+    its place in a topological order. `output_type` is what the function's return annotation says, None if nothing.
+    """
+
+    name: str
+    index: int
+    stage: Stage
+    pipeline: str
+    runner: str
+    arguments: tuple[Argument, ...]
+    inputs: Mapping[str, str]
+    upstream: frozenset[str]
+    downstream: frozenset[str]
+    is_async: bool
+    takes_event: bool
+    takes_params: bool
+    takes_context: bool
+    takes_records: bool
+    output_type: Any
+    params_type: type[BaseModel] | None
+    code_digest: str
+    environment_digest: str | None
+    key_prefix: hashlib.blake2b = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole pipeline: stages in topological order, and the gates on each arrow (an arrow without gates is absent)."""
+
+    order: tuple[PlanStage, ...]
+    stages: Mapping[str, PlanStage]
+    gates: Mapping[tuple[str, str], tuple[PlanGate, ...]]
+
+    def gate(self, name: str) -> PlanGate | None:
+        """The gate called `name`, or None."""
+        return next((one for gates in self.gates.values() for one in gates if one.name == name), None)
+
+
+def key_prefix(code_digest: str, environment_digest: str | None) -> hashlib.blake2b:
+    """The part of every key of a stage that is known when its pipeline loads."""
+    return hashlib.blake2b(_counted(code_digest) + _counted(environment_digest or ""), digest_size=16)
+
+
+def stage_key(
+    stage: PlanStage,
+    *,
+    inputs: Mapping[str, str],
+    params_digest: str,
+    event_key: UUID,
+    environment_digest: str | None = None,
+) -> UUID:
+    """The 128-bit identity of a stage's result: equal keys, equal results, never computed twice.
+
+    It covers the code of the stage and its environment's lock; its inputs (parameter -> `ArtifactRef.identity`); the
+    run's parameters and the event only where the stage takes them. How it is run (retry, timeout, runner) is not in it.
+    `environment_digest` overrides the lock's own, where a runner knows better (an image digest).
+    """
+    parts = [_counted(parameter) + _counted(inputs[parameter]) for parameter in stage.inputs]
+    if stage.takes_params:
+        parts.append(_counted(params_digest))
+    if stage.takes_event or stage.takes_records:
+        parts.append(event_key.bytes)
+    if environment_digest is not None:
+        parts.append(_counted(environment_digest))
+    key = stage.key_prefix.copy()
+    key.update(b"".join(parts))
+    return UUID(bytes=key.digest())
+
+
+def _counted(text: str) -> bytes:
+    """Length first, so that no two lists of parts read the same."""
+    part = text.encode()
+    return b"%d:%b" % (len(part), part)

@@ -1,0 +1,99 @@
+"""A stage's function, read: what each parameter is filled with and what comes out."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from stages.base import Stage, StageContext
+from stages.fitting import without_none
+from stages.plan import Argument, Source
+from stages.problems import Problems, nearest, place_of_function
+from stages.records import Records
+from triggers.event import Event
+
+INJECTED: dict[type, Source] = {Event: Source.EVENT, StageContext: Source.CONTEXT, Records: Source.RECORDS}
+_SPREAD = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+_LIKELY = {
+    "event": "`Event` (from stages)",
+    "context": "`StageContext` (from stages)",
+    "records": "`Records` (from stages)",
+    "params": "with the pipeline's params, a pydantic model",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function asks for and gives. `params_type` is the model it annotates its parameters with, if any."""
+
+    arguments: tuple[Argument, ...]
+    output_type: Any
+    params_type: type[BaseModel] | None
+
+
+def read_signature(stage: Stage, stage_names: Collection[str], problems: Problems) -> Signature:
+    """Read the function of `stage`; whatever is wrong with it goes to `problems`."""
+    where = place_of_function(stage.function)
+    if inspect.isgeneratorfunction(stage.function) or inspect.isasyncgenfunction(stage.function):
+        problems.add(f"stage {stage.name!r} is a generator: return its result as one value", where)
+    hints = _hints(stage, where, problems)
+    arguments = []
+    for parameter in inspect.signature(stage.function).parameters.values():
+        argument = _argument(stage, parameter, hints.get(parameter.name), stage_names, problems)
+        if argument is not None:
+            arguments.append(argument)
+    models = {one.wanted for one in arguments if one.source is Source.PARAMS}
+    if len(models) > 1:
+        problems.add(f"stage {stage.name!r} asks for {len(models)} params models: a pipeline has one", where)
+    return Signature(tuple(arguments), hints.get("return"), next(iter(models), None))
+
+
+def _hints(stage: Stage, where: str, problems: Problems) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(stage.function, include_extras=True)
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
+        problems.add(
+            f"stage {stage.name!r}: an annotation cannot be resolved ({error}): import the type at the top of the "
+            f"module, not under TYPE_CHECKING or inside a function",
+            where,
+        )
+        return {}
+
+
+def _argument(
+    stage: Stage, parameter: inspect.Parameter, wanted: Any, stage_names: Collection[str], problems: Problems
+) -> Argument | None:
+    where = place_of_function(stage.function)
+    if parameter.kind in _SPREAD:
+        problems.add(
+            f"stage {stage.name!r}: parameter {parameter} has no name to give it by: use plain parameters", where
+        )
+        return None
+    kind = without_none(wanted)
+    if isinstance(kind, type) and kind in INJECTED:
+        return Argument(parameter.name, INJECTED[kind])
+    if parameter.name in stage_names:
+        return Argument(parameter.name, Source.STAGE, upstream=parameter.name, wanted=wanted)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return Argument(parameter.name, Source.PARAMS, wanted=kind)
+    if parameter.default is parameter.empty or nearest(parameter.name, stage_names):
+        problems.add(f"stage {stage.name!r}: {_unfilled(parameter.name, stage_names)}", where)
+    return None
+
+
+def _unfilled(name: str, stage_names: Collection[str]) -> str:
+    """A parameter nothing fills. One with a default is left to it, unless it is nearly the name of a stage."""
+    if name in _LIKELY:
+        return f"parameter {name!r} is no stage: annotate it {_LIKELY[name]}"
+    known = ", ".join(sorted(stage_names))
+    return f"no stage is called like its parameter {name!r}{nearest(name, stage_names)}; the stages are {known}"
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it runs on the loop."""
+    return inspect.iscoroutinefunction(function)
