@@ -18,7 +18,7 @@ def load_feed(spec: str) -> Callable[[Path, str], Coroutine[Any, Any, None]]:
     """
     module, _, name = spec.partition(":")
     try:
-        feed = getattr(importlib.import_module(module), name)
+        feed: Callable[[Path, str], Coroutine[Any, Any, None]] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"--feed {spec}: {error}: name a function as `package.module:name`") from error
     if not inspect.iscoroutinefunction(feed):

@@ -44,7 +44,7 @@ def choose_account(paths: Sequence[Path]) -> Account | None:
 
 def first_closed(paths: Sequence[Path]) -> Path | None:
     """The first of `paths` and their parents that not everybody may traverse, or None."""
-    for path in paths:
+    for path in (path.resolve() for path in paths):
         for folder in (*reversed(path.parents), path):
             if not folder.stat().st_mode & stat.S_IXOTH:
                 return folder

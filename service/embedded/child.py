@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from service.embedded.supervisor import BUSY, LAST_WORDS_S
 from service.errors import ServiceError
 
+T = TypeVar("T")
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
-LOCK_WAIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,11 @@ class Order:
     run_as: Account | None = None
     stop_signal: int = signal.SIGTERM
     grace_s: float = 10.0
-    lock_wait_s: float = LOCK_WAIT_S
     remove: Sequence[str] = ()
 
 
 class ChildFailed(ServiceError):
-    """A server did not start, or not in time. `busy`: another server still holds its files."""
-
-    def __init__(self, message: str, *, busy: bool = False) -> None:
-        super().__init__(message)
-        self.busy = busy
+    """A server did not start, not in time, or ended on its own."""
 
 
 class Child:
@@ -68,26 +65,17 @@ class Child:
     async def start(self, timeout_s: float) -> None:
         """Return when the server has said it is ready. Raises `ChildFailed`; nothing runs then."""
         process = await self._spawn()
-        ready = False
-        try:
-            async with asyncio.timeout(timeout_s):
-                ready = await _output(process).readline() == b"ready\n"
-                if not ready:
-                    raise self._failed(await process.wait())
-        except TimeoutError:
-            raise ChildFailed(f"it was not ready after {timeout_s:g} s: {self.last_words()}") from None
-        finally:
-            if not ready:
-                await self.stop()
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.stop)
+            if await self._in_time(_output(process).readline(), timeout_s) != b"ready\n":
+                raise self._failed(await self._in_time(process.wait(), timeout_s))
+            undo.pop_all()
 
     async def run(self, timeout_s: float) -> None:
         """Return when the command has ended with exit code 0. Raises `ChildFailed`; nothing runs then."""
         process = await self._spawn()
         try:
-            async with asyncio.timeout(timeout_s):
-                code = await process.wait()
-        except TimeoutError:
-            raise ChildFailed(f"it was not done after {timeout_s:g} s: {self.last_words()}") from None
+            code = await self._in_time(process.wait(), timeout_s)
         finally:
             await self.stop()
         if code != 0:
@@ -125,6 +113,12 @@ class Child:
             lines = []
         return " | ".join(lines[-4:]) or "it said nothing"
 
+    async def _in_time(self, answer: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        try:
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            raise ChildFailed(f"it was not ready after {timeout_s:g} s: {self.last_words()}") from None
+
     async def _spawn(self) -> asyncio.subprocess.Process:
         order = json.dumps(asdict(self._order) | {"daemon": os.getpid()})
         # A session of its own: Ctrl-C in the daemon's terminal is for the daemon, which then stops the server.
@@ -138,7 +132,7 @@ class Child:
 
     def _failed(self, code: int) -> ChildFailed:
         if code == BUSY:
-            return ChildFailed(f"another process holds {self._order.lock}", busy=True)
+            return ChildFailed(f"another process holds {self._order.lock}")
         return ChildFailed(f"it ended with exit code {code}: {self.last_words()}")
 
 

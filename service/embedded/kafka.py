@@ -6,6 +6,7 @@ Everything in it is gone when it stops; each start is a new cluster with a new i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from service.embedded.child import Child, ChildFailed, Order
-from service.embedded.owner import OwnerLock
+from service.embedded.owner import Occupied, Ownership
 from service.errors import BrokerUnavailable
 
 START_TIMEOUT_S = 20.0
@@ -28,16 +29,20 @@ class EmbeddedKafka:
 
     def __init__(self, home: Path) -> None:
         self._folder = home.absolute() / "kafka"
-        self._owner = OwnerLock(self._folder / "owner.lock")
+        self._ownership = Ownership(self._folder)
         self._broker: Child | None = None
 
     async def start(self) -> str:
         """Start an empty broker and return its bootstrap servers. Raises `BrokerUnavailable`."""
-        started = False
         try:
             program = await asyncio.to_thread(self._prepare)
-            address = await self._launch(program)
-            started = True
+            await self._ownership.take()
+            return await self._start_owned(program)
+        except Occupied as occupied:
+            raise BrokerUnavailable(
+                f"{occupied}, choose another TIDEMILL_HOME, or share its broker by setting "
+                "TIDEMILL_KAFKA_BOOTSTRAP_SERVERS"
+            ) from occupied
         except ChildFailed as failure:
             raise BrokerUnavailable(f"the embedded broker did not start: {failure}") from failure
         except OSError as error:
@@ -45,10 +50,6 @@ class EmbeddedKafka:
                 f"the embedded broker cannot use {self._folder}: {error}: choose another TIDEMILL_HOME, "
                 "or set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
             ) from error
-        finally:
-            if not started:
-                self._owner.release()
-        return address
 
     async def watch(self) -> None:
         """Return after `stop`; raise `BrokerUnavailable` when the broker ends on its own.
@@ -66,7 +67,7 @@ class EmbeddedKafka:
         """Stop it and forget its records. Safe to call twice."""
         if self._broker is not None:
             await self._broker.stop()
-        self._owner.release()
+        self._ownership.release()
 
     async def __aenter__(self) -> str:
         return await self.start()
@@ -76,26 +77,27 @@ class EmbeddedKafka:
     ) -> None:
         await self.stop()
 
+    async def _start_owned(self, program: Path) -> str:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._ownership.release)
+            address = await self._launch(program)
+            undo.pop_all()
+        return address
+
     async def _launch(self, program: Path) -> str:
-        for chance in range(PORT_TRIES):
-            address = f"127.0.0.1:{_free_port()}"
-            self._broker = Child(self._order(program, address))
-            try:
-                await self._broker.start(START_TIMEOUT_S)
-                break
-            except ChildFailed as failure:
-                if failure.busy or chance == PORT_TRIES - 1:
-                    raise
+        for _ in range(PORT_TRIES - 1):
+            with contextlib.suppress(ChildFailed):
+                return await self._launch_once(program)
+        return await self._launch_once(program)
+
+    async def _launch_once(self, program: Path) -> str:
+        address = f"127.0.0.1:{_free_port()}"
+        self._broker = Child(self._order(program, address))
+        await self._broker.start(START_TIMEOUT_S)
         return address
 
     def _prepare(self) -> Path:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = self._owner.acquire()
-        if owner is not None:
-            raise BrokerUnavailable(
-                f"the embedded broker in {self._folder} is in use by process {owner or 'unknown'}: stop that one, "
-                "choose another TIDEMILL_HOME, or share it by setting TIDEMILL_KAFKA_BOOTSTRAP_SERVERS"
-            )
         return executable(_packaged_program(), self._folder)
 
     def _order(self, program: Path, address: str) -> Order:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import signal
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from urllib.parse import quote
 from service.embedded.account import choose_account
 from service.embedded.child import Account, Child, ChildFailed, Order
 from service.embedded.datafolder import DataFolder
-from service.embedded.owner import OwnerLock
+from service.embedded.owner import Occupied, Ownership
 from service.errors import PostgresUnavailable
 
 USER = DATABASE = "tidemill"
@@ -47,31 +48,30 @@ class EmbeddedPostgres:
         self._home = home.absolute()
         self._files = DataFolder(self._home / "postgres")
         self._start_timeout_s = start_timeout_s
-        self._owner = OwnerLock(self._files.folder / "owner.lock")
+        self._ownership = Ownership(self._files.folder)
         self._programs = Path()
         self._account: Account | None = None
         self._server: Child | None = None
 
     async def start(self) -> str:
         """Start it, made new or with the data it had, and return its DSN. Raises `PostgresUnavailable`."""
-        started = False
         try:
             await asyncio.to_thread(self._prepare)
-            await self._initialise()
-            await asyncio.to_thread(self._files.prepare_start, self._account)
-            self._server = Child(self._serve())
-            await self._server.start(self._start_timeout_s)
-            started = True
+            await self._ownership.take()
+            await self._start_owned()
+        except Occupied as occupied:
+            raise PostgresUnavailable(
+                f"{occupied}, choose another TIDEMILL_HOME, or share its Postgres by setting TIDEMILL_DATABASE_URL"
+            ) from occupied
         except ChildFailed as failure:
-            raise PostgresUnavailable(self._explain(failure)) from failure
+            raise PostgresUnavailable(
+                f"the embedded Postgres did not start: {failure} (the whole log: {self._files.log})"
+            ) from failure
         except OSError as error:
             raise PostgresUnavailable(
                 f"the embedded Postgres cannot use {self._files.folder}: {error}: choose another TIDEMILL_HOME, "
                 "run tidemill as another user, or set TIDEMILL_DATABASE_URL to a Postgres of your own"
             ) from error
-        finally:
-            if not started:
-                self._owner.release()
         return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._files.sockets))}"
 
     async def watch(self) -> None:
@@ -90,7 +90,7 @@ class EmbeddedPostgres:
         """Stop it (a fast shutdown: sessions are cut, data is safe). Safe to call twice."""
         if self._server is not None:
             await self._server.stop()
-        self._owner.release()
+        self._ownership.release()
 
     async def __aenter__(self) -> str:
         return await self.start()
@@ -105,13 +105,16 @@ class EmbeddedPostgres:
         self._home.mkdir(parents=True, exist_ok=True)
         self._account = choose_account([self._home, self._programs])
         self._files.make(self._account)
-        owner = self._owner.acquire()
-        if owner is not None:
-            raise PostgresUnavailable(
-                f"the embedded Postgres in {self._files.folder} is in use by process {owner or 'unknown'}: "
-                "stop that one, choose another TIDEMILL_HOME, or share it by setting TIDEMILL_DATABASE_URL"
-            )
-        self._files.check(self._account)
+
+    async def _start_owned(self) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._ownership.release)
+            await asyncio.to_thread(self._files.check, self._account)
+            await self._initialise()
+            await asyncio.to_thread(self._files.prepare_start, self._account)
+            self._server = Child(self._serve())
+            await self._server.start(self._start_timeout_s)
+            undo.pop_all()
 
     async def _initialise(self) -> None:
         """Make the data folder under another name first, so that a kill leaves none that is half made."""
@@ -150,14 +153,6 @@ class EmbeddedPostgres:
             input=text,
             remove=remove,
         )
-
-    def _explain(self, failure: ChildFailed) -> str:
-        if failure.busy:
-            return (
-                f"a Postgres of an earlier daemon still runs on {self._files.data}: stop the process named in the "
-                "first line of its postmaster.pid"
-            )
-        return f"the embedded Postgres did not start: {failure} (the whole log: {self._files.log})"
 
 
 def packaged_programs() -> Path:

@@ -36,7 +36,7 @@ def main() -> int:
     """Take the lock, run the server to its end, clean up."""
     order = json.loads(sys.argv[1])
     os.umask(0o077)
-    lock = take_lock(order["lock"], order["lock_wait_s"])
+    lock = take_lock(order["lock"])
     if lock is None:
         return BUSY
     signals = listen_for_signals()
@@ -47,22 +47,17 @@ def main() -> int:
     return code
 
 
-def take_lock(path: str, wait_s: float) -> int | None:
-    """A locked descriptor of `path`, or None when its holder does not let go within `wait_s`.
+def take_lock(path: str) -> int | None:
+    """A locked descriptor of `path`, or None when somebody else has it.
 
     The server and its children inherit it: while one of them lives, nobody else touches their files.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.02)
-        else:
-            return descriptor
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return descriptor
 
 
 def listen_for_signals() -> int:

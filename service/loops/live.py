@@ -15,7 +15,7 @@ from service.db.results import metrics_of, output_of
 from service.model import AttemptState, Checked, GateState, RunView, Tried
 from stages.pipeline import Pipeline
 from stages.plan import Plan
-from triggers.cloudevents import from_json
+from triggers.cloudevents import restore
 from triggers.event import Event
 
 
@@ -58,7 +58,7 @@ class LiveRun:
 def live_run(row: asyncpg.Record, pipeline: Pipeline) -> LiveRun:
     """A claimed run, as far as its own row tells."""
     view = RunView(adoptions=row["adoptions"], cancel=row["cancel"])
-    event = from_json(orjson.loads(row["envelope"]))
+    event = restore(orjson.loads(row["envelope"]))
     return LiveRun(row["id"], row["epoch"], pipeline, event, orjson.loads(row["params"]), view)
 
 

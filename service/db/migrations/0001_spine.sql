@@ -43,7 +43,8 @@ create table events (
     envelope bytea not null
 );
 create unique index events_by_seq on events (seq);
-create index events_by_id on events (id);
+-- A hash, because an id may be longer than what a B-tree holds.
+create index events_by_id on events using hash (id);
 
 -- One execution of one pipeline version for one event. `ready_at` is when it may be claimed, null while it may not:
 -- the claim's index holds only those rows.

@@ -1,0 +1,56 @@
+"""A running writer on a fresh database, for tests of single operations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from service.db.accept import Accept, EventRow, FateRow, RunRow
+from service.db.daemons import Registration
+from service.db.writer import Writer
+from triggers.base import Fate, Position
+from triggers.event import event_key, utc_now
+
+
+@asynccontextmanager
+async def writing(dsn: str, *, lease_s: float = 5.0) -> AsyncIterator[Writer]:
+    """A writer whose loop runs."""
+    writer = Writer(dsn, register=Registration(["executor"], lease_s), lease_s=lease_s)
+    await writer.open()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(writer.run())
+        yield writer
+        running.cancel()
+
+
+def event_row(event_id: str, source: str = "tests") -> EventRow:
+    """An event with nothing in it."""
+    envelope = b'{"specversion":"1.0","source":"tests","id":"x","type":"t","time":"2026-01-01T00:00:00Z"}'
+    return EventRow(event_key(source, event_id), source, event_id, "t", None, utc_now(), envelope)
+
+
+def accept(event_id: str, *pipelines: str, take: bool = False, position: Position | None = None) -> Accept:
+    """Accept one event that starts a run in each of `pipelines`."""
+    row = event_row(event_id)
+    runs = [RunRow(row.key, pipeline, "v1", "trigger", b"{}", 0, take) for pipeline in pipelines]
+    return Accept([row], runs, [], [] if position is None else [position])
+
+
+def refuse(event_id: str, pipeline: str, fate: Fate = Fate.IGNORED, reason: str = "filter") -> Accept:
+    """Accept one event that starts nothing."""
+    row = event_row(event_id)
+    return Accept([row], [], [FateRow(row.key, pipeline, "trigger", fate, reason)])
+
+
+async def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    """What a query finds, over a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        found: list[asyncpg.Record] = await connection.fetch(query, *arguments)
+        return found
+    finally:
+        await connection.close()
