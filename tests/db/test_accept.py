@@ -102,9 +102,7 @@ async def test_a_position_moves_only_from_where_the_reader_saw_it(database: str)
 async def test_a_moved_position_refuses_only_its_own_events(database: str) -> None:
     stale = accept("1", "a", position=Position("s", "k", "5", expect="4"))
     async with writing(database) as writer:
-        answers = await asyncio.gather(
-            writer.submit(stale), writer.submit(accept("2", "a")), return_exceptions=True
-        )
+        answers = await asyncio.gather(writer.submit(stale), writer.submit(accept("2", "a")), return_exceptions=True)
     assert isinstance(answers[0], PositionMoved)
     assert len(await rows(database, "select from runs")) == 1
 

@@ -1,0 +1,204 @@
+"""Who may drive a run: claims, epochs, and leases that lapse."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.db.attempts import PutAttempt
+from service.db.daemons import Adopt, Release
+from service.db.runs import Cancel, Claim, MoveRun, PutGate, Resume
+from service.db.runs import DecideGate as Decide
+from service.db.writer import Writer
+from service.errors import RunLost
+from service.model import AttemptState, GateState, RunState
+from stages.artifacts import ArtifactRef
+from tests.db.writing import accept, rows, writing
+
+OUTPUT = ArtifactRef("a" * 64, "json", 1, b"1")
+
+
+async def claim(writer: Writer, limit: int = 10) -> list[asyncpg.Record]:
+    claimed: list[asyncpg.Record] = []
+
+    def note(limit: int, found: Sequence[asyncpg.Record]) -> None:
+        claimed.extend(found)
+
+    await writer.submit(Claim({"a": "v1"}, limit, note))
+    return claimed
+
+
+def attempt(run: Any, state: AttemptState, *, number: int = 1, **more: Any) -> PutAttempt:
+    now = time.monotonic()
+    finished = None if state is AttemptState.RUNNING else now
+    return PutAttempt(run["id"], "a", run["epoch"], "s", number, state, now, finished, **more)
+
+
+async def silence(dsn: str, daemon: int) -> None:
+    """Make a process look dead."""
+    await rows(dsn, "update daemons set renewed_at = now() - interval '1 hour' where id = $1", daemon)
+
+
+async def test_a_run_is_claimed_once_by_however_many_processes(database: str) -> None:
+    async with writing(database) as one, writing(database) as other:
+        for n in range(50):
+            one.post(accept(str(n), "a"))
+        await one.drained()
+        found = [await claim(one, 20), *await asyncio.gather(claim(one, 20), claim(other, 20)), await claim(other, 20)]
+    ids = [row["id"] for rows_ in found for row in rows_]
+    assert len(ids) == len(set(ids)) == 50
+
+
+async def test_a_claim_takes_only_the_pipelines_its_process_has(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a", "b"))
+        assert [row["pipeline"] for row in await claim(writer)] == ["a"]
+
+
+async def test_a_dead_process_loses_its_runs_and_their_attempts_are_lost(database: str) -> None:
+    async with writing(database) as dead, writing(database) as heir:
+        await dead.submit(accept("1", "a"))
+        [run] = await claim(dead)
+        await dead.submit(attempt(run, AttemptState.RUNNING))
+        assert await heir.submit(Adopt()) == [0]
+        await silence(database, dead.daemon)
+        assert await heir.submit(Adopt()) == [1]
+        [again] = await claim(heir)
+    assert (again["id"], again["epoch"], again["adoptions"]) == (run["id"], 2, 1)
+    assert [row["state"] for row in await rows(database, "select state from attempts")] == ["lost"]
+
+
+async def test_a_process_that_wakes_after_its_lease_writes_nothing_for_runs_it_lost(database: str) -> None:
+    async with writing(database) as zombie, writing(database) as heir:
+        await zombie.submit(accept("1", "a"))
+        [run] = await claim(zombie)
+        await silence(database, zombie.daemon)
+        await heir.submit(Adopt())
+        [again] = await claim(heir)
+        before = zombie.daemon
+        with pytest.raises(RunLost):
+            await zombie.submit(attempt(run, AttemptState.SUCCEEDED, output=OUTPUT))
+        with pytest.raises(RunLost):
+            await zombie.submit(MoveRun(run["id"], run["epoch"], RunState.SUCCEEDED))
+        assert zombie.daemon != before
+        await heir.submit(attempt(again, AttemptState.SUCCEEDED, output=OUTPUT))
+    assert [(row["epoch"], row["state"]) for row in await rows(database, "select * from attempts")] == [
+        (2, "succeeded")
+    ]
+
+
+async def test_adoptions_count_only_while_no_stage_finishes(database: str) -> None:
+    async with writing(database) as one, writing(database) as other:
+        await one.submit(accept("1", "a"))
+        owner, heir = one, other
+        counts = []
+        for round_number in range(3):
+            [run] = await claim(owner)
+            counts.append(run["adoptions"])
+            if round_number == 1:
+                await owner.submit(attempt(run, AttemptState.SUCCEEDED, output=OUTPUT))
+            await silence(database, owner.daemon)
+            await heir.submit(Adopt())
+            owner, heir = heir, owner
+        [run] = await claim(owner)
+        counts.append(run["adoptions"])
+    assert counts == [0, 1, 1, 2]
+
+
+async def test_a_stopping_process_gives_its_runs_back_at_once_and_calls_nothing_lost(database: str) -> None:
+    async with writing(database) as leaving, writing(database) as staying:
+        await leaving.submit(accept("1", "a"))
+        [run] = await claim(leaving)
+        await leaving.submit(attempt(run, AttemptState.RUNNING))
+        assert await leaving.submit(Release()) == [1]
+        [again] = await claim(staying)
+    assert (again["epoch"], again["adoptions"]) == (2, 0)
+    assert [row["state"] for row in await rows(database, "select state from attempts")] == ["cancelled"]
+
+
+async def test_a_parked_run_is_ready_when_its_time_has_come_and_not_before(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        [run] = await claim(writer)
+        await writer.submit(MoveRun(run["id"], run["epoch"], RunState.WAITING, ready_in_s=3600))
+        assert await claim(writer) == []
+        await rows(database, "update runs set ready_at = now()")
+        assert [row["epoch"] for row in await claim(writer)] == [2]
+
+
+def waiting_gate(run: Any) -> PutGate:
+    return PutGate(
+        *(run["id"], "a", run["epoch"], "s-t", "s", "t", GateState.WAITING, "a person decides", {}, OUTPUT.digest),
+        decided_by="approved",
+    )
+
+
+def decide(run: Any, by: str = "kim") -> Decide:
+    return Decide(run["id"], "a", "s-t", GateState.PASSED, "looks good", {}, by)
+
+
+async def test_a_decision_wakes_the_run_that_waits_for_it_once(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        [run] = await claim(writer)
+        await writer.submit(waiting_gate(run), MoveRun(run["id"], run["epoch"], RunState.WAITING))
+        assert await claim(writer) == []
+        assert await writer.submit(decide(run)) == [True]
+        assert await writer.submit(decide(run, "lou")) == [False]
+        assert len(await claim(writer)) == 1
+    [gate] = await rows(database, "select state, decided_by from gates")
+    assert (gate["state"], gate["decided_by"]) == ("passed", "kim")
+
+
+async def test_a_decision_made_while_the_run_is_still_driven_is_not_lost_when_it_parks(database: str) -> None:
+    async with writing(database) as writer, writing(database) as api:
+        await writer.submit(accept("1", "a"))
+        [run] = await claim(writer)
+        await writer.submit(waiting_gate(run))
+        assert await api.submit(decide(run)) == [True]
+        await writer.submit(MoveRun(run["id"], run["epoch"], RunState.WAITING))
+        assert len(await claim(writer)) == 1
+
+
+async def test_cancelling_ends_a_run_nobody_drives_and_asks_the_owner_of_one_that_runs(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        await writer.submit(accept("2", "a"))
+        [run] = await claim(writer, 1)
+        [queued] = await rows(database, "select id from runs where state = 'queued'")
+        assert await writer.submit(Cancel(queued["id"], "kim")) == [RunState.CANCELLED]
+        assert await writer.submit(Cancel(run["id"], "kim")) == [RunState.RUNNING]
+        assert await writer.submit(attempt(run, AttemptState.SUCCEEDED, output=OUTPUT)) == [True]
+        await writer.submit(MoveRun(run["id"], run["epoch"], RunState.CANCELLED))
+        assert await writer.submit(Cancel(run["id"], "kim")) == [None]
+
+
+async def test_resuming_queues_a_failed_run_once_and_reopens_its_failed_gates(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        [run] = await claim(writer)
+        await writer.submit(waiting_gate(run))
+        await writer.submit(MoveRun(run["id"], run["epoch"], RunState.FAILED, failure={"reason": "gate"}))
+        assert await writer.submit(Resume(run["id"], "kim")) == [True]
+        assert await writer.submit(Resume(run["id"], "kim")) == [False]
+        [again] = await claim(writer)
+    assert (again["epoch"], again["resume_epoch"]) == (2, 1)
+    assert await rows(database, "select from gates") == []
+
+
+async def test_the_run_log_tells_every_move_in_commit_order(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        [run] = await claim(writer)
+        await writer.submit(
+            attempt(run, AttemptState.SUCCEEDED, output=OUTPUT), MoveRun(run["id"], run["epoch"], RunState.SUCCEEDED)
+        )
+    entries = await rows(
+        database, "select e->>'move' as move from run_log, json_array_elements(convert_from(entries, 'utf8')::json) e"
+    )
+    assert [row["move"] for row in entries] == ["queued", "running", "succeeded", "succeeded"]
