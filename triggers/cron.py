@@ -2,7 +2,7 @@
 
 Pure. The rules are those of crontab(5) and cron(8) and of the daemon's own loop, daylight saving included. What
 Debian accepts and then never or only half obeys (ranges that run backwards, dates that do not exist, text behind a
-field) is refused: see docs/decisions/cron.md.
+field) is refused: see docs/decisions/0006-cron-is-debian-cron.md.
 """
 
 from __future__ import annotations
