@@ -115,7 +115,8 @@ class Child:
 
     async def _in_time(self, answer: Coroutine[Any, Any, T], timeout_s: float) -> T:
         try:
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except TimeoutError:
             raise ChildFailed(f"it was not ready after {timeout_s:g} s: {self.last_words()}") from None
 

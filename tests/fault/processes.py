@@ -66,11 +66,11 @@ def kill_all(pids: Iterable[int]) -> None:
 async def all_gone(pids: Iterable[int]) -> None:
     """Return when each of these processes has ended. They are not our children: all we can do is look."""
     async with asyncio.timeout(10):
-        while _running(pids):
+        while running(pids):
             await asyncio.sleep(0.01)
 
 
-def _running(pids: Iterable[int]) -> list[str]:
+def running(pids: Iterable[int]) -> list[str]:
     """The states of those that run. A zombie has ended: it waits for init to take note."""
     command = ["ps", "-o", "stat=", "-p", ",".join(map(str, pids))]
     states = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()

@@ -1,4 +1,4 @@
-"""A small daemon to be killed: `python -m tests.fault.server_owner postgres|kafka HOME`.
+"""A small daemon to be killed: `python -m tests.fault.server_owner postgres|kafka|forking HOME`.
 
 Prints the server's address when it is up, and the id of each row it has committed to Postgres.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import sys
+import time
 from pathlib import Path
 
 import asyncpg
@@ -34,5 +36,20 @@ async def hold_kafka(home: Path) -> None:
         await asyncio.Event().wait()
 
 
+async def hold_kafka_and_fork(home: Path) -> None:
+    """Wait for ever, beside a forked child that inherits what the daemon has open and waits a minute."""
+    async with EmbeddedKafka(home) as bootstrap_servers:
+        child = os.fork()
+        if child == 0:
+            os.close(sys.stdout.fileno())
+            time.sleep(60)
+            os._exit(0)
+        print(bootstrap_servers, flush=True)
+        print(child, flush=True)
+        await asyncio.Event().wait()
+
+
+SERVERS = {"postgres": hold_postgres, "kafka": hold_kafka, "forking": hold_kafka_and_fork}
+
 if __name__ == "__main__":
-    asyncio.run({"postgres": hold_postgres, "kafka": hold_kafka}[sys.argv[1]](Path(sys.argv[2])))
+    asyncio.run(SERVERS[sys.argv[1]](Path(sys.argv[2])))

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from service.embedded.kafka import EmbeddedKafka, executable
 from service.errors import BrokerUnavailable
-from tests.fault.processes import all_gone, descendants, next_line, owner_of, server_gone
+from tests.fault.processes import all_gone, descendants, kill_all, next_line, owner_of, running, server_gone
 
 
 async def cluster_of(bootstrap_servers: str) -> str:
@@ -53,6 +53,20 @@ async def test_a_kill_of_the_daemon_ends_the_broker(home: Path) -> None:
         assert len(family) == 2
         daemon.kill()
         await all_gone(family)
+
+
+async def test_a_forked_child_that_outlives_the_daemon_keeps_neither_the_broker_nor_its_folder(home: Path) -> None:
+    async with owner_of("forking", home) as daemon:
+        await next_line(daemon)
+        child = int(await next_line(daemon))
+        daemon.kill()
+        await daemon.wait()
+        try:
+            async with EmbeddedKafka(home) as bootstrap_servers:
+                assert await cluster_of(bootstrap_servers)
+                assert running([child])
+        finally:
+            kill_all([child])
 
 
 async def test_stop_leaves_no_process_and_nothing_outside_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ from service.errors import PostgresUnavailable
 from tests.conftest import BackgroundLoop
 from tests.fault.processes import all_gone, descendants, kill_all, next_line, owner_of, server_gone
 
+LONG_NAME = "a-long-name" * 10
+
 
 @pytest.fixture(scope="module")
 def prepared(session_loop: BackgroundLoop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -38,6 +40,13 @@ def used_home(prepared: Path, home: Path) -> Path:
     """A home that has been used before."""
     shutil.copytree(prepared, home, dirs_exist_ok=True)
     return home
+
+
+def moved(used_home: Path, folder: str) -> Path:
+    """The used home in a folder of this name."""
+    home = used_home / folder
+    home.mkdir()
+    return (used_home / "postgres").rename(home / "postgres").parent
 
 
 async def fetch(dsn: str, query: str) -> list[object]:
@@ -104,13 +113,25 @@ async def test_acknowledged_rows_outlive_a_kill_of_every_process(used_home: Path
         assert await fetch(dsn, f"select count(*) from kept where id <= {last}") == [last + 1]
 
 
-async def test_a_daemon_started_while_the_old_server_still_stops_waits_for_it(used_home: Path) -> None:
-    async with owner_of("postgres", used_home) as daemon:
+@pytest.mark.parametrize("folder", ["short", LONG_NAME])
+async def test_a_daemon_started_while_the_old_server_still_stops_waits_for_it(used_home: Path, folder: str) -> None:
+    home = moved(used_home, folder)
+    async with owner_of("postgres", home) as daemon:
         await next_line(daemon)
         daemon.kill()
         await daemon.wait()
-        async with EmbeddedPostgres(used_home) as dsn:
+        async with EmbeddedPostgres(home) as dsn:
             assert await fetch(dsn, "select 1") == [1]
+
+
+async def test_starting_twice_is_refused_and_the_first_start_stays_the_owner(used_home: Path) -> None:
+    server = EmbeddedPostgres(used_home)
+    dsn = await server.start()
+    for _ in range(2):
+        with pytest.raises(PostgresUnavailable, match="in use"):
+            await server.start()
+    assert await fetch(dsn, "select 1") == [1]
+    await server.stop()
 
 
 async def test_a_second_owner_is_refused_and_told_who_the_first_is(used_home: Path) -> None:
@@ -158,10 +179,7 @@ async def test_an_interrupted_initdb_is_made_anew(home: Path) -> None:
 
 
 async def test_a_home_too_long_for_a_socket_works_and_leaves_nothing_in_tmp(used_home: Path) -> None:
-    long_home = used_home / ("a-long-name" * 10)
-    long_home.mkdir()
-    (used_home / "postgres").rename(long_home / "postgres")
-    server = EmbeddedPostgres(long_home)
+    server = EmbeddedPostgres(moved(used_home, LONG_NAME))
     dsn = await server.start()
     sockets = Path(dsn.partition("host=")[2])
     assert sockets.parent == Path("/tmp")
@@ -247,3 +265,10 @@ async def test_data_that_a_user_made_serves_root_too(used_home: Path) -> None:
         os.chown(used_home / "postgres/data", 1234, 1234)
     async with EmbeddedPostgres(used_home) as dsn:
         assert await fetch(dsn, "select 1") == [1]
+
+
+async def test_a_link_in_the_place_of_the_folder_is_not_followed(home: Path) -> None:
+    folder = home / "postgres"
+    folder.symlink_to("/", target_is_directory=True)
+    with pytest.raises(PostgresUnavailable, match=r"is not a folder.*TIDEMILL_HOME"):
+        await EmbeddedPostgres(home).start()
