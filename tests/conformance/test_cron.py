@@ -15,7 +15,8 @@ from triggers.cron import CronExpression
 from triggers.errors import InvalidTrigger
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "cron"
-# What Debian accepts and we do not, see docs/decisions/0006-cron-is-debian-cron.md: it never fires, or text behind a field is skipped.
+# What Debian accepts and we do not: it never fires, or text behind a field is skipped.
+# See docs/decisions/0006-cron-is-debian-cron.md.
 NEVER_FIRES = ("runs backwards", "never due")
 TEXT_SKIPPED = {"0 0 * * 1#2x"}
 
