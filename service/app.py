@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from service.api.server import ApiServer
 from service.catalogue import Catalogue
 from service.clock import SystemClock
 from service.db.daemons import Release
@@ -24,8 +23,12 @@ from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
 from service.news import News
 from service.settings import Role, Settings
+from service.stage_logs import StageLogHandler
 from stages.artifacts import ArtifactStore
 from triggers.base import KafkaAccess, Listener, RecordReader
+
+if TYPE_CHECKING:
+    from service.api.server import ApiServer
 
 logger = logging.getLogger("tidemill")
 
@@ -48,6 +51,7 @@ class Daemon:
     reader: RecordReader | None
     inbox: PostgresInbox
     executor: Executor | None
+    stage_logs: StageLogHandler | None
     listeners: list[Listener]
     news: News
     clock: SystemClock
@@ -69,6 +73,17 @@ class Daemon:
 
     async def run(self, started: Callable[[Daemon], Awaitable[None]] | None = None) -> None:
         """Serve until `stop`. `started` is called once everything is listening. Unexpected errors end it loudly."""
+        if self.stage_logs is not None:
+            self.stage_logs.attach()
+        try:
+            await self._serve(started)
+        finally:
+            if self.stage_logs is not None:
+                self.stage_logs.detach()
+            await self.reads.close()
+        self.stopped.set()
+
+    async def _serve(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:
         async with asyncio.TaskGroup() as base:
             lasting = [base.create_task(self.writer.run()), base.create_task(self._listening().run())]
             self._announce_pipelines()
@@ -82,14 +97,12 @@ class Daemon:
             if given_back:
                 logger.info("gave back %s runs", given_back)
             _cancel(lasting)
-        await self.reads.close()
-        self.stopped.set()
 
     async def _intake(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:
         """Let events in until `stop`."""
         async with asyncio.TaskGroup() as intake:
             tasks = [intake.create_task(listener.run()) for listener in self.listeners]
-            server = ApiServer(self) if Role.API in self.settings.roles else None
+            server = self._api()
             if server is not None:
                 self.address = await server.open()
                 tasks.append(intake.create_task(server.run()))
@@ -100,6 +113,13 @@ class Daemon:
             if server is not None:
                 await server.close()
             _cancel(tasks)
+
+    def _api(self) -> ApiServer | None:
+        if Role.API not in self.settings.roles:
+            return None
+        from service.api.server import ApiServer
+
+        return ApiServer(self)
 
     async def _drain(self) -> None:
         if self.executor is None:

@@ -36,11 +36,14 @@ async def open_daemon(settings: Settings, *, kafka: KafkaAccess | None = None) -
     `kafka` overrides what the settings say (an embedded broker). Raises `ConfigError`, `InvalidPipeline`,
     `InvalidTrigger`, `MigrationError`, `DatabaseUnavailable`.
     """
+    return await assemble(settings, load_catalogue(settings.pipelines), kafka or kafka_access(settings))
+
+
+async def assemble(settings: Settings, catalogue: Catalogue, kafka: KafkaAccess | None) -> Daemon:
+    """Like `open_daemon`, with the pipelines already loaded."""
     dsn = settings.database.url
     if dsn is None:
         raise ConfigError("no database is set: set TIDEMILL_DATABASE_URL, or run `tidemill up`, which embeds one")
-    catalogue = load_catalogue(settings.pipelines)
-    kafka = kafka or kafka_access(settings)
     _check_needs(catalogue, kafka)
     await _prepare(settings, dsn)
     lease_s = settings.executor.lease_s
@@ -48,7 +51,7 @@ async def open_daemon(settings: Settings, *, kafka: KafkaAccess | None = None) -
     reads = Reads(dsn, size=settings.database.max_connections)
     await reads.open()
     await writer.open()
-    return _assemble(settings, dsn, kafka, catalogue, writer, reads)
+    return _daemon(settings, dsn, kafka, catalogue, writer, reads)
 
 
 async def _prepare(settings: Settings, dsn: str) -> None:
@@ -70,21 +73,21 @@ def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
             )
 
 
-def _assemble(
+def _daemon(
     settings: Settings, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
 ) -> Daemon:
     clock = SystemClock()
     store = open_store(settings.artifacts.url)
     registry = PostgresRegistry(writer, reads)
     reader = _reader(kafka)
-    executor = None
+    executor = stage_logs = None
     hand_over: HandOver = NoHandOver()
     if Role.EXECUTOR in settings.roles:
         driver = _driver(settings, writer, store, registry, reader, clock)
         executor = hand_over = Executor(
             writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=settings.executor.max_runs
         )
-        logging.getLogger().addHandler(StageLogHandler(writer, asyncio.get_running_loop()))
+        stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
     inbox = PostgresInbox(writer, reads, catalogue, hand_over)
     around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka)
     bindings = catalogue.bindings() if Role.TRIGGERS in settings.roles else ()
@@ -100,6 +103,7 @@ def _assemble(
         reader=reader,
         inbox=inbox,
         executor=executor,
+        stage_logs=stage_logs,
         listeners=make_listeners(bindings, around),
         news=News(),
         clock=clock,

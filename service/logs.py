@@ -41,9 +41,14 @@ class TextLines(logging.Formatter):
 
 
 def set_up_logs(settings: Log) -> None:
-    """Send everything to standard error. Libraries speak up only when something is wrong."""
+    """Send everything to standard error. Libraries speak up only when something is wrong.
+
+    The root lets INFO through whatever the level, because what stages log belongs to their runs.
+    """
+    level = logging.getLevelName(settings.level.value.upper())
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level)
     handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
-    logging.basicConfig(level=settings.level.value.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=min(level, logging.INFO), handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -6,12 +6,14 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from stages.invoke import current_attempt
-
 from service.db.notes import PutLogLine
 from service.db.writer import Writer
+from stages.invoke import current_attempt
 
 MESSAGE_LIMIT = 16_384
+
+
+STAGES = "tidemill.stage"
 
 
 class StageLogHandler(logging.Handler):
@@ -21,6 +23,15 @@ class StageLogHandler(logging.Handler):
         super().__init__(logging.INFO)
         self._writer = writer
         self._loop = loop
+
+    def attach(self) -> None:
+        """Begin to hear what stages log."""
+        logging.getLogger(STAGES).setLevel(logging.INFO)
+        logging.getLogger().addHandler(self)
+
+    def detach(self) -> None:
+        """Stop hearing."""
+        logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Attribute by the context of the call; records of other code pass by."""

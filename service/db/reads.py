@@ -9,9 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from service.db.connect import OUTAGES, open_pool, sql, where
+from service.db.rows import Row
 from service.errors import DatabaseUnavailable
 
-Rows = Sequence[asyncpg.Record]
+Rows = Sequence[Row]
 
 
 class Reads:
@@ -31,17 +32,17 @@ class Reads:
         if self._pool is not None:
             self._pool.terminate()
 
-    async def fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+    async def fetch(self, name: str, *arguments: Any) -> list[Row]:
         """The rows of `service/db/sql/<name>.sql`."""
         if self._pool is None:
             raise DatabaseUnavailable("the database connection is not open")
         try:
-            rows: list[asyncpg.Record] = await self._pool.fetch(sql(name), *arguments)
+            rows: list[Row] = await self._pool.fetch(sql(name), *arguments)
         except OUTAGES as error:
             raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} does not answer: {error}") from error
         return rows
 
-    async def row(self, name: str, *arguments: Any) -> asyncpg.Record | None:
+    async def row(self, name: str, *arguments: Any) -> Row | None:
         """The first row of `service/db/sql/<name>.sql`, or None."""
         rows = await self.fetch(name, *arguments)
         return rows[0] if rows else None
@@ -70,7 +71,7 @@ class Reads:
 
 
 def _by_run(rows: Rows) -> Mapping[int, Rows]:
-    grouped: dict[int, list[asyncpg.Record]] = {}
+    grouped: dict[int, list[Row]] = {}
     for row in rows:
         grouped.setdefault(row["run_id"], []).append(row)
     return grouped

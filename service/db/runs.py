@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-import asyncpg
 import orjson
 
 from service.db.connect import columns, sql
+from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
 from service.model import GateState, RunState
-
-Row: TypeAlias = asyncpg.Record
 
 
 @dataclass(eq=False, slots=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stages.gates.evaluate import evaluate
-
 from service.errors import ServiceError
 from service.loops.live import LiveRun
+from service.model import Tried
 from stages.artifacts import ArtifactRef, ArtifactStore
-from stages.codecs import decode
+from stages.codecs.base import Scratch
 from stages.errors import StageError
 from stages.gates.base import GateContext, GateResult, GateState
+from stages.gates.evaluate import evaluate
 from stages.plan import PlanGate
+from stages.values import load
 from triggers.base import Clock
 
 
@@ -31,9 +32,13 @@ class Checks:
         if gate is None or made is None or made.output is None:
             raise ServiceError(f"run {run.id}: gate {name} has nothing to check")
         try:
-            output = await self._output(gate, made.output)
+            with Scratch() as scratch:
+                output = await load(made.output, self.store, None, scratch) if gate.gate.needs_output else None
+                return gate, made.output, await self._ask(run, gate, made, output)
         except StageError as error:
             return gate, made.output, GateResult(GateState.FAILED, str(error))
+
+    async def _ask(self, run: LiveRun, gate: PlanGate, made: Tried, output: Any) -> GateResult:
         context = GateContext(
             run_id=run.id,
             pipeline=run.pipeline.name,
@@ -45,10 +50,4 @@ class Checks:
             params=run.pipeline.parse_params(run.params),
             now=self.clock.now(),
         )
-        return gate, made.output, await evaluate(gate.gate, context)
-
-    async def _output(self, gate: PlanGate, ref: ArtifactRef) -> Any:
-        if not gate.gate.needs_output:
-            return None
-        data = ref.inline if ref.inline is not None else await self.store.get(ref.digest)
-        return decode(ref.codec, data, None)
+        return await evaluate(gate.gate, context)

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-import asyncpg
 import orjson
 
 from service.catalogue import Catalogue
 from service.db.reads import Reads
+from service.db.rows import Row
 from service.db.runs import Claim, MoveRun
 from service.db.writer import Writer
 from service.errors import DatabaseUnavailable, RunLost, ServiceError
@@ -138,7 +138,7 @@ class Executor:
             self._next_wake.cancel()
         self._next_wake = asyncio.get_running_loop().call_later(max(seconds, 0.005), self._wake.set)
 
-    def _claimed(self, limit: int, rows: Sequence[asyncpg.Record]) -> None:
+    def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
         """Runs inside the writer, right after the commit: it must not wait."""
         self._free += limit - len(rows)
         runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]]) for row in rows]

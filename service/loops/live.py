@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 import orjson
 
 from service.db.results import metrics_of, output_of
+from service.db.rows import Row
 from service.model import AttemptState, Checked, GateState, RunView, Tried
 from stages.pipeline import Pipeline
 from stages.plan import Plan
@@ -55,16 +55,14 @@ class LiveRun:
             scope.reschedule(asyncio.get_running_loop().time())
 
 
-def live_run(row: asyncpg.Record, pipeline: Pipeline) -> LiveRun:
+def live_run(row: Row, pipeline: Pipeline) -> LiveRun:
     """A claimed run, as far as its own row tells."""
     view = RunView(adoptions=row["adoptions"], cancel=row["cancel"])
     event = restore(orjson.loads(row["envelope"]))
     return LiveRun(row["id"], row["epoch"], pipeline, event, orjson.loads(row["params"]), view)
 
 
-def recall(
-    view: RunView, attempts: Iterable[asyncpg.Record], gates: Iterable[Any], resume_epoch: int, now: datetime
-) -> None:
+def recall(view: RunView, attempts: Iterable[Row], gates: Iterable[Any], resume_epoch: int, now: datetime) -> None:
     """Bring back what earlier owners did. What was tried before a person resumed the run does not count against it.
 
     Raises nothing for attempts another process of this daemon's name left running: the claim called them lost.
@@ -81,7 +79,7 @@ def recall(
         view.gates[row["gate"]] = Checked(GateState(row["state"]), row["subject"], row["reason"])
 
 
-def _tried(row: asyncpg.Record, now: datetime) -> Tried:
+def _tried(row: Row, now: datetime) -> Tried:
     retry_in_s = row["retry_in_s"]
     return Tried(
         attempt=row["attempt"],

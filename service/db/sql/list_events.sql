@@ -1,0 +1,11 @@
+select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepted_at,
+    coalesce((
+        select json_agg(json_build_object('pipeline', o.pipeline, 'trigger', o.trigger, 'fate', o.fate,
+                                          'reason', o.reason, 'run', o.run_id) order by o.pipeline)
+        from outcomes o where o.event_key = e.key
+    ), '[]')::text as outcomes
+from events e
+where ($1::text is null or e.type = $1) and ($2::text is null or e.source = $2)
+    and ($3::bigint is null or e.seq < $3)
+order by e.seq desc
+limit $4

@@ -1,0 +1,2 @@
+select gate, source, target, state, reason, evidence, subject, decided_by, decided_at
+from gates where run_id = $1 order by decided_at, gate
