@@ -138,7 +138,7 @@ class Daemon:
         await self.hurrying.wait()
 
     def _loops(self) -> list[Coroutine[Any, Any, None]]:
-        loops: list[Coroutine[Any, Any, None]] = [self.news.run()]
+        loops: list[Coroutine[Any, Any, None]] = []
         if self.executor is not None:
             loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
         if self.listeners:

@@ -8,26 +8,28 @@ SAFETY_S = 5.0
 
 
 class News:
-    """Wakes everybody who waits whenever the run log grew."""
+    """Wakes everybody who waits whenever the run log grew.
+
+    Take `count` before reading and give it to `changed` after: what comes in between is not missed.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._grew = asyncio.Event()
 
     def hear(self, payload: str) -> None:
         """The run log grew."""
+        self.count += 1
         self._grew.set()
+        self._grew = asyncio.Event()
 
-    async def changed(self) -> None:
-        """Wait until the run log grows, or a few seconds: what was missed while disconnected is found all the same."""
+    async def changed(self, since: int | None = None) -> None:
+        """Wait until the run log grows past `since` (default: now), or a few seconds, in case a notice was lost."""
+        if since is not None and since != self.count:
+            return
         event = self._grew
         try:
             async with asyncio.timeout(SAFETY_S):
                 await event.wait()
         except TimeoutError:
             return
-
-    async def run(self) -> None:
-        """Hand out one fresh event for each that fired, until cancelled."""
-        while True:
-            await self._grew.wait()
-            self._grew = asyncio.Event()

@@ -93,9 +93,11 @@ async def reached(one: Daemon, run_id: int, *states: RunState) -> RunState:
     """Wait until a run is in one of `states` (finished ones if none are given)."""
     wanted = set(states) or FINISHED
     async with asyncio.timeout(STEADY_S):
-        while (now := await state(one, run_id)) not in wanted:
-            await one.news.changed()
-    return now
+        while True:
+            seen = one.news.count
+            if (now := await state(one, run_id)) in wanted:
+                return now
+            await one.news.changed(seen)
 
 
 async def attempts(one: Daemon, run_id: int) -> list[tuple[str, int, str]]:
