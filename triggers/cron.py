@@ -180,19 +180,18 @@ class CronExpression:
         return () if change is None else (change,)
 
     def _change_between(self, after: datetime, until: datetime) -> datetime | None:
-        """The first minute in (after, until] at which the zone's offset is no longer that at `after`.
+        """When the zone's offset changes in (after, until], rounded up to whole minutes since `after`; None if never.
 
         Bisects: right as long as at most one change lies between, and no zone has two within three days.
         """
         offset = self._offset(after)
         if self._offset(until) == offset:
             return None
-        minutes = -((after - until) // _MINUTE)
-        low, high = 0, minutes
+        low, high = 0, -((after - until) // _MINUTE)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._offset(after + middle * _MINUTE) == offset else (low, middle)
-        return (after + high * _MINUTE).replace(second=0, microsecond=0)
+        return after + high * _MINUTE
 
     def _local(self, instant: datetime) -> datetime:
         return instant.astimezone(self.zone).replace(tzinfo=None, fold=0)

@@ -88,8 +88,7 @@ class ScheduleClock:
         now = self._clock.now()
         for kept in self._kept:
             value = stored.get(kept.binding.name)
-            # A position ahead of the clock was written before the clock was set back.
-            kept.see(now if value is None else min(datetime.fromisoformat(value), now))
+            kept.see(now if value is None else datetime.fromisoformat(value))
         new = [_position(kept.binding, now) for kept in self._kept if kept.binding.name not in stored]
         if new:
             await self._patiently(lambda: self._inbox.accept([], new), self._kept)

@@ -166,7 +166,8 @@ def test_every_instant_of_a_fold_can_be_the_starting_point() -> None:
     daily = CronExpression.parse("30 1 * * *", timezone="America/New_York")
     for minute in range(240):
         instant = at("2026-11-01T04:00Z") + timedelta(minutes=minute)
-        assert half_hourly.next_after(instant) == at("2026-11-01T04:00Z") + timedelta(minutes=minute // 30 * 30 + 30)
+        half_hour = at("2026-11-01T04:00Z") + timedelta(minutes=minute // 30 * 30 + 30)
+        assert half_hourly.next_after(instant) == half_hourly.next_after(instant + timedelta(seconds=30)) == half_hour
         expected = "2026-11-01T05:30Z" if minute < 90 else "2026-11-02T06:30Z"
         assert daily.next_after(instant) == at(expected)
 
