@@ -6,7 +6,6 @@ its own here, so it can be early, late or ring too often without a tick being lo
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
@@ -34,8 +33,6 @@ class Alarm:
         self._ring = ring
         # The debug executor calls `ring` in place: no thread, and no task of which nobody knows.
         self._scheduler = AsyncIOScheduler(timezone=UTC, executors={"default": DebugExecutor()})
-        # It logs a line for every ring; the events say the same and more.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
     def __enter__(self) -> Alarm:
         self._scheduler.start()
