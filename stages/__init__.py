@@ -1,1 +1,35 @@
 """What a run is made of: stages, gates, pipelines, artifacts, runners."""
+
+from stages.base import Stage, StageContext, stage
+from stages.errors import InvalidParams, InvalidPipeline, Permanent, StageError, Transient
+from stages.gates.base import GateContext, GateResult, GateState
+from stages.pipeline import Pipeline, load
+from stages.records import Records
+from stages.registry import AliasMoved, ModelVersion, NewVersion, Registry
+from stages.retry import Retry
+from triggers.base import Record
+from triggers.event import Event
+
+__all__ = [
+    "AliasMoved",
+    "Event",
+    "GateContext",
+    "GateResult",
+    "GateState",
+    "InvalidParams",
+    "InvalidPipeline",
+    "ModelVersion",
+    "NewVersion",
+    "Permanent",
+    "Pipeline",
+    "Record",
+    "Records",
+    "Registry",
+    "Retry",
+    "Stage",
+    "StageContext",
+    "StageError",
+    "Transient",
+    "load",
+    "stage",
+]

@@ -15,7 +15,7 @@ from stages.base import StageContext
 from stages.call import Call
 from stages.codecs.base import Payload, Scratch, encode
 from stages.errors import InvalidCall, Permanent, Undecodable
-from stages.outcome import Failed, Outcome, Succeeded, record_of
+from stages.outcome import Outcome, Succeeded, guarded
 from stages.params import parse_params
 from stages.plan import Argument, PlanStage, Source
 from stages.records import Records
@@ -48,14 +48,8 @@ async def invoke(
     mark = current_attempt.set(call)
     try:
         with Scratch() as scratch:
-            return await _Attempt(stage, call, store, registry, reader, report, executor, scratch).run()
-    except asyncio.CancelledError as error:
-        # Not our own cancellation: a library of the stage's let one out (aiokafka#647 does).
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise
-        return Failed(record_of(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # around one stage attempt
-        return Failed(record_of(error))
+            attempt = _Attempt(stage, call, store, registry, reader, report, executor, scratch)
+            return await guarded(attempt.run())
     finally:
         current_attempt.reset(mark)
 

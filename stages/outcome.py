@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from traceback import StackSummary, TracebackException
+from typing import TypeVar
 
 from stages.artifacts import ArtifactRef
 
 MESSAGE_LIMIT = 2000
 TRACEBACK_LIMIT = 6000
 SHOWN_FRAMES = 8
-OWN_FRAMES = ("stages/invoke.py", "concurrent/futures/thread.py")
+OWN_FRAMES = (
+    "stages/outcome.py",
+    "stages/invoke.py",
+    "stages/gates/base.py",
+    "stages/gates/evaluate.py",
+    "asyncio/tasks.py",
+    "asyncio/threads.py",
+    "concurrent/futures/thread.py",
+)
 TRANSIENT_STATUS = {429, 502, 503, 504}
 # Client libraries have roots of their own for "the other side did not answer"; they are known by name, so that none
 # of them need be imported: requests, httpx, urllib3, aiohttp, asyncpg, psycopg, botocore, kafka.
@@ -63,6 +73,20 @@ class Failed:
 
 
 Outcome = Succeeded | Failed
+Result = TypeVar("Result")
+
+
+async def guarded(work: Awaitable[Result]) -> Result | Failed:
+    """Run the author's code: whatever it raises is a `Failed`. Only being cancelled is raised."""
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        # When nobody cancelled this task, a library of the author's let one out (aiokafka#647 does).
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        return Failed(record_of(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the one place, around one attempt
+        return Failed(record_of(error))
 
 
 def record_of(error: BaseException) -> ErrorRecord:

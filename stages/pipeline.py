@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,15 +18,33 @@ from stages import graph
 from stages.artifacts import digest_of
 from stages.base import Stage
 from stages.digests import code_digest, digest_text, value_digest
+from stages.errors import InvalidPipeline, StageError
 from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
-from stages.problems import Problems, caller, place_of_function
+from stages.problems import Problems, caller, nearest, place_of_error, place_of_function
 from stages.runners.base import runner_names
 from stages.signature import Signature, is_async, read_signature
 from triggers.base import Trigger
+from triggers.errors import TriggerError
 
 SHOWN_VERSION = 12
 DEFAULT_RUNNER = "inline"
+# What a module of the author's may raise while it is imported, short of what ends the process.
+_OF_A_MODULE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    OSError,
+    RuntimeError,
+    StageError,
+    SyntaxError,
+    TriggerError,
+    TypeError,
+    ValueError,
+)
 
 
 class Pipeline:
@@ -197,3 +217,43 @@ def _lock_file(stage: Stage) -> Path | None:
 def _environment_digest(stage: Stage) -> str | None:
     file = _lock_file(stage) if stage.environment is not None else None
     return digest_of(file.read_bytes()) if file is not None else None
+
+
+def load(spec: str) -> Pipeline:
+    """The pipeline `package.module:name`, importable from the working folder, with its version worked out.
+
+    Raises `InvalidPipeline` saying what is missing and what there is instead.
+    """
+    module_name, colon, name = spec.partition(":")
+    if not colon or not module_name or not name:
+        raise InvalidPipeline(f"pipeline {spec!r}: write it as package.module:name")
+    module = _module(spec, module_name)
+    there = sorted(key for key, value in vars(module).items() if isinstance(value, Pipeline))
+    found = getattr(module, name, None)
+    if not isinstance(found, Pipeline):
+        has = f"its pipelines are {', '.join(there)}" if there else "it holds no pipeline"
+        what = "is not there" if found is None else f"is a {type(found).__name__}, not a Pipeline"
+        raise InvalidPipeline(f"pipeline {spec!r}: {name!r} {what}; {has}{nearest(name, there)}")
+    found.spec = spec
+    found.version_digest  # noqa: B018  # reads the code while it is what was imported
+    return found
+
+
+def _module(spec: str, name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except InvalidPipeline:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InvalidPipeline(
+                f"pipeline {spec!r}: there is no module {error.name!r} in {here} or among the installed packages"
+            ) from None
+        raise InvalidPipeline(f"pipeline {spec!r}: {name} needs {error.name!r}: is it installed?") from error
+    except _OF_A_MODULE as error:
+        raise InvalidPipeline(
+            f"pipeline {spec!r}: importing {name} failed: {type(error).__name__}: {error} ({place_of_error(error)})"
+        ) from error

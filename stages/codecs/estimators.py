@@ -14,6 +14,8 @@ from stages.codecs.base import Payload, Scratch, comes_from, in_memory
 from stages.errors import NoCodec, Undecodable
 
 TRUSTED_PACKAGES = {"sklearn", "numpy", "scipy"}
+# scikit-learn keeps some for categorical features; skops lists the function inside by itself, so it is checked too.
+TRUSTED_TYPES = {"functools.partial"}
 SCHEMA = "schema.json"
 
 
@@ -64,7 +66,7 @@ def _types_in(data: bytes) -> tuple[list[str], list[str]]:
     from skops import io as skops
 
     found: list[str] = skops.get_untrusted_types(data=data)
-    trusted = [one for one in found if one.partition(".")[0] in TRUSTED_PACKAGES]
+    trusted = [one for one in found if one in TRUSTED_TYPES or one.partition(".")[0] in TRUSTED_PACKAGES]
     return trusted, [one for one in found if one not in trusted]
 
 

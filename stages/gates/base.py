@@ -74,9 +74,10 @@ class Gate(Protocol):
 
 @dataclass(frozen=True)
 class FunctionGate:
-    """A plain function as a gate. It returns a bool, a `GateResult`, or None after its asserts have held.
+    """A plain function as a gate. It returns a bool or a `GateResult`, or nothing after its asserts have held.
 
-    Its parameters are filled by name with the fields of `GateContext`; one annotated `GateContext` gets it whole.
+    Its parameters are filled by name with the fields of `GateContext`; one annotated `GateContext` gets it whole, and
+    a lone one of any other name gets the output.
     """
 
     function: Callable[..., Any]
@@ -88,20 +89,29 @@ class FunctionGate:
 
     @property
     def needs_output(self) -> bool:
-        """Whether it takes `output`, or the whole context."""
-        return self.whole is not None or "output" in inspect.signature(self.function).parameters
-
-    @property
-    def whole(self) -> str | None:
-        """The parameter that takes the whole context."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return next((one.name for one in parameters if one.annotation in (GateContext, "GateContext")), None)
+        """Whether it takes the output, or the whole context."""
+        return any(field in ("output", None) for field in self.fields().values())
 
     def check(self, evidence: GateContext) -> Any:
-        """Call the function; see `stages.gates.evaluate` for what its answer means."""
-        if self.whole is not None:
-            return self.function(**{self.whole: evidence})
-        return self.function(**{name: getattr(evidence, name) for name in inspect.signature(self.function).parameters})
+        """Call the function; `stages.gates.evaluate` says what its answer means."""
+        filled = {name: getattr(evidence, field) if field else evidence for name, field in self.fields().items()}
+        return self.function(**filled)
+
+    def fields(self) -> dict[str, str | None]:
+        """Each parameter and the field of `GateContext` that fills it, None for all of it. Raises TypeError."""
+        parameters = inspect.signature(self.function).parameters
+        found: dict[str, str | None] = {}
+        for name, parameter in parameters.items():
+            if parameter.annotation in (GateContext, GateContext.__name__):
+                found[name] = None
+            elif name in GateContext.__dataclass_fields__:
+                found[name] = name
+            elif len(parameters) == 1:
+                found[name] = "output"
+            else:
+                known = ", ".join(GateContext.__dataclass_fields__)
+                raise TypeError(f"function {self.name!r} asks for {name!r}; a gate may take {known}")
+        return found
 
 
 def as_gate(given: Any) -> Gate:
@@ -111,8 +121,5 @@ def as_gate(given: Any) -> Gate:
     if not inspect.isfunction(given):
         raise TypeError(f"{given!r} is neither a gate nor a function: use one of stages.gates, called, or a function")
     gate = FunctionGate(given)
-    known = list(GateContext.__dataclass_fields__)
-    strange = [one for one in inspect.signature(given).parameters if one not in known]
-    if strange and gate.whole is None:
-        raise TypeError(f"function {gate.name!r} asks for {', '.join(strange)}; a gate may take {', '.join(known)}")
+    gate.fields()
     return gate

@@ -12,13 +12,15 @@ from stages.outcome import ErrorRecord, Failed, Outcome
 from stages.plan import PlanStage
 from stages.runners.base import RunnerTools
 
+STAGE_THREADS = "tidemill-stage"
+
 
 class InlineRunner:
     """Quickest, and least protected: a blocking stage that overruns its time keeps its thread until it returns."""
 
     def __init__(self, tools: RunnerTools) -> None:
         self._tools = tools
-        self._threads = ThreadPoolExecutor(tools.threads, thread_name_prefix="stage")
+        self._threads = ThreadPoolExecutor(tools.threads, thread_name_prefix=STAGE_THREADS)
 
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`."""
