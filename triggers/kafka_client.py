@@ -96,6 +96,10 @@ async def close(consumer: AIOKafkaConsumer) -> None:
     """
     task = asyncio.current_task()
     cancellations = task.cancelling() if task else 0
+    coordinator: Any = consumer._coordinator
+    if getattr(coordinator, "generation", None) == 0:
+        # The embedded broker counts from 0, which the client takes for no membership, and so would not leave.
+        coordinator.generation = 1
     try:
         async with asyncio.timeout(_STOP_S):
             await consumer.stop()
