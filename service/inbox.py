@@ -13,6 +13,7 @@ from service.catalogue import Catalogue
 from service.db.accept import Accept, Accepted, EventRow, FateRow, RunRow
 from service.db.reads import Reads
 from service.db.writer import Writer
+from service.errors import DatabaseUnavailable
 from stages.errors import InvalidParams
 from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
 from triggers.cloudevents import to_json
@@ -68,8 +69,11 @@ class PostgresInbox:
         self._hand_over = hand_over
 
     async def positions(self, scope: str) -> Mapping[str, str]:
-        """Every stored position of a scope, by key. Raises `DatabaseUnavailable`."""
-        return await self._reads.positions(scope)
+        """See `triggers.base.Inbox`."""
+        try:
+            return await self._reads.positions(scope)
+        except DatabaseUnavailable as error:
+            raise InboxBusy(str(error)) from error
 
     async def accept(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Sequence[Receipt]:
         """See `triggers.base.Inbox`. Durable by `service/db/sql/accept.sql`, in the flush this waits for."""

@@ -96,7 +96,7 @@ class Inbox(Protocol):
         """
 
     async def positions(self, scope: str) -> Mapping[str, str]:
-        """Every stored position of a scope, by key."""
+        """Every stored position of a scope, by key. Raises `InboxBusy` (try again later)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,10 @@ SESSION = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
+# The writer's statements touch few rows of large tables. Their plans are made once, possibly while the tables are still
+# empty, so the planner is told to go by the indexes whatever the statistics say.
+BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
 # The server or the way to it is gone, or it had to undo the transaction: the same call may succeed later.
 OUTAGES = (
     OSError,
@@ -48,11 +52,12 @@ def sql(name: str) -> str:
     return (resources.files("service.db") / "sql" / f"{name}.sql").read_text()
 
 
-async def connect(dsn: str) -> asyncpg.Connection:
+async def connect(dsn: str, *, by_index: bool = False) -> asyncpg.Connection:
     """A connection set up as all of ours are. Raises `DatabaseUnavailable` or `ConfigError`, both naming the server."""
+    session = SESSION | BY_INDEX if by_index else SESSION
     try:
         return await asyncpg.connect(
-            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=SESSION
+            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=session
         )
     except OUTAGES as error:
         raise _unavailable(dsn, error) from error

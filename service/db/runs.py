@@ -116,7 +116,8 @@ class Claim(Operation):
             names, versions = list(op.versions), list(op.versions.values())
             rows = await flush.connection.fetch(sql("claim"), flush.daemon, names, versions, op.limit)
             flush.log.extend(_taken(row) for row in rows)
-            answers.append((rows, await flush.connection.fetchval(sql("next_ready"), names)))
+            drained = len(rows) < op.limit
+            answers.append((rows, await flush.connection.fetchval(sql("next_ready"), names) if drained else None))
         return answers
 
 

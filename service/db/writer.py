@@ -109,7 +109,7 @@ class Writer:
 
     async def open(self) -> None:
         """Connect and register this process. Raises `DatabaseUnavailable`."""
-        self._connection = await connect(self._dsn)
+        self._connection = await connect(self._dsn, by_index=True)
         self.daemon = await self._register(self._connection)
 
     def __len__(self) -> int:
@@ -203,7 +203,7 @@ class Writer:
     async def _transact(self, units: list[Unit]) -> list[list[Any]]:
         connection = self._connection
         if connection is None or connection.is_closed():
-            connection = self._connection = await connect(self._dsn)
+            connection = self._connection = await connect(self._dsn, by_index=True)
         async with connection.transaction():
             if not await connection.fetchval(sql("renew_lease"), self.daemon):
                 logger.warning("the lease of daemon %s lapsed; going on under a new one", self.daemon)

@@ -78,7 +78,8 @@ create table runs (
 create index runs_ready on runs (priority desc, ready_at) where ready_at is not null;
 create index runs_owned on runs (owner) where owner is not null;
 create index runs_by_pipeline on runs (pipeline, id);
-create index runs_unfinished on runs (state, id) where state in ('queued', 'running', 'waiting', 'failed');
+create index runs_live on runs (id) where state in ('queued', 'running', 'waiting');
+create index runs_failed on runs (id) where state = 'failed';
 
 -- The fate of an event in a pipeline where it did not start a run of its own; where it did, the run is its fate.
 create table fates (

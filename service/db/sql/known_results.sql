@@ -1,4 +1,5 @@
-select distinct on (a.key) a.key, a.run_id, a.output_digest, a.output_codec, a.output_size, a.output_inline, a.metrics
+select g.key, a.run_id, a.output_digest, a.output_codec, a.output_size, a.output_inline, a.metrics
 from unnest($1::uuid[]) as g (key)
-join attempts a on a.key = g.key and a.state = 'succeeded'
-order by a.key, a.run_id
+cross join lateral (
+    select * from attempts where key = g.key and state = 'succeeded' order by key, run_id limit 1
+) a

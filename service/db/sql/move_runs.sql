@@ -1,15 +1,24 @@
 -- The owner lets go of runs: finished, or waiting. A run that was poked or asked to stop meanwhile is ready at once.
+with mine as materialized (
+    select r.place, g.state, g.ready_in_s, g.failure
+    from unnest($1::bigint[], $2::int[], $3::text[], $4::float8[], $5::bytea[])
+        as g (run_id, epoch, state, ready_in_s, failure)
+    cross join lateral (
+        select ctid as place from runs where id = g.run_id and epoch = g.epoch and state = 'running' limit 1
+        for no key update
+    ) r
+)
 update runs r set
-    state = g.state,
+    state = m.state,
     owner = null,
     poked = false,
-    failure = g.failure,
+    failure = m.failure,
     ready_at = case
-        when g.state <> 'waiting' then null
+        when m.state <> 'waiting' then null
         when r.poked or r.cancel_requested_at is not null then now()
-        else clock_timestamp() + make_interval(secs => g.ready_in_s)
+        else clock_timestamp() + make_interval(secs => m.ready_in_s)
     end,
-    finished_at = case when g.state <> 'waiting' then now() end
-from unnest($1::bigint[], $2::int[], $3::text[], $4::float8[], $5::bytea[]) as g (run_id, epoch, state, ready_in_s, failure)
-where r.id = g.run_id and r.epoch = g.epoch and r.state = 'running'
+    finished_at = case when m.state <> 'waiting' then now() end
+from mine m
+where r.ctid = m.place
 returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready

@@ -1,5 +1,6 @@
 -- Attempts as they start and end. Only the owner's epoch may write; times are the database's, moved back by how long
--- ago the worker says it was.
+-- ago the worker says it was. (Lateral with a limit: each given row finds its run by the key, whatever the planner thinks
+-- of a table it has no statistics of.)
 with given as (
     select * from unnest(
         $1::bigint[], $2::int[], $3::text[], $4::int[], $5::text[], $6::boolean[], $7::uuid[], $8::text[], $9::text[],
@@ -19,7 +20,9 @@ with given as (
         clock_timestamp() - make_interval(secs => g.started_ago_s),
         clock_timestamp() - make_interval(secs => g.finished_ago_s),
         clock_timestamp() + make_interval(secs => g.retry_in_s)
-    from given g join runs r on r.id = g.run_id and r.epoch = g.epoch and r.state = 'running'
+    from given g cross join lateral (
+        select from runs r where r.id = g.run_id and r.epoch = g.epoch and r.state = 'running' limit 1
+    ) mine
     on conflict (run_id, stage, attempt) do update set
         state = excluded.state, transient = excluded.transient, key = excluded.key,
         output_digest = excluded.output_digest, output_codec = excluded.output_codec,
@@ -29,5 +32,7 @@ with given as (
     where attempts.epoch = excluded.epoch
     returning run_id, stage, attempt
 )
-select p.run_id, p.stage, p.attempt, r.cancel_requested_at is not null as cancel
-from put p join runs r on r.id = p.run_id
+select p.run_id, p.stage, p.attempt, r.cancel
+from put p cross join lateral (
+    select cancel_requested_at is not null as cancel from runs where id = p.run_id limit 1
+) r
