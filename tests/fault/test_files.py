@@ -1,0 +1,155 @@
+"""Files under trouble: nothing missed, nothing doubled, and the status says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.contract.file_world import World
+from triggers.base import ListenerState
+from triggers.file_digest import FileChanged, digest_file, identify
+from triggers.file_policy import Verdict
+from triggers.file_stamp import Found, file_stamp
+from triggers.files import Files
+
+CSV = Files("landing/**/*.csv", stable_s=0.1)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "landing").mkdir()
+    return World(tmp_path)
+
+
+async def test_a_folder_that_comes_goes_and_comes_back_is_followed(world: World) -> None:
+    shutil.rmtree(world.root / "landing")
+    async with world.listening(CSV) as inbox:
+        await world.told("folder landing/ does not exist yet: create it, watching for it", ListenerState.RETRYING)
+        world.write("landing/a.csv", "1")
+        await world.paths(1)
+        shutil.rmtree(world.root / "landing")
+        await world.told("does not exist yet")
+        world.write("landing/a.csv", "2")
+        await inbox.until(lambda: len(inbox.runs) == 2)
+        (world.root / "landing").rename(world.root / "old")
+        world.write("landing/a.csv", "3")
+        await inbox.until(lambda: len(inbox.runs) == 3)
+        await world.told("", ListenerState.LISTENING)
+
+
+async def test_files_wait_while_the_inbox_is_busy_and_count_as_seen_only_after(world: World) -> None:
+    world.inbox.busy = True
+    async with world.listening(CSV) as inbox:
+        world.write("landing/a.csv")
+        await inbox.until(lambda: inbox.turned_away > 2)
+        assert world.status().lag_records == 1
+        assert inbox.scopes == {}
+    async with world.listening(CSV):
+        await inbox.until(lambda: inbox.turned_away > 5)
+        inbox.busy = False
+        await world.paths(1)
+    assert len(inbox.told) == 1
+
+
+async def test_a_tree_too_deep_to_read_is_told_of_and_the_rest_is_served(world: World) -> None:
+    name = "d" * 250
+    folder = os.open(world.root / "landing", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir(name, dir_fd=folder)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = deeper
+    os.close(folder)
+    world.write("landing/a.csv")
+    async with world.listening(CSV):
+        assert await world.paths(1) == ["landing/a.csv"]
+        await world.told("File name too long", ListenerState.LISTENING)
+
+
+def found(file: Path) -> Found:
+    status = file.stat()
+    return Found(str(file), file.name, file_stamp(status), status.st_size, status.st_mtime_ns, (0,), Verdict.READY)
+
+
+def test_a_file_that_changed_since_the_scan_is_not_complete(world: World) -> None:
+    file = world.write("landing/a.csv", "half")
+    seen = found(file)
+    file.write_text("whole")
+    with pytest.raises(FileChanged):
+        identify(seen, CSV.policy, threading.Event())
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_complete(world: World) -> None:
+    file = world.write("landing/a.csv", "half")
+    seen = found(file)
+
+    class Appending(threading.Event):
+        """Asked after each block whether to stop; the file grows meanwhile."""
+
+        def is_set(self) -> bool:
+            with file.open("a") as more:
+                more.write("more")
+            return False
+
+    with pytest.raises(FileChanged):
+        identify(seen, CSV.policy, Appending())
+
+
+@pytest.mark.timeout(5)
+def test_a_pipe_or_link_put_in_a_files_place_neither_blocks_nor_is_read(world: World) -> None:
+    file = world.write("landing/a.csv")
+    stamp = file_stamp(file.stat())
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(FileChanged):
+        digest_file(str(file), stamp, None, follow=False, stop=threading.Event())
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+    with pytest.raises(OSError, match="symbolic links"):
+        digest_file(str(file), stamp, None, follow=False, stop=threading.Event())
+
+
+async def test_files_that_come_and_go_stop_nothing(world: World) -> None:
+    def churn() -> None:
+        for number in range(300):
+            file = world.write(f"landing/{number % 7}/{number}.csv", str(number))
+            file.unlink()
+
+    async with world.listening(Files("landing/**/*.csv", complete="rename")):
+        await asyncio.to_thread(churn)
+        world.write("landing/stays.csv")
+        await world.inbox.until(lambda: "landing/stays.csv" in world.inbox.paths())
+        assert world.status().state is ListenerState.LISTENING
+
+
+async def test_a_burst_over_nested_new_folders_and_three_restarts_is_each_file_once(world: World) -> None:
+    count = 5_000
+    (world.root / "staged").mkdir()
+
+    def drop(numbers: range) -> None:
+        for number in numbers:
+            folder = f"landing/{number % 40}/{number // 500}/{number % 3}"
+            file = world.write(f"staged/{number}.csv", str(number))
+            (world.root / folder).mkdir(parents=True, exist_ok=True)
+            file.rename(world.root / folder / file.name)
+        world.write(b"landing/odd/\xff.csv")
+
+    trigger = Files("landing/**/*.csv", complete="rename")
+    quarter = count // 4
+    for turn in range(4):
+        async with world.listening(trigger) as inbox:
+            dropping = asyncio.to_thread(drop, range(turn * quarter, (turn + 1) * quarter))
+            if turn < 3:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(dropping)
+                    group.create_task(inbox.until(lambda turn=turn: len(inbox.runs) > turn * quarter + 100))
+            else:
+                await dropping
+                await world.paths(count + 1)
+    assert len(inbox.runs) == len(inbox.events) == count + 1
+    assert inbox.largest_batch <= 500
