@@ -46,13 +46,15 @@ def digest_file(path: str, stamp: str, promise: Promise | None, *, follow: bool,
     check = hashlib.new(promise.algorithm, usedforsecurity=False) if promise and promise.algorithm else None
     descriptor = os.open(path, flags)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123
-        _expect(path, stamp, os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        _expect(path, stamp, status)
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
             if check is not None:
                 check.update(block)
-            if stop.is_set():
-                raise FileChanged(f"{path} was not read to its end: the daemon stops")
+            # A file that grows as fast as it is read would never end.
+            if stop.is_set() or file.tell() > status.st_size:
+                raise FileChanged(f"{path} grew while it was read, or the daemon stops")
     _expect(path, stamp, Path(path).stat(follow_symlinks=follow))
     if check is not None and promise is not None and check.hexdigest() != promise.checksum:
         raise PromiseBroken(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from triggers.base import Binding, Offer, Position
 from triggers.event import Event
@@ -53,7 +55,8 @@ class Feed:
         self.scanned = False
         self.missing: Sequence[str] = ()
         self.linked = False
-        self.troubles: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
+        self._unread: dict[str, str] = {}
         self.scan_at_s = 0.0
         self._scan_ended_s = 0.0
         self._scan_took_s = 0.0
@@ -62,7 +65,7 @@ class Feed:
         self._waiting: dict[str, Sighting] = {}
         self._in_flight: dict[str, int] = {}
         self._restless: set[str] = set()
-        self._refused: dict[str, tuple[str, Mapping[str, Promise]]] = {}
+        self._refused: dict[str, tuple[str, Mapping[str, Promise], str]] = {}
 
     @property
     def lag(self) -> int:
@@ -95,13 +98,18 @@ class Feed:
         self.scan_at_s = min(self.scan_at_s, max(now_s + delay_s, rested_s))
         self.wake.set()
 
+    def begin_scan(self) -> None:
+        """A whole scan begins: what is asked for from now on wants another one. Unreadable files are tried again."""
+        self.scan_at_s = math.inf
+        self._unread.clear()
+
     def surveyed(self, survey: Survey, now_s: float, took_s: float, interval_s: float) -> None:
         """Note what a whole scan told; the next one is due `interval_s` from now."""
         self.scanned = True
         self.missing, self.linked = survey.missing, survey.linked
-        self.troubles = dict(survey.troubles)
+        self._left_out = dict(survey.troubles)
         self._scan_ended_s, self._scan_took_s = now_s, took_s
-        self.scan_at_s = now_s + interval_s
+        self.scan_at_s = min(self.scan_at_s, now_s + interval_s)
 
     def clock_set_back(self, now_s: float) -> bool:
         """Whether the clock reads earlier than at the last scan, so that what is planned is off."""
@@ -120,13 +128,20 @@ class Feed:
         hints, self._hints = self._hints, set()
         return hints
 
+    def refusal(self, found: Found) -> str | None:
+        """Why this file, under this manifest, was refused."""
+        stamp, promises, reason = self._refused.get(found.key, ("", {}, ""))
+        return reason if (stamp, promises) == (found.stamp, found.promises) else None
+
     def notice(self, found: Found, now_s: float) -> bool:
         """Whether to read the file now. If not, it is remembered to be looked at again."""
         if found.key in self._in_flight:
             if self._in_flight[found.key] != found.mark:
                 self._restless.add(found.key)
             return False
-        if found.verdict is Verdict.NOT_YET or self._refused.get(found.key) == (found.stamp, found.promises):
+        # It may have been accepted since the scanning thread asked whether it was new.
+        is_seen = not self.is_new(found.key, found.mark, found.patterns)
+        if is_seen or found.verdict is Verdict.NOT_YET:
             self._waiting.pop(found.key, None)
             return False
         if found.verdict is Verdict.UNCHANGED_FIRST and not self._has_settled(found, now_s):
@@ -153,10 +168,9 @@ class Feed:
 
     def due(self, now_s: float, limit: int) -> list[str]:
         """Up to `limit` keys of files whose wait is over."""
-        before_s = now_s - max(self.policy.stable_s, SHORTEST_WAIT_S)
         keys: list[str] = []
         for key, sighting in self._waiting.items():
-            if sighting.since_s > before_s or len(keys) == limit:
+            if len(keys) == limit or not is_due(sighting, now_s, max(self.policy.stable_s, SHORTEST_WAIT_S)):
                 break
             keys.append(key)
         return keys
@@ -199,13 +213,23 @@ class Feed:
         self._in_flight.pop(found.key, None)
         if len(self._refused) >= HINTS_KEPT:
             self._refused.clear()
-        self._refused[found.key] = (found.stamp, found.promises)
-        self.trouble(found.path, reason)
+        self._refused[found.key] = (found.stamp, found.promises, reason)
+        self.leave_out({found.path: reason})
 
-    def trouble(self, path: str, reason: str) -> None:
-        """Keep the reason why `path` is not read until the next scan, for `tidemill triggers`."""
-        if len(self.troubles) < TROUBLES_KEPT:
-            self.troubles[path] = reason
+    def leave_out(self, troubles: Mapping[str, str]) -> None:
+        """Keep the reasons why these paths are left out, until the next scan tells anew."""
+        self._left_out.update(islice(troubles.items(), max(TROUBLES_KEPT - len(self._left_out), 0)))
+
+    def unread(self, found: Found, reason: str, now_s: float) -> None:
+        """The file could not be read: it is tried again with the next scan."""
+        if len(self._unread) < TROUBLES_KEPT:
+            self._unread[found.path] = reason
+        self.release(found, now_s)
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """Why files and folders are left out for now, by path."""
+        return self._left_out | self._unread
 
     def too_much_remembered(self, matched: int) -> bool:
         """Whether most of what is remembered is of files that are gone."""

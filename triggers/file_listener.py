@@ -61,6 +61,7 @@ class FilesListener:
         self._last_seen_at: dict[str, datetime] = {}
         self._told: set[tuple[str, str]] = set()
         self._silent: set[str] = set()
+        self._scanned = asyncio.Event()
         self._stopped = False
 
     async def run(self) -> None:
@@ -72,7 +73,7 @@ class FilesListener:
                 for _ in range(DIGESTERS):
                     group.create_task(self._digest())
                 group.create_task(self._deliver())
-                group.create_task(self._watch.run())
+                group.create_task(self._watch_once_scanned())
         finally:
             self._stopped = True
             self._stop.set()
@@ -83,11 +84,11 @@ class FilesListener:
         return [self._status(feed, binding) for feed in self._feeds for binding in feed.bindings]
 
     def _status(self, feed: Feed, binding: Binding) -> TriggerStatus:
-        notes = [note for note in (self._silence(feed), *self._missing(feed, binding), self._unwatched(feed)) if note]
-        state = ListenerState.RETRYING if notes else ListenerState.LISTENING
+        outages = [self._silence(feed), self._missing(feed, binding), self._watch.trouble if feed.watched else ""]
+        state = ListenerState.RETRYING if any(outages) else ListenerState.LISTENING
         if not feed.scanned:
             state = ListenerState.STARTING
-        notes += _troubles(feed, self._root)
+        notes = [note for note in (*outages, _links(feed), _left_out(feed, self._root)) if note]
         return TriggerStatus(
             binding=binding.name,
             kind=binding.trigger.kind,
@@ -97,16 +98,11 @@ class FilesListener:
             lag_records=feed.lag,
         )
 
-    def _missing(self, feed: Feed, binding: Binding) -> list[str]:
+    def _missing(self, feed: Feed, binding: Binding) -> str:
         base = next(pattern.base for pattern in feed.patterns if pattern.text == binding.trigger.pattern)
         if base not in feed.missing:
-            return []
-        return [f"folder {_shown(base, self._root)}/ does not exist yet: create it, watching for it"]
-
-    def _unwatched(self, feed: Feed) -> str:
-        if feed.watched and feed.linked:
-            return f"there are symbolic links to folders: scanning every {UNWATCHED_RESCAN_S:g} s instead of watching"
-        return self._watch.trouble if feed.watched else ""
+            return ""
+        return f"folder {_shown(base, self._root)}/ does not exist yet: create it, watching for it"
 
     def _silence(self, feed: Feed) -> str:
         silent = feed.scope(0) in self._silent
@@ -124,6 +120,10 @@ class FilesListener:
         # watchfiles would follow links to folders, out of the root and round in circles: such trees are scanned.
         ready = [feed for feed in self._feeds if feed.scanned and not feed.linked]
         return sorted({folder for feed in ready for folder in feed.watched})
+
+    async def _watch_once_scanned(self) -> None:
+        await self._scanned.wait()
+        await self._watch.run()
 
     def _hint(self, paths: set[str], changes: int) -> None:
         now_s = self._now_s()
@@ -163,11 +163,13 @@ class FilesListener:
 
     async def _scan(self, feed: Feed) -> None:
         survey = Survey()
+        feed.begin_scan()
         took_s = await self._pass_on(feed, feed.scanner.scan(survey), survey)
         interval_s = feed.rescan_s
         if feed.watched and (survey.linked or self._watch.trouble):
             interval_s = min(interval_s, UNWATCHED_RESCAN_S)
         feed.surveyed(survey, self._now_s(), took_s, interval_s)
+        self._scanned.set()
         self._tell(feed)
         if feed.too_much_remembered(survey.matched) and not survey.missing:
             for at in range(len(feed.patterns)):
@@ -179,8 +181,7 @@ class FilesListener:
             return
         survey = Survey()
         await self._pass_on(feed, feed.scanner.look(sorted(paths), survey), survey)
-        for path, reason in survey.troubles.items():
-            feed.trouble(path, reason)
+        feed.leave_out(survey.troubles)
         self._tell(feed)
         if survey.walked:
             feed.ask_scan(self._now_s(), FOLLOW_UP_S)
@@ -206,7 +207,10 @@ class FilesListener:
             for each in chunk:
                 if found is not None:
                     found.add(each.key)
-                if feed.notice(each, self._now_s()):
+                refusal = feed.refusal(each)
+                if refusal is not None:
+                    survey.troubles[each.path] = refusal
+                elif feed.notice(each, self._now_s()):
                     await self._found.put((feed, each))
 
     async def _look_off_loop(self, feed: Feed, looking: Iterator[Found]) -> list[Found]:
@@ -259,8 +263,7 @@ class FilesListener:
         elif isinstance(reason, FileChanged | FileNotFoundError | NotADirectoryError):
             feed.release(found, self._now_s(), again=True)
         else:
-            feed.trouble(found.path, f"cannot be read: {reason.strerror or reason}")
-            feed.release(found, self._now_s())
+            feed.unread(found, f"cannot be read: {reason.strerror or reason}", self._now_s())
         self._tell(feed)
 
     # Deliver
@@ -328,10 +331,17 @@ def _shown(path: str, root: str) -> str:
     return os.fsencode(path.removeprefix(root.rstrip("/") + "/")).decode("utf-8", "replace")
 
 
-def _troubles(feed: Feed, root: str) -> list[str]:
-    """The first of a feed's troubles, and how many there are more."""
-    first = next(iter(feed.troubles.items()), None)
+def _links(feed: Feed) -> str:
+    if not (feed.watched and feed.linked):
+        return ""
+    return f"there are symbolic links to folders: scanning every {UNWATCHED_RESCAN_S:g} s instead of watching"
+
+
+def _left_out(feed: Feed, root: str) -> str:
+    """The first of what is left out, and how much more there is."""
+    troubles = feed.troubles
+    first = next(iter(troubles.items()), None)
     if first is None:
-        return []
-    more = f" (and {len(feed.troubles) - 1} more)" if len(feed.troubles) > 1 else ""
-    return [f"{_shown(first[0], root)}: {first[1]}{more}"]
+        return ""
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return f"{_shown(first[0], root)}: {first[1]}{more}"

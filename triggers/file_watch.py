@@ -94,6 +94,7 @@ class FileWatch:
                     self._changed({path for change, path in batch if change is not Change.deleted}, len(batch))
                 if now != folders or any(change is Change.deleted and path in folders for change, path in batch):
                     await self._in_thread(changes.close)
+                    self._opened()
                     return
                 batch, now = await self._in_thread(partial(_next, changes, self._wanted))
         finally:
