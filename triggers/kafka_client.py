@@ -46,7 +46,7 @@ def access_of(surroundings: Surroundings, bindings: Sequence[Binding]) -> KafkaA
 
 
 def timing(access: KafkaAccess) -> Mapping[str, int]:
-    """How patient a client is. The embedded broker makes a join take half the session timeout."""
+    """How patient a client is. A join to the embedded broker takes half the session timeout, and at least a second."""
     if access.embedded:
         return {"session_timeout_ms": 2_000, "heartbeat_interval_ms": 500, "request_timeout_ms": 5_000}
     return {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 3_000, "request_timeout_ms": 15_000}

@@ -292,6 +292,8 @@ class GroupReader:
         offsets = {at: offset for at, offset in self._uncommitted.items() if self._is_assigned(at)}
         self._uncommitted.clear()
         self._commit_at_s = self._loop.time() + _COMMIT_EVERY_S
+        if not offsets:
+            return
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(_COMMIT_S):
                 await self._consumer.commit(offsets)

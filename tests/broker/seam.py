@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -134,6 +135,14 @@ async def listening(listener: Listener) -> AsyncIterator[asyncio.Task[None]]:
         task = group.create_task(listener.run())
         yield task
         task.cancel()
+
+
+async def death_of(listener: Listener) -> None:
+    """Run a listener until it is `Killed`."""
+    with pytest.raises((Killed, ExceptionGroup)) as died:
+        async with asyncio.timeout(PATIENCE_S):
+            await listener.run()
+    assert isinstance(died.value, Killed) or died.group_contains(Killed)
 
 
 async def told(listener: Listener, state: ListenerState) -> str:

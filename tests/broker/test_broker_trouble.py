@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.broker.seam import RecordingInbox, RestartableBroker, access_to, listener_of, listening, produce, told
 from triggers import KafkaArrivals, KafkaBatches
-from triggers.base import ListenerState, Trigger
+from triggers.base import Listener, ListenerState
+
+
+async def all_told(listeners: Sequence[Listener], state: ListenerState) -> list[str]:
+    return await asyncio.gather(*(told(listener, state) for listener in listeners))
 
 
 @pytest.fixture
@@ -20,27 +25,27 @@ async def broker(home: Path) -> AsyncIterator[RestartableBroker]:
     await broker.stop()
 
 
-@pytest.mark.parametrize("trigger", [KafkaArrivals("t"), KafkaBatches("t", max_records=3)], ids=lambda one: one.kind)
 async def test_after_a_restart_topics_are_there_again_and_the_new_cluster_is_read_from_its_start(
-    broker: RestartableBroker, trigger: Trigger
+    broker: RestartableBroker,
 ) -> None:
-    inbox = RecordingInbox()
-    listener = listener_of([trigger], access_to(broker.servers, create_topics=True), inbox)
-    async with listening(listener):
-        await told(listener, ListenerState.LISTENING)
-        await produce(broker.servers, "t", [b"1", b"2", b"3"])
-        await inbox.until(lambda: sum(map(int, inbox.stored.values())) == 3)
-        await broker.stop()
-        note = await told(listener, ListenerState.RETRYING)
-        await broker.start()
-        await told(listener, ListenerState.LISTENING)
-        await produce(broker.servers, "t", [b"4", b"5", b"6"])
-        await inbox.until(lambda: sum(map(int, inbox.stored.values())) == 6)
-    assert f"broker {broker.servers} does not answer" in note
-    clusters = [scope.split(":")[1] for scope, _ in inbox.stored]
-    assert len(set(clusters)) == 2
-    assert list(inbox.stored.values()) == ["3", "3"]
-    assert inbox.repeats == 0
+    access = access_to(broker.servers, create_topics=True)
+    inboxes = [RecordingInbox(), RecordingInbox()]
+    triggers = [KafkaArrivals("t"), KafkaBatches("t", max_records=3)]
+    listeners = [listener_of([trigger], access, inbox) for trigger, inbox in zip(triggers, inboxes, strict=True)]
+    async with listening(listeners[0]), listening(listeners[1]):
+        for life in (1, 2):
+            await all_told(listeners, ListenerState.LISTENING)
+            await produce(broker.servers, "t", [b"1", b"2", b"3"])
+            for inbox in inboxes:
+                await inbox.until(lambda inbox=inbox, lives=life: list(inbox.stored.values()) == ["3"] * lives)
+            if life == 1:
+                await broker.stop()
+                notes = await all_told(listeners, ListenerState.RETRYING)
+                await broker.start()
+    assert all(f"broker {broker.servers} does not answer" in note for note in notes)
+    for inbox in inboxes:
+        assert len({scope.split(":")[1] for scope, _ in inbox.stored}) == 2
+        assert inbox.repeats == 0
 
 
 async def test_a_broker_that_is_not_there_yet_is_waited_for(broker: RestartableBroker) -> None:

@@ -1,0 +1,143 @@
+"""The rules of the Kafka triggers that need no broker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+
+from triggers import KafkaArrivals, KafkaBatches
+from triggers.base import OffsetRange, Record
+from triggers.batches import Gathering, batch_event
+from triggers.errors import InvalidTrigger
+from triggers.kafka_group import Cursor
+from triggers.kafka_records import event_of
+from triggers.kept_records import KeptRecords, RecordsView
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def record(
+    value: bytes | None = b"{}", *, offset: int = 7, key: bytes | None = None, timestamp: int = 0, headers: Any = ()
+) -> ConsumerRecord[bytes, bytes]:
+    sizes = (len(key or b""), len(value or b""))
+    return ConsumerRecord("t", 3, offset, timestamp, 0, key, value, None, *sizes, headers)
+
+
+def test_a_plain_record_is_known_by_partition_and_offset() -> None:
+    event, dead = event_of(record(b"[1]", key=b"\xc3\xa9", timestamp=1_000), "kafka:c/t", NOW)
+    assert (event.source, event.id, event.subject, event.data, dead) == ("kafka:c/t", "3/7", "é", [1], "")
+    assert event.time == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", [b"{", b"\xff", b"", b"NaN", b"{}{}"])
+def test_a_value_that_is_not_json_is_dead_with_its_bytes(value: bytes) -> None:
+    event, dead = event_of(record(value), "kafka:c/t", NOW)
+    assert (event.id, event.data, event.datacontenttype) == ("3/7", value, "application/octet-stream")
+    assert dead.startswith("not JSON: ")
+
+
+def test_a_broken_cloudevent_is_dead_under_the_identity_of_its_record() -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"1")]
+    event, dead = event_of(record(b"{}", headers=headers), "kafka:c/t", NOW)
+    assert (event.source, event.id, event.data) == ("kafka:c/t", "3/7", b"{}")
+    assert dead.startswith("broken CloudEvent: ")
+
+
+def test_a_tombstone_is_an_event_without_data() -> None:
+    event, dead = event_of(record(None), "kafka:c/t", NOW)
+    assert (event.data, event.datacontenttype, dead) == (None, None, "")
+
+
+@pytest.mark.parametrize("timestamp", [-1, 1 << 62])
+def test_a_time_that_no_calendar_knows_is_now(timestamp: int) -> None:
+    assert event_of(record(timestamp=timestamp), "kafka:c/t", NOW)[0].time == NOW
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a\0b"])
+def test_a_key_that_is_not_text_is_no_subject(key: bytes | None) -> None:
+    assert event_of(record(key=key), "kafka:c/t", NOW)[0].subject is None
+
+
+def gathering(*adds: int) -> Gathering:
+    """Records 0, 1, 2 ... of ten bytes, added as so many at a time at the seconds 0, 1, 2 ..., due after five."""
+    found = Gathering(Cursor(TopicPartition("t", 3), "", 0, 0))
+    offset = 0
+    for second, count in enumerate(adds):
+        found.add([record(b"0123456789", offset=offset + number) for number in range(count)], second + 5.0)
+        offset += count
+    return found
+
+
+def sizes(batches: list[list[Any]]) -> list[int]:
+    return [len(batch) for batch in batches]
+
+
+def test_full_batches_go_at_once_and_the_rest_waits_for_its_own_time() -> None:
+    some, trigger = gathering(25), KafkaBatches("t", max_records=10, max_wait_s=5)
+    assert sizes(some.cut(trigger, 1.0)) == [10, 10]
+    assert sizes(some.cut(trigger, 5.9)) == []
+    assert sizes(some.cut(trigger, 6.0)) == [5]
+    assert (some.records, some.size_bytes) == ([], 0)
+
+
+def test_the_first_record_decides_when_a_batch_is_due() -> None:
+    some, trigger = gathering(1, 1, 1), KafkaBatches("t", max_records=10)
+    assert sizes(some.cut(trigger, 4.9)) == []
+    assert sizes(some.cut(trigger, 5.0)) == [3]
+
+
+def test_a_batch_that_grows_too_large_does_not_wait() -> None:
+    some, trigger = gathering(9), KafkaBatches("t", max_records=10, max_bytes=90)
+    assert sizes(some.cut(trigger, 0.0)) == [9]
+
+
+def test_a_batch_is_known_by_its_group_and_offsets() -> None:
+    offsets = OffsetRange("c", "t", 3, 10, 19, 8)
+    event = batch_event("g", offsets, NOW)
+    assert (event.source, event.id) == ("kafka:c/t", "g:3/10-19")
+    assert OffsetRange.of(event) == offsets
+
+
+def test_what_was_not_looked_at_the_longest_is_kept_no_more() -> None:
+    ranges = [OffsetRange("c", "t", 0, first, first, 1) for first in range(3)]
+    records = [Record("t", 0, 0, 0, None, None)]
+    kept = KeptRecords(limit_bytes=1_000)
+    kept.keep(ranges[0], records, 200)
+    kept.keep(ranges[1], records, 200)
+    assert kept.get(ranges[0]) is records
+    kept.keep(ranges[2], records, 200)
+    assert [kept.get(one) is not None for one in ranges] == [True, False, True]
+    kept.keep(ranges[1], records, 1_000)
+    assert kept.get(ranges[1]) is None
+
+
+def test_a_view_is_a_sequence_of_records() -> None:
+    view = RecordsView([record(b"a", offset=1), record(b"b", offset=2)])
+    assert (view[0], len(view)) == (Record("t", 3, 1, 0, None, b"a", ()), 2)
+    assert [one.value for one in view[1:]] == [b"b"]
+    assert [one.offset for one in view] == [1, 2]
+    assert view.values() == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("declare", "words"),
+    [
+        (lambda: KafkaArrivals("two words"), "not a topic name"),
+        (lambda: KafkaArrivals("t", start="first"), "neither 'earliest' nor 'latest'"),  # type: ignore[arg-type]
+        (lambda: KafkaBatches("t", max_records=0), "max_records must be more than 0"),
+        (lambda: KafkaBatches("t", max_wait_s=-1), "max_wait_s must be more than 0"),
+    ],
+)
+def test_a_wrong_trigger_is_refused_when_it_is_declared(declare: Any, words: str) -> None:
+    with pytest.raises(InvalidTrigger, match=words):
+        declare()
+
+
+def test_declaring_a_trigger_imports_no_client() -> None:
+    code = "import sys; from triggers import KafkaBatches; KafkaBatches('t'); sys.exit('aiokafka' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
