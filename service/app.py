@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ class Daemon:
     listeners: list[Listener]
     news: News
     clock: SystemClock
+    closers: Sequence[Callable[[], Awaitable[None]]]
     draining: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     hurrying: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,7 +81,8 @@ class Daemon:
         finally:
             if self.stage_logs is not None:
                 self.stage_logs.detach()
-            await self.reads.close()
+            for close in self.closers:
+                await close()
         self.stopped.set()
 
     async def _serve(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from service.app import Daemon
 from service.catalogue import Catalogue, load_catalogue
@@ -23,9 +24,12 @@ from service.loops.listeners import make_listeners
 from service.news import News
 from service.settings import Role, Settings
 from service.stage_logs import StageLogHandler
-from stages.artifacts import ArtifactStore, open_store
+from stages.artifacts import open_store
 from stages.runners.base import RunnerTools, open_runner, runner_names
-from triggers.base import KafkaAccess, RecordReader, Surroundings
+from triggers.base import KafkaAccess, Surroundings
+
+if TYPE_CHECKING:
+    from triggers.records import RangeReader
 
 logger = logging.getLogger("tidemill")
 
@@ -80,16 +84,20 @@ def _daemon(
     store = open_store(settings.artifacts.url)
     registry = PostgresRegistry(writer, reads)
     reader = _reader(kafka)
+    closers = [reads.close] if reader is None else [reads.close, reader.close]
     executor = stage_logs = None
     hand_over: HandOver = NoHandOver()
     if Role.EXECUTOR in settings.roles:
-        driver = _driver(settings, writer, store, registry, reader, clock)
+        tools = RunnerTools(store=store, registry=registry, reader=reader, threads=settings.executor.threads)
+        runners = {name: open_runner(name, tools) for name in runner_names()}
+        closers += [runner.close for runner in runners.values()]
+        driver = Driver(writer=writer, clock=clock, store=store, runners=runners, checks=Checks(store, clock))
         executor = hand_over = Executor(
             writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=settings.executor.max_runs
         )
         stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
     inbox = PostgresInbox(writer, reads, catalogue, hand_over)
-    around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka)
+    around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
     bindings = catalogue.bindings() if Role.TRIGGERS in settings.roles else ()
     return Daemon(
         settings=settings,
@@ -107,24 +115,11 @@ def _daemon(
         listeners=make_listeners(bindings, around),
         news=News(),
         clock=clock,
+        closers=closers,
     )
 
 
-def _driver(
-    settings: Settings,
-    writer: Writer,
-    store: ArtifactStore,
-    registry: PostgresRegistry,
-    reader: RecordReader | None,
-    clock: SystemClock,
-) -> Driver:
-    threads = settings.executor.threads
-    tools = RunnerTools(store=store, registry=registry, reader=reader, threads=threads)
-    runners = {name: open_runner(name, tools) for name in runner_names()}
-    return Driver(writer=writer, clock=clock, store=store, runners=runners, checks=Checks(store, clock))
-
-
-def _reader(kafka: KafkaAccess | None) -> RecordReader | None:
+def _reader(kafka: KafkaAccess | None) -> RangeReader | None:
     if kafka is None:
         return None
     from triggers.records import RangeReader

@@ -33,10 +33,14 @@ class Checks:
             raise ServiceError(f"run {run.id}: gate {name} has nothing to check")
         try:
             with Scratch() as scratch:
-                output = await load(made.output, self.store, None, scratch) if gate.gate.needs_output else None
+                output = await self._output(run, gate, made.output, scratch) if gate.gate.needs_output else None
                 return gate, made.output, await self._ask(run, gate, made, output)
         except StageError as error:
             return gate, made.output, GateResult(GateState.FAILED, str(error))
+
+    async def _output(self, run: LiveRun, gate: PlanGate, ref: ArtifactRef, scratch: Scratch) -> Any:
+        """The output as its stage annotates it: a report is the report, not the JSON it is stored as."""
+        return await load(ref, self.store, run.plan.stages[gate.src].output_type, scratch)
 
     async def _ask(self, run: LiveRun, gate: PlanGate, made: Tried, output: Any) -> GateResult:
         context = GateContext(
