@@ -174,6 +174,18 @@ async def recreate_topic(servers: str, name: str) -> None:
         await admin.close()
 
 
+@asynccontextmanager
+async def producing(servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer; at the end the broker has everything."""
+    producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=20)
+    await producer.start()
+    try:
+        yield producer
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
 async def produce(
     servers: str,
     topic: str,
@@ -184,14 +196,9 @@ async def produce(
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     """Write records and wait until the broker has them."""
-    producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=20)
-    await producer.start()
-    try:
+    async with producing(servers) as producer:
         for value in values:
             await producer.send(topic, value, key=key, partition=partition, headers=headers)
-        await producer.flush()
-    finally:
-        await producer.stop()
 
 
 class RestartableBroker:

@@ -6,7 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
-from tests.broker.seam import Door, Killed, RecordingInbox, access_to, death_of, listener_of, listening, produce
+from tests.broker.seam import (
+    Door,
+    Killed,
+    RecordingInbox,
+    access_to,
+    death_of,
+    listener_of,
+    listening,
+    produce,
+    producing,
+)
 from triggers import KafkaBatches
 from triggers.base import Fate, KafkaAccess, OffsetRange
 from triggers.errors import InboxBusy
@@ -86,11 +96,13 @@ async def test_twenty_thousand_records_are_each_in_one_batch_while_members_come_
 
     async def write() -> None:
         """A little all the time while members come and go, then all the rest."""
-        for first in range(0, 5000, 50):
-            for partition in range(4):
-                await produce(kafka, topic, (b"%d" % n for n in range(first, first + 50)), partition=partition)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(calm.wait(), 0.05)
+        async with producing(kafka) as producer:
+            for number in range(5000):
+                for partition in range(4):
+                    await producer.send(topic, b"%d" % number, partition=partition)
+                if not calm.is_set() and number % 50 == 0:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(calm.wait(), 0.1)
 
     async with asyncio.TaskGroup() as members:
         steady = members.create_task(listener_of([trigger], access, inbox).run())
