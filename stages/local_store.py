@@ -132,7 +132,7 @@ class LocalStore:
             yield
         except OSError as error:
             raise StoreUnavailable(
-                f"cannot {verb} the artifact folder {self.root} ({error.strerror or error}): check its disk and that "
+                f"cannot {verb} the artifact folder {self.root} ({error}): check its disk and that "
                 f"this user may read and write there, or set TIDEMILL_ARTIFACTS to another place",
                 transient=error.errno not in PERMANENT,
             ) from error

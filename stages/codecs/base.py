@@ -96,11 +96,13 @@ def encode(value: Any, scratch: Scratch, what: str = "this") -> tuple[str, Paylo
     codec = codec_for(type(value))
     if codec is None:
         known = "; ".join(codec.values for codec in codecs().values())
-        raise NoCodec(f"{what} returned a {spelled(type(value))}, which no codec stores: return one of: {known}")
+        raise NoCodec(
+            f"{what} returned a value of type {spelled(type(value))}, which no codec stores; return one of: {known}"
+        )
     try:
         return codec.encode(value, scratch)
     except NoCodec as error:
-        raise NoCodec(f"{what} returned a {spelled(type(value))}, but {error}") from error.__cause__
+        raise NoCodec(f"{what} returned a value of type {spelled(type(value))}, but {error}") from error.__cause__
 
 
 def decode(label: str, payload: Payload, wanted: Any, scratch: Scratch) -> Any:

@@ -2,7 +2,7 @@
 
 What JSON has no word for comes back as its nearest kin (a tuple as a list, a date as text) unless the taker, or else
 the maker, annotates the type: then pydantic reads it. The keys of dicts are sorted, so that equal values have equal
-digests. Computed fields of models are not stored; they are computed again.
+digests. Computed fields of models are stored too, for takers that read the model as a dict.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ def _validated(data: bytes, wanted: Any) -> Any:
     try:
         return adapter.validate_json(data, by_alias=True, by_name=True)
     except ValidationError as error:
+        if all(one["type"] == "extra_forbidden" for one in error.errors(include_url=False, include_input=False)):
+            # Its own computed fields: a model that forbids extras does not take them back.
+            return adapter.validate_json(data, by_alias=True, by_name=True, extra="ignore")
         raise Undecodable(f"the stored value is no {wanted}: {error}") from None
 
 
@@ -96,9 +99,9 @@ def _adapter(wanted: Any) -> TypeAdapter[Any]:
 def _plain(value: Any) -> Any:
     """What orjson does not know, in types it knows."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", round_trip=True)
+        return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _adapter(type(value)).dump_python(value, mode="json", round_trip=True)
+        return _adapter(type(value)).dump_python(value, mode="json")
     if _is_numpy_scalar(type(value)):
         return value.item()
     for kind, convert in _CONVERSIONS.items():
