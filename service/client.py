@@ -1,0 +1,290 @@
+"""The Python client of the API: synchronous, and quick to import."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+from uuid import uuid4
+
+import orjson
+
+from service.errors import ConfigError, ServiceError
+
+TIMEOUT_S = 30.0
+RECONNECTS = 5
+RECONNECT_S = 1.0
+
+Json = dict[str, Any]
+
+
+class ApiError(ServiceError):
+    """The daemon refused. `problem` is its whole problem document (RFC 9457)."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.title = str(problem.get("title", http.client.responses.get(status, "")))
+        self.detail = str(problem.get("detail", "")) or f"{status} {self.title}"
+        self.problem = problem
+        self.transient = status in (429, 502, 503, 504)
+        super().__init__(self.detail)
+
+
+class DaemonUnavailable(ServiceError):
+    """No daemon answers at this address."""
+
+    transient = True
+
+    def __init__(self, url: str, error: BaseException) -> None:
+        super().__init__(
+            f"no daemon answers at {url} ({error or type(error).__name__}): start one with `tidemill up`,"
+            " or set TIDEMILL_URL to the address of one that runs"
+        )
+
+
+class Client:
+    """Speaks to the daemon at `url`. Every method may raise `ApiError` and `DaemonUnavailable`.
+
+    It answers with the documents of the API as they are, times as text; `GET /api/v1/openapi.json` describes them.
+    One may be shared by threads: each call has a connection of its own.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"{url!r} is not the address of a daemon: expected http://HOST:PORT (TIDEMILL_URL)")
+        self.url = url.rstrip("/")
+        self._parts = parts
+        self._token = token
+        self._timeout_s = timeout_s
+
+    def run(
+        self,
+        pipeline: str,
+        params: Mapping[str, Any] | None = None,
+        data: Any = None,
+        event_id: str | None = None,
+        by: str | None = None,
+    ) -> Json:
+        """Start a run by hand. With the same `event_id` it is the same run, however often it is called."""
+        body = {"params": dict(params or {}), "data": data, "id": event_id or str(uuid4())}
+        return self._post(f"/api/v1/pipelines/{_part(pipeline)}/runs", body | ({"by": by} if by else {}))
+
+    def runs(
+        self,
+        pipeline: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+        event: str | None = None,
+    ) -> Json:
+        """Runs, newest first; `next` of the answer is `before` of the next page. `event` is an event's key."""
+        return self._get("/api/v1/runs", pipeline=pipeline, state=state, limit=limit, before=before, event=event)
+
+    def show(self, run_id: int) -> Json:
+        """Everything about a run."""
+        return self._get(f"/api/v1/runs/{run_id}")
+
+    def logs(self, run_id: int, stage: str | None = None, after: int = 0, limit: int = 1000) -> Json:
+        """Lines a run logged, oldest first, from the one after the place `after`."""
+        return self._get(f"/api/v1/runs/{run_id}/logs", stage=stage, after=after, limit=limit)
+
+    def follow_logs(self, run_id: int, stage: str | None = None) -> Iterator[Json]:
+        """Lines as they are logged, until the run has finished. A lost connection is taken up where it broke."""
+        last, lost = "0", 0
+        while True:
+            try:
+                for kind, seq, data in self._events(run_id, stage, last):
+                    if kind == "end":
+                        return
+                    last, lost = seq or last, 0
+                    if kind == "log":
+                        yield data
+                error: Exception = ConnectionError("the stream broke off")
+            except DaemonUnavailable as broken:
+                error = broken
+            lost += 1
+            if lost > RECONNECTS:
+                raise DaemonUnavailable(self.url, error) from error
+            time.sleep(RECONNECT_S)
+
+    def cancel(self, run_id: int, by: str | None = None) -> Json:
+        """Ask for a run to be cancelled; the answer's `state` is `running` while its stage is being stopped."""
+        return self._post(f"/api/v1/runs/{run_id}/cancel", {"by": by} if by else {})
+
+    def resume(self, run_id: int, by: str | None = None) -> Json:
+        """Queue a failed or cancelled run again; its finished stages stay."""
+        return self._post(f"/api/v1/runs/{run_id}/resume", {"by": by} if by else {})
+
+    def decide(self, run_id: int, gate: str, decision: str, by: str, reason: str = "") -> Json:
+        """Decide a waiting gate: `decision` is `approve` or `reject`. Doing it again changes nothing."""
+        return self._post(f"/api/v1/runs/{run_id}/gates/{_part(gate)}/{decision}", {"by": by, "reason": reason})
+
+    def events(
+        self, kind: str | None = None, source: str | None = None, limit: int = 50, before: int | None = None
+    ) -> Json:
+        """Accepted events, newest first; `kind` is a CloudEvents type."""
+        return self._get("/api/v1/events", type=kind, source=source, limit=limit, before=before)
+
+    def event(self, event_id: str) -> Json:
+        """An event by its id or key, and what became of it."""
+        return self._get(f"/api/v1/events/{_part(event_id)}")
+
+    def send_event(self, cloudevent: Mapping[str, Any]) -> Json:
+        """Send a CloudEvent in its structured JSON form. The same `source` and `id` are the same event."""
+        return self._ask("POST", "/api/v1/events", cloudevent, content_type="application/cloudevents+json")
+
+    def pipelines(self) -> Json:
+        """The pipelines the daemon has loaded."""
+        return self._get("/api/v1/pipelines")
+
+    def pipeline(self, name: str) -> Json:
+        """One pipeline: stages, arrows, gates, triggers, parameters."""
+        return self._get(f"/api/v1/pipelines/{_part(name)}")
+
+    def triggers(self) -> Json:
+        """Every trigger: its state, when it is due, when it last saw something, its lag."""
+        return self._get("/api/v1/triggers")
+
+    def models(self) -> Json:
+        """Registered models and their aliases."""
+        return self._get("/api/v1/models")
+
+    def model(self, name: str, limit: int = 50, before: int | None = None) -> Json:
+        """A model's versions, newest first."""
+        return self._get(f"/api/v1/models/{_part(name)}", limit=limit, before=before)
+
+    def register_version(self, name: str, version: Mapping[str, Any], idempotency_key: str) -> Json:
+        """Register a version; the same key returns the version it made first."""
+        headers = {"Idempotency-Key": _quoted(idempotency_key)}
+        return self._ask("POST", f"/api/v1/models/{_part(name)}/versions", version, headers=headers)
+
+    def alias(self, name: str, alias: str) -> Json | None:
+        """The version an alias points at, or None."""
+        try:
+            return self._get(f"/api/v1/models/{_part(name)}/aliases/{_part(alias)}")
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def move_alias(self, name: str, alias: str, version: int, expect: int | None) -> Json:
+        """Point an alias at a version if it still points at `expect` (None: nowhere); 409 otherwise."""
+        path = f"/api/v1/models/{_part(name)}/aliases/{_part(alias)}"
+        return self._ask("PUT", path, {"version": version, "expect": expect})
+
+    def predict(self, model: str, payload: Any) -> Json:
+        """Ask the version in production."""
+        return self._post(f"/models/{_part(model)}/predict", payload)
+
+    def system(self) -> Json:
+        """The database and the daemons that share it."""
+        return self._get("/api/v1/system")
+
+    def ready(self) -> Json:
+        """Whether the daemon is ready and what was checked; it says so also when it is not."""
+        try:
+            return self._get("/readyz")
+        except ApiError as error:
+            if error.status == 503 and "checks" in error.problem:
+                return dict(error.problem)
+            raise
+
+    def _get(self, path: str, **query: Any) -> Json:
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", f"{path}?{urlencode(wanted)}" if wanted else path)
+
+    def _post(self, path: str, body: Any) -> Json:
+        return self._ask("POST", path, body)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
+        content = None if method == "GET" else orjson.dumps(body)
+        sent = {"Content-Type": content_type, **(headers or {})} if content is not None else dict(headers or {})
+        connection = self._connect()
+        try:
+            response = self._send(connection, method, path, content, sent)
+            return _answer(response.status, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise DaemonUnavailable(self.url, error) from error
+        finally:
+            connection.close()
+
+    def _events(self, run_id: int, stage: str | None, last: str) -> Iterator[tuple[str, str, Any]]:
+        """One connection's worth of server-sent events: kind, id, data."""
+        query = urlencode({"follow": "true"} | ({"stage": stage} if stage else {}))
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": last}
+        connection = self._connect()
+        try:
+            response = self._send(connection, "GET", f"/api/v1/runs/{run_id}/logs?{query}", None, headers)
+            if response.status != 200:
+                _answer(response.status, response.read())
+            yield from _parsed(response)
+        except (OSError, http.client.HTTPException) as error:
+            raise DaemonUnavailable(self.url, error) from error
+        finally:
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        return kind(self._parts.hostname or "", self._parts.port, timeout=self._timeout_s)
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        given = {"Accept": "application/json", **headers}
+        if self._token:
+            given["Authorization"] = f"Bearer {self._token}"
+        connection.request(method, self._parts.path.rstrip("/") + path, content, given)
+        return connection.getresponse()
+
+
+def _answer(status: int, content: bytes) -> Json:
+    try:
+        document = orjson.loads(content) if content else {}
+    except orjson.JSONDecodeError:
+        document = {"detail": f"{status}: what answers there is no Tidemill daemon: {content[:80]!r}"}
+        status = status if status >= 400 else 502
+    if status >= 400:
+        raise ApiError(status, document if isinstance(document, dict) else {})
+    answer: Json = document
+    return answer
+
+
+def _parsed(lines: Iterator[bytes]) -> Iterator[tuple[str, str, Any]]:
+    """Server-sent events out of their lines (WHATWG HTML, section 9.2.6), as far as our daemon writes them."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        text = line.decode().rstrip("\r\n")
+        if text:
+            name, _, value = text.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            yield fields.get("event", "message"), fields.get("id", ""), orjson.loads(fields["data"])
+            fields = {}
+        else:
+            fields = {}
+
+
+def _part(name: str) -> str:
+    return quote(str(name), safe="")
+
+
+def _quoted(key: str) -> str:
+    """As a string of a structured field, so that any visible characters pass (RFC 8941 section 3.3.3)."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
