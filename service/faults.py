@@ -26,6 +26,11 @@ def arm(text: str) -> None:
         _plan[point] = (verb, int(nth or 0))
 
 
+def armed() -> bool:
+    """Whether there is a plan at all."""
+    return bool(_plan)
+
+
 async def reach(point: str) -> None:
     """Say that the code is at `point`. Raises OSError where the plan says fail."""
     if _plan and point in _plan:

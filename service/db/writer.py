@@ -201,6 +201,7 @@ class Writer:
         await self._write(units[middle:])
 
     async def _transact(self, units: list[Unit]) -> list[list[Any]]:
+        kinds = _fault_points(units)
         connection = self._connection
         if connection is None or connection.is_closed():
             connection = self._connection = await connect(self._dsn, by_index=True)
@@ -209,8 +210,10 @@ class Writer:
                 logger.warning("the lease of daemon %s lapsed; going on under a new one", self.daemon)
                 self.daemon = await self._register(connection)
             answers = await _apply(Flush(connection, self.daemon), units)
-            await faults.reach("writer.commit")
-        await faults.reach("writer.committed")
+            for kind in kinds:
+                await faults.reach(f"{kind}.commit")
+        for kind in kinds:
+            await faults.reach(f"{kind}.committed")
         self.commits += 1
         return answers
 
@@ -229,6 +232,13 @@ class Writer:
             self.outage = None
             for callback in self.on_reconnect:
                 callback()
+
+
+def _fault_points(units: Sequence[Unit]) -> list[str]:
+    """The names of the points around this commit: `writer`, and one for each class of operation in it."""
+    if not faults.armed():
+        return []
+    return ["writer", *sorted({type(one).__name__.lower() for unit in units for one in unit.operations})]
 
 
 def _refusal(error: Exception) -> ServiceError:

@@ -1,5 +1,5 @@
-select r.id, r.pipeline, r.version, r.trigger, r.state, r.epoch, r.queued_at, r.started_at, r.finished_at, r.ready_at,
-    r.failure, r.cancel_requested_at, r.cancelled_by, e.source, e.id as event_id, e.type, e.subject,
+select r.id, r.pipeline, r.version, r.trigger, r.state, r.queued_at, r.started_at, r.finished_at, r.ready_at, r.failure,
+    r.event_key, e.source, e.id as event_id, e.type, e.subject, now() as at,
     (select array_agg(g.gate order by g.gate) from gates g where g.run_id = r.id and g.state = 'waiting') as waiting_gates
 from runs r join events e on e.key = r.event_key
 where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2)

@@ -1,6 +1,6 @@
-select r.id, r.pipeline, r.version, r.trigger, r.state, r.epoch, r.owner, r.adoptions, r.params, r.queued_at, r.started_at,
-    r.finished_at, r.ready_at, r.failure, r.cancel_requested_at, r.cancelled_by,
-    e.key as event_key, e.source, e.id as event_id, e.type, e.subject, e.occurred_at, e.accepted_at, e.envelope,
+select r.id, r.pipeline, r.version, r.trigger, r.state, r.epoch, r.owner, r.adoptions, r.params, r.queued_at,
+    r.started_at, r.finished_at, r.ready_at, r.failure, r.cancel_requested_at, r.cancelled_by,
+    r.event_key, e.source, e.id as event_id, e.type, e.subject, e.occurred_at, e.accepted_at, e.envelope, now() as at,
     p.definition,
     (select array_agg(g.gate order by g.gate) from gates g where g.run_id = r.id and g.state = 'waiting') as waiting_gates
 from runs r

@@ -1,0 +1,184 @@
+"""A run as people see it, put together from its rows and the definition of its pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from service.db.results import metrics_of
+from service.shapes import (
+    ArtifactShape,
+    AttemptShape,
+    ErrorShape,
+    EventName,
+    GateShape,
+    RunBase,
+    RunDetail,
+    StageShape,
+)
+
+Row = asyncpg.Record
+
+PENDING = "pending"
+
+
+def run_base(row: Row) -> RunBase:
+    """What is told of a run in a list and alone. A run that is not finished has lasted until now."""
+    return {
+        "id": row["id"],
+        "pipeline": row["pipeline"],
+        "version": row["version"],
+        "trigger": row["trigger"],
+        "state": row["state"],
+        "queued_at": row["queued_at"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "ready_at": row["ready_at"] if row["state"] == "waiting" else None,
+        "duration_s": _seconds(row["started_at"], row["finished_at"] or row["at"]),
+        "failure": orjson.loads(row["failure"]) if row["failure"] else None,
+        "waiting_gates": list(row["waiting_gates"] or ()),
+    }
+
+
+def event_name(row: Row, *, id_column: str = "event_id", key_column: str = "event_key") -> EventName:
+    """The identity of the event in a row."""
+    return {
+        "key": str(row[key_column]),
+        "source": row["source"],
+        "id": row[id_column],
+        "type": row["type"],
+        "subject": row["subject"],
+    }
+
+
+def run_detail(row: Row, attempts: Sequence[Row], gates: Sequence[Row]) -> RunDetail:
+    """The whole run. Stages are in the order of the graph, also those not reached yet."""
+    definition = orjson.loads(row["definition"]) if row["definition"] else {}
+    stages = _stages(definition, attempts)
+    found = _gates(definition, gates)
+    base = run_base(row)
+    return {
+        **base,
+        "epoch": row["epoch"],
+        "adoptions": row["adoptions"],
+        "owner": row["owner"],
+        "params": orjson.loads(row["params"]),
+        "event": {
+            **event_name(row),
+            "occurred_at": row["occurred_at"],
+            "accepted_at": row["accepted_at"],
+            "cloudevent": orjson.loads(row["envelope"]),
+        },
+        "stages": stages,
+        "gates": found,
+        "cancel_requested_at": row["cancel_requested_at"],
+        "cancelled_by": row["cancelled_by"],
+        "waits_for": _waits_for(row, stages, base["waiting_gates"]),
+        "next_command": _next_command(base),
+    }
+
+
+def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> str | None:
+    state = row["state"]
+    if state == "queued":
+        return "a free place in a daemon that has this pipeline loaded"
+    if state == "running" and row["cancel_requested_at"] is not None:
+        return "its running stage to stop, since it was asked to cancel"
+    if state not in ("running", "waiting"):
+        return None
+    if gates:
+        return f"somebody to decide gate {' and gate '.join(gates)}"
+    if row["ready_at"] is None:
+        return None
+    retried = [stage["name"] for stage in stages if stage["attempts"] and stage["attempts"][-1]["retry_at"]]
+    return f"the next try of {' and '.join(retried) or 'its stage'} at {row['ready_at']:%H:%M:%S} UTC"
+
+
+def _next_command(run: RunBase) -> str | None:
+    if run["state"] in ("failed", "cancelled"):
+        return f"tidemill resume {run['id']}"
+    if run["waiting_gates"] and run["finished_at"] is None:
+        return f"tidemill approve {run['id']} {run['waiting_gates'][0]} --by NAME"
+    return None
+
+
+def _stages(definition: Mapping[str, Any], rows: Sequence[Row]) -> list[StageShape]:
+    by_stage: dict[str, list[Row]] = {stage["name"]: [] for stage in definition.get("stages", ())}
+    for row in rows:
+        by_stage.setdefault(row["stage"], []).append(row)
+    return [_stage(name, sorted(tried, key=lambda row: row["attempt"])) for name, tried in by_stage.items()]
+
+
+def _stage(name: str, rows: Sequence[Row]) -> StageShape:
+    attempts = [_attempt(row) for row in rows]
+    last = attempts[-1] if attempts else None
+    return {
+        "name": name,
+        "state": last["state"] if last else PENDING,
+        "attempts": attempts,
+        "output": last["output"] if last else None,
+        "metrics": last["metrics"] if last else {},
+    }
+
+
+def _attempt(row: Row) -> AttemptShape:
+    return {
+        "attempt": row["attempt"],
+        "epoch": row["epoch"],
+        "state": row["state"],
+        "started_at": row["started_at"],
+        "finished_at": row["finished_at"],
+        "duration_s": _seconds(row["started_at"], row["finished_at"]),
+        "transient": row["transient"],
+        "retry_at": row["retry_at"],
+        "error": _error(row["failure"]),
+        "output": _artifact(row),
+        "metrics": metrics_of(row),
+        "reused_run": row["reused_run"],
+    }
+
+
+def _error(stored: bytes | None) -> ErrorShape | None:
+    if not stored:
+        return None
+    told = orjson.loads(stored)
+    return {"type": told["type"], "message": told["message"], "traceback": told["traceback"]}
+
+
+def _artifact(row: Row) -> ArtifactShape | None:
+    if row["output_digest"] is None:
+        return None
+    return {"digest": row["output_digest"], "codec": row["output_codec"], "size_bytes": row["output_size"]}
+
+
+def _gates(definition: Mapping[str, Any], rows: Sequence[Row]) -> list[GateShape]:
+    """Every gate of the pipeline in its order, then those found that the definition does not know."""
+    by_name = {row["gate"]: row for row in rows}
+    declared = definition.get("gates", ())
+    found = [_gate(by_name.pop(one["name"], None), one) for one in declared]
+    return found + [_gate(row, {}) for row in by_name.values()]
+
+
+def _gate(row: Row | None, declared: Mapping[str, Any]) -> GateShape:
+    return {
+        "name": row["gate"] if row else declared["name"],
+        "source": row["source"] if row else declared["source"],
+        "target": row["target"] if row else declared["target"],
+        "check": declared.get("check"),
+        "state": row["state"] if row else PENDING,
+        "reason": row["reason"] if row else "",
+        "evidence": orjson.loads(row["evidence"]) if row else {},
+        "subject": row["subject"] if row else None,
+        "decided_by": row["decided_by"] if row else None,
+        "decided_at": row["decided_at"] if row else None,
+    }
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    if start is None or end is None:
+        return None
+    return round(max((end - start).total_seconds(), 0.0), 6)

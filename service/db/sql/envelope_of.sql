@@ -1,0 +1,1 @@
+select envelope from events where key = $1

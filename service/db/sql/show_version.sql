@@ -1,0 +1,5 @@
+select v.*, (
+    select array_agg(a.alias order by a.alias) from model_aliases a where a.model = v.model and a.version = v.version
+) as aliases
+from model_versions v
+where v.model = $1 and v.version = $2

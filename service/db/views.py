@@ -1,0 +1,203 @@
+"""Reading what people and programs look at: runs, events, logs, gates, triggers, models, daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from service.db.reads import Reads
+from service.db.results import output_of
+from service.db.run_detail import event_name, run_base, run_detail
+from service.fates import NOBODY, strongest
+from service.shapes import (
+    DaemonShape,
+    DatabaseShape,
+    EventFate,
+    EventsPage,
+    EventSummary,
+    GateShape,
+    LogLine,
+    LogsPage,
+    ModelSummary,
+    OutcomeShape,
+    RunDetail,
+    RunsPage,
+    RunSummary,
+    VersionShape,
+)
+from stages.artifacts import ArtifactRef
+from triggers.base import Fate
+
+Row = asyncpg.Record
+
+
+class Views:
+    """Every call may raise `DatabaseUnavailable`. Lists are paged by key, newest first."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def runs(
+        self,
+        *,
+        pipeline: str | None = None,
+        state: str | None = None,
+        event: UUID | None = None,
+        before: int | None = None,
+        limit: int,
+    ) -> RunsPage:
+        """Runs below the id `before`."""
+        rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit)
+        runs: list[RunSummary] = [{**run_base(row), "event": event_name(row)} for row in rows]
+        return {"runs": runs, "next": rows[-1]["id"] if len(rows) == limit else None}
+
+    async def run(self, run_id: int) -> RunDetail | None:
+        """A run with all that happened in it, or None."""
+        row = await self._reads.row("show_run", run_id)
+        if row is None:
+            return None
+        attempts = await self._reads.fetch("show_attempts", run_id)
+        return run_detail(row, attempts, await self._reads.fetch("show_gates", run_id))
+
+    async def run_state(self, run_id: int) -> str | None:
+        """Where a run stands, or None when there is none."""
+        row = await self._reads.row("run_state", run_id)
+        return None if row is None else cast("str", row["state"])
+
+    async def logs(self, run_id: int, *, stage: str | None = None, after: int = 0, limit: int) -> LogsPage:
+        """Lines of a run above the place `after`, oldest first."""
+        rows = await self._reads.fetch("list_logs", run_id, after, stage, limit)
+        lines = [cast("LogLine", dict(row)) for row in rows]
+        return {"lines": lines, "next": lines[-1]["seq"] if lines else None}
+
+    async def events(
+        self, *, kind: str | None = None, source: str | None = None, before: int | None = None, limit: int
+    ) -> EventsPage:
+        """Events below the place `before`."""
+        rows = await self._reads.fetch("list_events", kind, source, before, limit)
+        events: list[EventSummary] = [_event_summary(row) for row in rows]
+        return {"events": events, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    async def event(self, key: UUID | None, event_id: str) -> EventFate | None:
+        """The event with this key, or the newest with this id, or None."""
+        rows = await self._reads.fetch("show_events", key, event_id)
+        if not rows:
+            return None
+        chosen = next((row for row in rows if row["key"] == key), rows[0])
+        return _event_fate(chosen, [row for row in rows if row is not chosen])
+
+    async def stored_event(self, key: UUID) -> Mapping[str, Any] | None:
+        """The CloudEvent accepted under a key."""
+        row = await self._reads.row("envelope_of", key)
+        return None if row is None else cast("Mapping[str, Any]", orjson.loads(row["envelope"]))
+
+    async def trigger_statuses(self) -> Sequence[Mapping[str, Any]]:
+        """What listeners of living processes said last, each with `reported_at`."""
+        rows = await self._reads.fetch("list_trigger_statuses")
+        return [{**orjson.loads(row["status"]), "reported_at": row["reported_at"]} for row in rows]
+
+    async def models(self, model: str | None = None) -> list[ModelSummary]:
+        """Every model, or the one of this name."""
+        return [
+            {
+                "model": row["model"],
+                "versions": row["versions"],
+                "latest": row["latest"],
+                "aliases": orjson.loads(row["aliases"] or "{}"),
+            }
+            for row in await self._reads.fetch("list_models", model)
+        ]
+
+    async def versions(self, model: str, *, before: int | None, limit: int) -> list[VersionShape]:
+        """Versions of a model below `before`."""
+        return [version_shape(row) for row in await self._reads.fetch("list_versions", model, before, limit)]
+
+    async def version(self, model: str, version: int) -> VersionShape | None:
+        """One version, or None."""
+        row = await self._reads.row("show_version", model, version)
+        return None if row is None else version_shape(row)
+
+    async def artifact(self, run_id: int, digest: str) -> tuple[str, ArtifactRef] | None:
+        """The stage that made an artifact in this run, and how to read it."""
+        row = await self._reads.row("artifact_of_run", run_id, digest)
+        return None if row is None else (row["stage"], output_of(row))
+
+    async def unfinished(self) -> Mapping[tuple[str, str], int]:
+        """How many runs there are of each pipeline in each state that is not an end."""
+        return {(row["pipeline"], row["state"]): row["runs"] for row in await self._reads.fetch("count_runs")}
+
+    async def daemons(self) -> list[DaemonShape]:
+        """The processes alive, and those of the last hour."""
+        return [cast("DaemonShape", dict(row)) for row in await self._reads.fetch("list_daemons")]
+
+    async def database(self) -> DatabaseShape:
+        """The server's clock, version and size."""
+        [row] = await self._reads.fetch("database_time")
+        return cast("DatabaseShape", dict(row))
+
+
+def gate_of(run: RunDetail, name: str) -> list[GateShape]:
+    """The gates that `name` may mean: the one so called, else those before the stage so called."""
+    exact = [gate for gate in run["gates"] if gate["name"] == name]
+    return exact or [gate for gate in run["gates"] if gate["target"] == name]
+
+
+def version_shape(row: Row) -> VersionShape:
+    """A row of `model_versions` with its aliases."""
+    return {
+        "model": row["model"],
+        "version": row["version"],
+        "state": row["state"],
+        "artifacts": orjson.loads(row["artifacts"]),
+        "metrics": orjson.loads(row["metrics"]),
+        "lineage": orjson.loads(row["lineage"]),
+        "run_id": row["run_id"],
+        "pipeline": row["pipeline"],
+        "created_at": row["created_at"],
+        "aliases": list(row["aliases"] or ()),
+    }
+
+
+def _event_summary(row: Row) -> EventSummary:
+    outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
+    return {
+        **event_name(row, id_column="id", key_column="key"),
+        "seq": row["seq"],
+        "occurred_at": row["occurred_at"],
+        "accepted_at": row["accepted_at"],
+        "fate": _strongest(outcomes),
+        "outcomes": outcomes,
+    }
+
+
+def _event_fate(row: Row, others: Sequence[Row]) -> EventFate:
+    outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
+    return {
+        **event_name(row, id_column="id", key_column="key"),
+        "occurred_at": row["occurred_at"],
+        "accepted_at": row["accepted_at"],
+        "cloudevent": orjson.loads(row["envelope"]),
+        "fate": _strongest(outcomes),
+        "told": "; ".join(map(_told, outcomes)) or f"It started nothing: {NOBODY}",
+        "outcomes": outcomes,
+        "others": [event_name(other, id_column="id", key_column="key") for other in others],
+    }
+
+
+def _strongest(outcomes: Sequence[OutcomeShape]) -> str:
+    return strongest(Fate(one["fate"]) for one in outcomes).value
+
+
+def _told(outcome: OutcomeShape) -> str:
+    pipeline, trigger, run = outcome["pipeline"], outcome["trigger"], outcome["run"]
+    match Fate(outcome["fate"]):
+        case Fate.RAN:
+            return f"It started run {run} of {pipeline} by {trigger}"
+        case Fate.COALESCED:
+            return f"It was coalesced into run {run} of {pipeline} by {trigger}"
+        case fate:
+            return f"It started nothing in {pipeline}: {fate.value}, {outcome['reason']} ({trigger})"

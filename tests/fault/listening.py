@@ -1,0 +1,27 @@
+"""A pipeline that listens to everything at once; what it listens to is told by the environment of the test."""
+
+from __future__ import annotations
+
+import os
+
+from stages import Event, Pipeline, Records, stage
+from triggers import CloudEvents, Every, Files, KafkaArrivals, KafkaBatches, Webhook
+
+TOPIC = os.environ.get("TEST_TOPIC", "topic")
+
+
+@stage
+async def take(event: Event) -> str:
+    return event.id
+
+
+@stage
+async def count(records: Records) -> int:
+    return len(records)
+
+
+every_record = Pipeline("every_record", [take], on=[KafkaArrivals(TOPIC)])
+every_batch = Pipeline("every_batch", [count], on=[KafkaBatches(TOPIC, max_records=20, max_wait_s=0.2)])
+every_second = Pipeline("every_second", [take], on=[Every(1)])
+every_file = Pipeline("every_file", [take], on=[Files("landing/*.csv", complete="rename")])
+every_post = Pipeline("every_post", [take], on=[CloudEvents(), Webhook("ci")])
