@@ -50,6 +50,9 @@ class ArtifactStore(Protocol):
     async def exists(self, digest: str) -> bool:
         """Whether the store holds this digest, without reading it."""
 
+    async def delete(self, digest: str) -> None:
+        """Let go of the bytes. Nothing happens where there are none."""
+
 
 def digest_of(data: bytes) -> str:
     """The address of `data`."""

@@ -40,7 +40,7 @@ class Call:
                 "idempotency_key": self.idempotency_key,
                 "event": event_to_plain(self.event),
                 "params": self.params,
-                "inputs": {name: _ref_to_plain(ref) for name, ref in self.inputs.items()},
+                "inputs": {name: ref_to_plain(ref) for name, ref in self.inputs.items()},
                 "timeout_s": self.timeout_s,
             }
         )
@@ -122,7 +122,8 @@ class _Call(BaseModel):
     timeout_s: float | None = None
 
 
-def _ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:
+def ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:
+    """An artifact's address as calls and results carry it."""
     inline = b64encode(ref.inline).decode() if ref.inline is not None else None
     return {"digest": ref.digest, "codec": ref.codec, "size_bytes": ref.size_bytes, "inline": inline}
 

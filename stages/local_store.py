@@ -81,6 +81,11 @@ class LocalStore:
         """See `ArtifactStore`."""
         return await asyncio.to_thread((self.root / place_of(digest)).is_file)
 
+    async def delete(self, digest: str) -> None:
+        """See `ArtifactStore`."""
+        with self._telling("delete from"):
+            await asyncio.to_thread((self.root / place_of(digest)).unlink, missing_ok=True)
+
     def _path(self, digest: str) -> Path:
         path = self.root / place_of(digest)
         if not path.is_file():

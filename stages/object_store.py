@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,13 @@ class ObjectStore:
         except ArtifactMissing:
             return False
         return True
+
+    async def delete(self, digest: str) -> None:
+        """See `ArtifactStore`."""
+        from obstore import delete_async
+
+        with suppress(ArtifactMissing), self._telling("deleted from", digest):
+            await delete_async(self._store, place_of(digest))
 
     async def _upload(self, digest: str, content: bytes | Path) -> None:
         from obstore import put_async

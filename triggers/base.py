@@ -124,6 +124,10 @@ class Trigger:
         """The name when none was given, such as `cron:0 2 * * *`."""
         return self.kind
 
+    def lacks(self, root: Path) -> Sequence[str]:
+        """What it still waits for on this machine, a sentence each, for `tidemill doctor`. Changes nothing."""
+        return ()
+
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.default_name())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import ClassVar, get_args
 
 from triggers.base import Listener, Trigger
 from triggers.errors import InvalidTrigger
 from triggers.file_event import path_of
-from triggers.file_pattern import check_pattern
+from triggers.file_pattern import Pattern, check_pattern
 from triggers.file_policy import NAME, Complete, Policy, overlap
 
 RESCAN_S = 60.0
@@ -65,6 +66,11 @@ class Files(Trigger):
     def default_name(self) -> str:
         """Such as `files:landing/*.csv`."""
         return f"files:{self.pattern}"
+
+    def lacks(self, root: Path) -> Sequence[str]:
+        """The folder it looks in, while that is not there."""
+        folder = Path(Pattern.of(self.pattern, str(root)).base)
+        return [] if folder.is_dir() else [f"folder {folder} does not exist yet: create it"]
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -65,6 +65,13 @@ async def test_what_is_not_there_is_said_to_be_missing(store: ArtifactStore, tmp
     assert not (tmp_path / "fetched").exists()
 
 
+async def test_what_is_deleted_is_gone_and_may_be_deleted_again(store: ArtifactStore) -> None:
+    digest = await store.put(b"probe")
+    for _ in range(2):
+        await store.delete(digest)
+        assert not await store.exists(digest)
+
+
 async def test_corrupted_bytes_are_never_handed_out(store: ArtifactStore, tmp_path: Path) -> None:
     digest = await store.put(b"good" * 5_000)
     await overwrite(store, digest, b"bad!" * 5_000)

@@ -1,0 +1,73 @@
+"""The broker: reachable, and with the topics that triggers name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from service.catalogue import Catalogue
+from service.checkup.finding import Finding, fine, problem, warning
+from service.errors import ConfigError
+from service.kafka_access import kafka_access
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from triggers.base import KafkaAccess
+    from triggers.kafka_client import Sight
+
+
+async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
+    """Ask the brokers that are configured. Creates no topic."""
+    try:
+        access = kafka_access(settings)
+    except ConfigError as error:
+        return [problem("broker", str(error))]
+    topics = listened_to(catalogue)
+    if access is None:
+        return [_none_set(topics, embeds=settings.database.url is None)]
+    from triggers.kafka_client import TROUBLE, trouble_note
+
+    try:
+        sight = await _look(access, list(topics))
+    except TROUBLE as error:
+        return [problem("broker", trouble_note(access, error), "start it, or check TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")]
+    found = [fine("broker", f"cluster {sight.cluster} at {access.bootstrap_servers}")]
+    for topic, reason in sight.absent.items():
+        found.append(_absent(topic, reason.__name__, topics[topic], creates=settings.kafka.create_topics))
+    return found
+
+
+def listened_to(catalogue: Catalogue) -> dict[str, list[str]]:
+    """The topics that triggers name, and the bindings that do."""
+    topics: defaultdict[str, list[str]] = defaultdict(list)
+    for binding in catalogue.bindings():
+        if binding.trigger.kind.startswith("kafka"):
+            topics[binding.trigger.topic].append(binding.name)
+    return dict(topics)
+
+
+async def _look(access: KafkaAccess, topics: list[str]) -> Sight:
+    from triggers.kafka_client import BrokerLink
+
+    link = BrokerLink(access)
+    await link.open()
+    try:
+        return await link.look(topics)
+    finally:
+        await link.close()
+
+
+def _none_set(topics: dict[str, list[str]], *, embeds: bool) -> Finding:
+    if embeds or not topics:
+        return fine(
+            "broker", "none is set" + (": `tidemill up` embeds one" if embeds else ", and no trigger needs one")
+        )
+    listeners = ", ".join(name for names in topics.values() for name in names)
+    return problem("broker", f"none is set, but {listeners} listen to Kafka", "set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")
+
+
+def _absent(topic: str, error: str, listeners: list[str], *, creates: bool) -> Finding:
+    says = f"topic {topic}, which {', '.join(listeners)} listens to: {error}"
+    if creates:
+        return warning("broker", says, "the next daemon creates it")
+    return problem("broker", says, "create it, or set TIDEMILL_KAFKA_CREATE_TOPICS=true")
