@@ -5,6 +5,7 @@ Started by a file, an arrival event on Kafka, a clock, a push to main, or by han
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -69,8 +70,8 @@ async def register(
     ingest: pl.DataFrame, features: pl.DataFrame, train: Model, evaluate: EvaluationReport, ctx: StageContext
 ) -> RegisteredVersion:
     """A version in state `staging`, with pointers to its data, features, model and evaluation."""
-    metrics = evaluate.metrics | profile(features, PROFILED)
-    return await register_version(ctx, "flights", model_input="train", metrics=metrics)
+    seen = await asyncio.to_thread(profile, features, PROFILED)
+    return await register_version(ctx, "flights", model_input="train", metrics=evaluate.metrics | seen)
 
 
 @stage(reuse="run", retry=Retry(max_attempts=5))
