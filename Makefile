@@ -19,7 +19,7 @@ help: ## Show this list
 setup: $(VENV)/.dev ## Install everything for development into .venv (PYTHON=... chooses the interpreter)
 
 up: $(VENV)/.examples ## Start Tidemill with the flights example; Ctrl-C drains and stops it (ARGS=... for options)
-	@exec $(BIN)/tidemill up --config examples/flights/tidemill.toml $(ARGS)
+	@exec $(BIN)/tidemill up --config examples/flights/tidemill.toml --feed examples.flights.feed:feed $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests (ARGS=... chooses some)
 	@$(BIN)/pytest $(ARGS)
