@@ -71,7 +71,9 @@ def _argument(
     where = place_of_function(stage.function)
     if parameter.kind in _SPREAD:
         problems.add(
-            f"stage {stage.name!r}: parameter {parameter} has no name to give it by: use plain parameters", where
+            f"stage {stage.name!r}: parameter {str(parameter).partition(':')[0]} has no name to give it by: use plain "
+            f"parameters",
+            where,
         )
         return None
     kind = without_none(wanted)
