@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 import threading
-from pathlib import Path
 
 from triggers.errors import SourceUnavailable, TriggerError
 from triggers.file_policy import Policy, Promise
@@ -55,7 +54,7 @@ def digest_file(path: str, stamp: str, promise: Promise | None, *, follow: bool,
             # A file that grows as fast as it is read would never end.
             if stop.is_set() or file.tell() > status.st_size:
                 raise FileChanged(f"{path} grew while it was read, or the daemon stops")
-    _expect(path, stamp, Path(path).stat(follow_symlinks=follow))
+    _expect(path, stamp, os.stat(path, follow_symlinks=follow))  # noqa: PTH116 (a Path costs more)
     if check is not None and promise is not None and check.hexdigest() != promise.checksum:
         raise PromiseBroken(
             f"its {promise.algorithm} is {check.hexdigest()}, its manifest says {promise.checksum or 'nothing'}:"

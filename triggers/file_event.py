@@ -26,6 +26,8 @@ def encode_path(path: str) -> str:
 
     Percent-encoded are `%`, control characters and bytes that are not UTF-8; nothing else.
     """
+    if path.isascii() and path.isprintable() and "%" not in path:
+        return path
     text = os.fsencode(path).decode("utf-8", "surrogateescape")
     return _UNSAFE.sub(lambda found: "".join(map("%{:02X}".format, found[0].encode("utf-8", "surrogateescape"))), text)
 

@@ -21,8 +21,8 @@ from triggers.match import offer
 HINTS_KEPT = 10_000
 TROUBLES_KEPT = 1_000
 SHORTEST_WAIT_S = 0.05
-# A scan that was asked for waits until scanning has cost no more than a twentieth of the time.
-REST_FACTOR = 20.0
+# A scan that was asked for waits ten times as long as the last one took.
+REST_FACTOR = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,15 @@ class Feed:
 
     def __init__(self, policy: Policy, bindings: Sequence[Binding], root: str, stop: threading.Event) -> None:
         self.policy = policy
+        self.root = root
         self.bindings = bindings
         texts = list(dict.fromkeys(binding.trigger.pattern for binding in bindings))
         self.patterns = [Pattern.of(text, root) for text in texts]
         self._listeners = [(texts.index(binding.trigger.pattern), binding) for binding in bindings]
         self.scanner = Scanner(root, self.patterns, policy, self.is_new, stop)
+        self.scopes = [self.scope_of(pattern) for pattern in self.patterns]
         self.watched = [] if policy.poll else cover(pattern.base for pattern in self.patterns)
         self.rescan_s: float = min(binding.trigger.interval_s for binding in bindings)
-        self.root = root
         self.wake = asyncio.Event()
         self.scanned = False
         self.missing: Sequence[str] = ()
@@ -72,20 +73,19 @@ class Feed:
         """Files that were noticed and have not led to an accepted event yet."""
         return len(self._waiting) + len(self._in_flight)
 
-    def scope(self, at: int, *, digest: bool | None = None) -> str:
-        """The scope of the positions of the pattern `at`; `digest`: as if digesting were on or off."""
+    def scope_of(self, pattern: Pattern, *, other_identity: bool = False) -> str:
+        """The scope of a pattern's positions, or what it would be were digesting switched the other way."""
         policy = self.policy
         settings = [policy.complete if policy.sign is None else f"{policy.complete}={policy.sign}"]
         settings += [f"stable_s={policy.stable_s:g}", *policy.ignore]
         settings += [word for word, on in (("poll", policy.poll), ("follow", policy.follow_symlinks)) if on]
-        if not (policy.digest if digest is None else digest):
+        if policy.digest is other_identity:
             settings.append("undigested")
-        pattern = self.patterns[at]
         where = pattern.text if pattern.text.startswith("/") else f"{self.root.rstrip('/')}/{pattern.text}"
         return f"files:{encode_path(where)} {' '.join(settings)}"
 
     def remember(self, at: int, positions: Mapping[str, str]) -> None:
-        """Take what was seen before this start, as `Inbox.positions` told it."""
+        """Take what was seen before this start, as `Inbox.positions` told it. May be long: call it from a thread."""
         self._seen[at] = {key: hash(value.rpartition(":")[0]) for key, value in positions.items()}
 
     def is_new(self, key: str, mark: int, patterns: tuple[int, ...]) -> bool:
@@ -192,7 +192,7 @@ class Feed:
         """What to store with the event, so that a restart need not read the file again."""
         found = landed.found
         value = f"{found.stamp}:{landed.identity}"
-        return [Position(self.scope(at), found.key, value) for at in found.patterns]
+        return [Position(self.scopes[at], found.key, value) for at in found.patterns]
 
     def accepted(self, found: Found, now_s: float) -> None:
         """The event is durable: the file counts as seen."""

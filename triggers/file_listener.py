@@ -105,13 +105,13 @@ class FilesListener:
         return f"folder {_shown(base, self._root)}/ does not exist yet: create it, watching for it"
 
     def _silence(self, feed: Feed) -> str:
-        silent = feed.scope(0) in self._silent
+        silent = feed.scopes[0] in self._silent
         return f"the file system has not answered for {SILENT_DISK_S:g} s: check the mount" if silent else ""
 
     def _now_s(self) -> float:
         return self._clock.now().timestamp()
 
-    def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
+    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     # What tells of changes
@@ -153,13 +153,13 @@ class FilesListener:
 
     async def _remember(self, feed: Feed) -> None:
         """Load what was seen before this start. Switching digests on or off does not make old files new."""
-        scopes = {other.scope(at) for other in self._feeds for at in range(len(other.patterns))}
-        for at in range(len(feed.patterns)):
-            known = await self._patiently(partial(self._inbox.positions, feed.scope(at)))
-            otherwise = feed.scope(at, digest=not feed.policy.digest)
-            if not known and otherwise not in scopes:
+        in_use = {scope for other in self._feeds for scope in other.scopes}
+        for at, pattern in enumerate(feed.patterns):
+            known = await self._patiently(partial(self._inbox.positions, feed.scopes[at]))
+            otherwise = feed.scope_of(pattern, other_identity=True)
+            if not known and otherwise not in in_use:
                 known = await self._patiently(partial(self._inbox.positions, otherwise))
-            feed.remember(at, known)
+            await self._in_thread(partial(feed.remember, at, known))
 
     async def _scan(self, feed: Feed) -> None:
         survey = Survey()
@@ -215,15 +215,15 @@ class FilesListener:
 
     async def _look_off_loop(self, feed: Feed, looking: Iterator[Found]) -> list[Found]:
         """The next finds. A disk that does not answer cannot be interrupted: it is told of, and waited for."""
-        looked = asyncio.ensure_future(self._in_thread(lambda: list(islice(looking, BATCH))))
+        looked = self._in_thread(lambda: list(islice(looking, BATCH)))
         try:
             done, _ = await asyncio.wait({looked}, timeout=SILENT_DISK_S)
             if not done:
-                self._silent.add(feed.scope(0))
-                logger.warning("%s: %s", feed.scope(0), self._silence(feed))
+                self._silent.add(feed.scopes[0])
+                logger.warning("%s: %s", feed.scopes[0], self._silence(feed))
             return await looked
         finally:
-            self._silent.discard(feed.scope(0))
+            self._silent.discard(feed.scopes[0])
 
     async def _pause(self, feed: Feed) -> None:
         """Wait for a hint, or until the next scan or the next file is due."""

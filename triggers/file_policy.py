@@ -67,7 +67,7 @@ class Policy:
         """Whether files and folders called `name` are never looked at."""
         return self._ignored.match(name) is not None
 
-    @property
+    @cached_property
     def sign(self) -> str | None:
         """How the file is called that tells of the others, if there is one: may hold `{name}`."""
         return {"marker": self.marker, "manifest": self.manifest}.get(self.complete)
@@ -83,7 +83,7 @@ class Policy:
 
     def is_sign(self, name: str) -> bool:
         """Whether `name` is a sign, and so not data."""
-        return self._sign_name.match(name) is not None
+        return self.sign is not None and self._sign_name.match(name) is not None
 
     def told_by(self, sign: str) -> str | None:
         """The one file that `sign` tells of; None when it tells of its whole folder."""

@@ -13,6 +13,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from triggers.file_event import encode_path
 from triggers.file_pattern import Pattern, Spots
@@ -84,16 +85,20 @@ class Scanner:
     def look(self, paths: Iterable[str], survey: Survey) -> Iterator[Found]:
         """What there is at `paths`: all below a folder; what a marker or manifest stands for."""
         folders: dict[str, None] = {}
+        walked: set[str] = set()
         for path in paths:
             if self._stop.is_set():
                 return
-            yield from self._look(path, survey)
+            if os.path.dirname(path) not in walked or self._policy.is_sign(os.path.basename(path)):
+                yield from self._look(path, survey, walked)
+            else:
+                walked.add(path)
             if self._has_folders:
                 folders.update(dict.fromkeys(self._folders_around(path, survey)))
         for folder in folders:
             yield from self._folder(folder, survey)
 
-    def _look(self, path: str, survey: Survey) -> Iterator[Found]:
+    def _look(self, path: str, survey: Survey, walked: set[str]) -> Iterator[Found]:
         parent = self._place(os.path.dirname(path), survey)
         if parent is None:
             return
@@ -101,6 +106,7 @@ class Scanner:
         place = self._place(path, survey)
         if place is not None and os.path.isdir(path):
             survey.walked = True
+            walked.add(path)
             yield from self._walk(place, survey)
         elif self._policy.is_sign(name):
             survey.signs.pop(path, None)
@@ -175,7 +181,8 @@ class Scanner:
         except OSError as error:
             self._trouble(survey, place.path, error)
             return []
-        return sorted(found)
+        found.sort(key=itemgetter(0))
+        return found
 
     def _is_folder(self, entry: os.DirEntry[str], survey: Survey) -> bool:
         if not entry.is_symlink():
