@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from stages.artifacts import ArtifactRef
 from stages.errors import InvalidCall
@@ -70,11 +70,20 @@ def event_to_plain(event: Event) -> dict[str, Any]:
     return plain | dict(event.extensions)
 
 
+def _decode64(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("must be text in base64")
+    return b64decode(text, validate=True)
+
+
+Strict64 = Annotated[bytes, BeforeValidator(_decode64)]
+
+
 class _Ref(BaseModel):
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     codec: str
     size_bytes: int
-    inline: Base64Bytes | None = None
+    inline: Strict64 | None = None
 
     def as_ref(self) -> ArtifactRef:
         return ArtifactRef(self.digest, self.codec, self.size_bytes, self.inline)
@@ -92,7 +101,7 @@ class _Event(BaseModel):
     datacontenttype: str | None = None
     dataschema: str | None = None
     data: Any = None
-    data_base64: Base64Bytes | None = None
+    data_base64: Strict64 | None = None
 
     def as_event(self) -> Event:
         return Event(

@@ -25,6 +25,7 @@ from stages.source import Source, module_file, read_module, read_object
 FRAMEWORK = {"stages", "triggers", "service"}
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), Path)
 _VALUE_HOMES = {"datetime", "decimal", "fractions", "numpy", "polars", "pyarrow", "uuid", "zoneinfo"}
+_ADDRESS = " at 0x"
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -74,7 +75,7 @@ class _Reader:
         if isinstance(value, Mapping):
             return f"{{{', '.join(sorted(f'{self._told(key)}: {self._told(one)}' for key, one in value.items()))}}}"
         if isinstance(value, Set):
-            return f"{{{', '.join(sorted(map(self._told, value)))}}}"
+            return f"{{{', '.join(map(self._told, sorted(value, key=_order)))}}}"
         if isinstance(value, list | tuple):
             return f"[{', '.join(map(self._told, value))}]"
         if inspect.isfunction(value) or inspect.isclass(value):
@@ -91,8 +92,8 @@ class _Reader:
     def _told_object(self, value: Any) -> str:
         """An instance: its class, and its fields where these are the author's business and not the library's."""
         kind = type(value)
-        if kind.__module__.partition(".")[0] in _VALUE_HOMES:
-            return f"{kind.__qualname__} {value!r}"
+        if kind.__module__.partition(".")[0] in _VALUE_HOMES and _ADDRESS not in (told := repr(value)):
+            return f"{kind.__qualname__} {told}"
         told = self._told_code(kind)
         if id(value) in self._numbers:
             return told
@@ -117,7 +118,7 @@ class _Reader:
     def _text(self, source: Source) -> str:
         parts = [source.text]
         for name in source.names:
-            found = source.find(name)
+            found = source.find(name, self._is_authors)
             if found is not source.ABSENT and self._counts(found):
                 parts.append(f"{name} = {self._told(found)}")
         for module in source.imports:
@@ -149,6 +150,11 @@ class _Reader:
             return False
         file = module_file(module)
         return file is not None and not _INSTALLED.intersection(file.parts)
+
+
+def _order(member: Any) -> tuple[str, str]:
+    """An order of a set's members that is the same in every process."""
+    return getattr(member, "__qualname__", ""), repr(member)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -29,17 +29,17 @@ class Source:
     imports: tuple[str, ...]
     scope: Mapping[str, Any]
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str, inside: Callable[[str], bool] = lambda module: True) -> Any:
         """What a dotted name stands for in the code's own module, or `ABSENT`.
 
-        Only modules are looked into: of `thing.attribute` the whole `thing` counts.
+        Only modules are looked into, and of those the ones `inside` says: of `thing.attribute` all of `thing` counts.
         """
         first, *rest = name.split(".")
         found = self.scope.get(first, self.ABSENT)
         for step in rest:
             if not isinstance(found, types.ModuleType):
                 break
-            found = getattr(found, step, self.ABSENT)
+            found = getattr(found, step, self.ABSENT) if inside(found.__name__) else self.ABSENT
         return found
 
 

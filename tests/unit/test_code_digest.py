@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stages import InvalidPipeline, Pipeline, load
+from stages.digests import value_digest
 
 STEPS = """
 import math
@@ -60,9 +64,13 @@ def late(x):
 PIPELINE = """
 from stages import Pipeline, Retry, stage
 from stages.gates import fresh, tests_pass
+import installed
 from shop import steps
 from shop.deep.prices import Price
 from side import sideways
+
+
+COLOURS = {"red", "green", "blue", steps.nested, installed.Thing}
 
 
 def positive(output):
@@ -73,6 +81,7 @@ def positive(output):
 def work(source: int) -> float:
     from shop.late import late
 
+    assert installed.THING, COLOURS
     return steps.helper(source) + Price(1.0).cents() + steps.price_of(1) + sideways(late(1))
 
 
@@ -90,6 +99,7 @@ FILES = {
     "shop/late.py": LATE,
     "shop/deep/prices.py": PRICES,
     "shop/deep/later.py": "LATER = 1\n",
+    "site-packages/installed.py": "class Thing:\n    pass\n\nTHING = Thing()\nNUMBER = 1\n",
     "side.py": "def sideways(x):\n    return x\n",
     "shop/pipeline.py": PIPELINE,
 }
@@ -106,7 +116,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loaded]:
 
     def forget() -> None:
         for name in set(sys.modules) - before:
-            if name.partition(".")[0] in ("shop", "side"):
+            if name.partition(".")[0] in ("shop", "side", "installed"):
                 del sys.modules[name]
 
     def load_edited(*edits: Edit) -> Pipeline:
@@ -120,7 +130,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loaded]:
         forget()
         with monkeypatch.context() as patch:
             patch.chdir(root)
-            patch.setattr(sys, "path", [str(root), *sys.path])
+            patch.setattr(sys, "path", [str(root), str(root / "site-packages"), *sys.path])
             return load("shop.pipeline:pipe")
 
     yield load_edited
@@ -133,6 +143,7 @@ def digests(pipeline: Pipeline) -> tuple[str, str]:
 
 
 NOTHING: list[Edit] = [
+    ("site-packages/installed.py", "NUMBER = 1", "NUMBER = 2"),
     ("shop/steps.py", "FACTOR = 2\n", "FACTOR = 2  # twice\n\n\n"),
     ("shop/steps.py", "def helper(x):", 'def helper(x):\n    """Help."""'),
     ("shop/steps.py", "UNUSED = 1", "UNUSED = 2"),
@@ -190,6 +201,24 @@ def test_a_version_covers_code_settings_and_gates(edit: Edit, loaded: Loaded) ->
     assert loaded(edit).version_digest != loaded().version_digest
 
 
+def test_every_process_works_out_the_same_version(loaded: Loaded, tmp_path: Path) -> None:
+    version = loaded().version_digest
+    code = "from stages import load; print(load('shop.pipeline:pipe').version_digest)"
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path / "0" / "site-packages")])
+    for seed in "1", "2":
+        settings = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": path}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path / "0", env=settings, capture_output=True, timeout=60
+        )
+        assert done.stdout.decode().strip() == version, done.stderr.decode()
+
+
+def test_where_an_object_lies_in_memory_is_in_no_digest() -> None:
+    one, other = np.random.default_rng(0), np.random.default_rng(0)
+    assert value_digest(one, "shop") == value_digest(other, "shop")
+    assert value_digest(np.dtype("int8"), "shop") != value_digest(np.dtype("int16"), "shop")
+
+
 def test_an_edited_comment_is_no_new_version(loaded: Loaded) -> None:
     assert loaded(NOTHING[0], NOTHING[1]).version_digest == loaded().version_digest
 
@@ -221,7 +250,7 @@ def test_a_wrong_name_says_what_there_is(spec: str, message: str, loaded: Loaded
         (("shop/steps.py", "import re\n", "import no_such_package\n"), "shop.pipeline needs 'no_such_package'"),
         (("shop/steps.py", "FACTOR = 2", "FACTOR = 2 +"), r"importing shop.pipeline failed: SyntaxError.*steps\.py"),
         (("shop/steps.py", "FACTOR = 2", "FACTOR = 1 / 0"), r"ZeroDivisionError.*steps\.py:7"),
-        (("shop/pipeline.py", "source: int", "sauce: int"), r"pipeline\.py:13: stage 'work': no stage is called like"),
+        (("shop/pipeline.py", "source: int", "sauce: int"), r"pipeline\.py:17: stage 'work': no stage is called like"),
     ],
 )
 def test_a_module_that_does_not_import_says_why_and_where(edit: Edit, message: str, loaded: Loaded) -> None:
