@@ -54,11 +54,13 @@ class ArrivalsListener:
     async def _serve(self, reader: GroupReader) -> None:
         self._reader = reader
         try:
+            fetched: Sequence[Fetched] = ()
             while True:
-                fetched = await reader.poll(_WAIT_S)
+                # While the inbox takes these records the next ones come.
                 async with asyncio.TaskGroup() as group:
                     for one in fetched:
                         group.create_task(self._accept(reader, one))
+                    fetched = await reader.poll(_WAIT_S)
         finally:
             self._reader = None
 

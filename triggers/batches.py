@@ -26,6 +26,8 @@ _WAIT_S = 0.5
 _ACCEPT_BATCHES = 500
 _value_bytes = attrgetter("serialized_value_size")
 
+Batches = Sequence[Sequence[ConsumerRecord]]
+
 
 class BatchesListener:
     """Runs one consumer group for each binding: batches of one trigger do not wait for those of another."""
@@ -60,7 +62,7 @@ class Gathering:
         self.records += records
         self.size_bytes += sum(map(_value_bytes, records))
 
-    def cut(self, trigger: KafkaBatches, now_s: float) -> list[list[ConsumerRecord]]:
+    def cut(self, trigger: KafkaBatches, now_s: float) -> Batches:
         """Take out the batches that are closed: the full ones, and the rest when it is due or too large to keep."""
         rest = len(self.records) % trigger.max_records
         if now_s >= self.due_at_s or self.size_bytes >= trigger.max_bytes:
@@ -130,14 +132,16 @@ class _Batcher:
         loop = asyncio.get_running_loop()
         self._reader, self._gathering = reader, {}
         try:
+            closed: Sequence[tuple[Cursor, Batches]] = ()
             while True:
-                self._gather(await reader.poll(self._wait_s(loop.time())), loop.time())
+                # While the inbox takes these batches the next records come.
                 async with asyncio.TaskGroup() as group:
-                    for one in self._gathering.values():
-                        batches = one.cut(self._trigger, loop.time())
-                        if batches:
-                            group.create_task(self._accept(reader, one.cursor, batches))
+                    for cursor, batches in closed:
+                        group.create_task(self._accept(reader, cursor, batches))
+                    fetched = await reader.poll(self._wait_s(loop.time()))
+                self._gather(fetched, loop.time())
                 self._gathering = {at: one for at, one in self._gathering.items() if reader.owns(one.cursor)}
+                closed = self._cut(loop.time())
         finally:
             self._reader = None
 
@@ -151,7 +155,11 @@ class _Batcher:
                 self._gathering[at] = Gathering(one.cursor)
             self._gathering[at].add(one.records, now_s + self._trigger.max_wait_s)
 
-    async def _accept(self, reader: GroupReader, cursor: Cursor, batches: Sequence[list[ConsumerRecord]]) -> None:
+    def _cut(self, now_s: float) -> Sequence[tuple[Cursor, Batches]]:
+        cut = [(one.cursor, one.cut(self._trigger, now_s)) for one in self._gathering.values()]
+        return [(cursor, batches) for cursor, batches in cut if batches]
+
+    async def _accept(self, reader: GroupReader, cursor: Cursor, batches: Batches) -> None:
         """Accept one partition's closed batches, until done or until the partition is no longer ours."""
         for start in range(0, len(batches), _ACCEPT_BATCHES):
             bite = batches[start : start + _ACCEPT_BATCHES]

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Tell = Callable[[ListenerState, str, Collection[str]], None]
 T = TypeVar("T")
 
-_POLL_RECORDS = 20_000
+_POLL_RECORDS = 50_000
 _COMMIT_EVERY_S = 2.0
 _COMMIT_S = 1.0
 

@@ -42,12 +42,17 @@ async def keep_reading(member: Membership, serve: Callable[[GroupReader], Awaita
         try:
             async with _reader(member) as reader:
                 await serve(reader)
-        except TROUBLE as error:
-            note = trouble_note(member.access, error)
+        # A reader that fails while something is being accepted comes as a group.
+        except* TROUBLE as errors:
+            note = trouble_note(member.access, _first(errors))
             logger.warning("group %s: %s", member.group, note)
             member.tell(ListenerState.RETRYING, note, member.starts.keys())
         failures = 0 if loop.time() - began_s > _SETTLED_S else failures + 1
         await member.clock.sleep(_pause_s(failures, embedded=member.access.embedded))
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _pause_s(failures: int, *, embedded: bool) -> float:
