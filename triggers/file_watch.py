@@ -6,6 +6,7 @@ made at once; a name that is not UTF-8 ends it. So: it is opened again, and scan
 
 from __future__ import annotations
 
+import errno
 import logging
 import stat
 import threading
@@ -75,7 +76,9 @@ class FileWatch:
                 failures += 1
 
     def _failed(self, error: Exception) -> None:
-        trouble = f"watching ended ({error}): scanning until it works again"
+        limit = any(f"os error {number}" in str(error) for number in (errno.ENOSPC, errno.EMFILE))
+        advice = ": raise fs.inotify.max_user_watches and max_user_instances, or pass poll=True" if limit else ""
+        trouble = f"watching ended ({error}): scanning until it works again{advice}"
         if trouble != self.trouble:
             logger.warning("%s", trouble)
         self.trouble = trouble
