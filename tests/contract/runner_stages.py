@@ -1,0 +1,155 @@
+"""Stages for the contract of runners, importable by name from wherever a runner runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import BaseModel
+
+from stages import Event, Pipeline, Records, StageContext, Transient, stage
+
+
+class Params(BaseModel):
+    n: int = 1
+
+
+class Said(BaseModel):
+    """What a stage was given."""
+
+    event: str
+    n: int
+    run_id: int
+    attempt: int
+    key: str
+    digests: dict[str, str]
+
+
+@stage
+def source() -> list[int]:
+    return [1, 2, 3]
+
+
+@stage
+async def on_the_loop(source: list[int]) -> int:
+    await asyncio.sleep(0)
+    return sum(source)
+
+
+@stage
+def in_a_thread(source: list[int]) -> int:
+    source.append(100)
+    return len(source)
+
+
+@stage
+def told(source: list[int], event: Event, params: Params, context: StageContext) -> Said:
+    context.record_metrics(n=params.n, half=0.5)
+    context.progress(0.5, "half")
+    return Said(
+        event=event.id,
+        n=params.n,
+        run_id=context.run_id,
+        attempt=context.attempt,
+        key=context.idempotency_key,
+        digests=dict(context.artifact_digests),
+    )
+
+
+@stage
+def large() -> pl.DataFrame:
+    return pl.DataFrame({"n": range(5_000)})
+
+
+@stage
+def batch(records: Records) -> list[Any]:
+    return records.json()
+
+
+@stage
+def written(context: StageContext) -> Path:
+    file = context.folder() / "result.txt"
+    file.write_text("written\n" * 2_000)
+    return file
+
+
+@stage
+def read(written: Path) -> dict[str, Any]:
+    return {"name": written.name, "lines": len(written.read_text().splitlines()), "folder": str(written.parent)}
+
+
+@stage
+def broken() -> None:
+    raise ValueError("broken for good")
+
+
+@stage
+async def busy() -> None:
+    raise Transient("busy", retry_after_s=3)
+
+
+@stage
+def leaves() -> None:
+    sys.exit(3)
+
+
+@stage
+def stops() -> None:
+    raise StopIteration
+
+
+@stage
+async def hangs() -> None:
+    await asyncio.Event().wait()
+
+
+@stage
+def overruns() -> None:
+    time.sleep(0.2)
+
+
+@stage
+def unstorable() -> object:
+    return object()
+
+
+@stage
+async def measured_then_failed(context: StageContext) -> None:
+    context.record_metrics(n=1)
+    raise KeyError("n")
+
+
+@stage
+def logs(context: StageContext) -> None:
+    context.logger.warning("mine")
+    logging.getLogger("a.library").warning("a library's")
+
+
+pipeline = Pipeline(
+    "contract",
+    [
+        source,
+        on_the_loop,
+        in_a_thread,
+        told,
+        large,
+        batch,
+        written,
+        read,
+        broken,
+        busy,
+        leaves,
+        stops,
+        hangs,
+        overruns,
+        unstorable,
+        measured_then_failed,
+        logs,
+    ],
+)
+SPEC = f"{__name__}:pipeline"
