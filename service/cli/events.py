@@ -1,0 +1,65 @@
+"""`tidemill events` and `event`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.cli.arguments import Limit
+from service.cli.options import AsJson, ConfigFile
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(events)
+    app.command()(event)
+
+
+def events(
+    kind: Annotated[str | None, typer.Option("--type", help="Only events of this CloudEvents type.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
+    limit: Limit = 20,
+    before: Annotated[int | None, typer.Option(metavar="SEQ", help="Only events accepted before this one.")] = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List accepted events, newest first, with what they led to.
+
+    Example: tidemill events --limit 50
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json, say
+
+    page = open_client(config_file).events(kind=kind, source=source, limit=limit, before=before)
+    if as_json:
+        print_json(page)
+        return
+    from service.cli.views.events import print_events
+    from triggers.event import utc_now
+
+    print_events(page, utc_now())
+    if page["next"] is not None:
+        say(f"older ones: --before {page['next']}")
+
+
+def event(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id or key.")],
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show an event and its fate: which runs it started, or why none.
+
+    Example: tidemill event 72d3162e-cc78-11e3-81ab-4c9367dc0958
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json
+
+    found = open_client(config_file).event(event_id)
+    if as_json:
+        print_json(found)
+        return
+    from service.cli.views.events import print_event
+    from triggers.event import utc_now
+
+    print_event(found, utc_now())

@@ -1,0 +1,151 @@
+"""`tidemill run`, `runs` and `show`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli import exits
+from service.cli.arguments import Limit, Param, Params, RunId, parse_json, parse_params, read_text
+from service.cli.options import AsJson, ConfigFile
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(run)
+    app.command()(runs)
+    app.command()(show)
+
+
+def run(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline to run.")],
+    param: Param = None,
+    params: Params = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="JSON", help="What the event carries; `-` reads standard input.")
+    ] = None,
+    event_id: Annotated[
+        str | None, typer.Option("--id", help="The event's id: with the same one it is the same run, however often.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the run is finished.")] = False,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a run by hand.
+
+    With --wait it exits with 0 when the run succeeded, 1 when it failed or was cancelled, 3 when it waits for somebody
+    to decide a gate.
+
+    Example: tidemill run flights --param 'months=["2013-01"]' --wait
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json
+
+    given = parse_json(read_text(Path(data)) if data == "-" else data, "--data") if data else None
+    client = open_client(config_file)
+    answer = client.run(pipeline, parse_params(param, params), given, event_id)
+    run_id = _started(answer)
+    if run_id is not None and wait:
+        _wait(client, run_id, as_json=as_json)
+    if as_json:
+        print_json(answer)
+    elif run_id is not None:
+        typer.echo(f"run {run_id} of {pipeline} is accepted: tidemill show {run_id}")
+    if run_id is None:
+        _refused(answer, pipeline)
+
+
+def runs(
+    pipeline: Annotated[str | None, typer.Option(help="Only runs of this pipeline.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only runs in this state: queued, running, waiting, succeeded, failed, cancelled."),
+    ] = None,
+    limit: Limit = 20,
+    before: Annotated[int | None, typer.Option(metavar="RUN", help="Only runs older than this one.")] = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first.
+
+    Example: tidemill runs --pipeline flights --state failed
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json, say
+
+    page = open_client(config_file).runs(pipeline=pipeline, state=state, limit=limit, before=before)
+    if as_json:
+        print_json(page)
+        return
+    from service.cli.views.runs import print_runs
+    from triggers.event import utc_now
+
+    print_runs(page, utc_now())
+    if page["next"] is not None:
+        say(f"older ones: --before {page['next']}")
+
+
+def show(run: RunId, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show all about a run, and what to do next.
+
+    Its stages with attempts, metrics and artifacts, its gates, its timings, and the event that caused it.
+
+    Example: tidemill show 12
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json
+
+    found = open_client(config_file).show(run)
+    if as_json:
+        print_json(found)
+        return
+    from service.cli.views.run import print_run
+    from triggers.event import utc_now
+
+    print_run(found, utc_now())
+
+
+def _started(answer: dict[str, Any]) -> int | None:
+    """The run an answer tells of, if the event led to one."""
+    return next((run for event in answer["events"] for run in event["runs"]), None)
+
+
+def _refused(answer: dict[str, Any], pipeline: str) -> None:
+    event = answer["events"][0]
+    typer.echo(f"tidemill: {pipeline} was not started: {event['fate']}: {event['reason']}", err=True)
+    raise typer.Exit(exits.FAILED)
+
+
+def _wait(client: Client, run_id: int, *, as_json: bool) -> None:
+    """Follow the run, tell how it ended, and exit by that."""
+    from service.cli.follow import exit_code, follow
+    from service.cli.output import print_json
+    from service.cli.views.progress import show_progress
+
+    try:
+        last = show_progress(follow(client, run_id))
+    except KeyboardInterrupt:
+        typer.echo(f"\nrun {run_id} goes on: tidemill show {run_id}", err=True)
+        raise
+    if as_json:
+        print_json(last)
+    else:
+        _tell_end(last)
+    sys.stdout.flush()
+    raise typer.Exit(exit_code(last) or 0)
+
+
+def _tell_end(run: Mapping[str, Any]) -> None:
+    from service.cli.output import console
+    from service.cli.views.run import ending
+
+    out = console()
+    for line in ending(run):
+        out.print(line)

@@ -1,0 +1,82 @@
+"""Events, and what each led to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from service.cli.output import Column, coloured, console, plain, print_table
+from service.cli.views.words import event_name, moment
+
+DATA_SHOWN = 2_000
+EVENTS = (
+    Column("ACCEPTED", from_width=60),
+    Column("FATE"),
+    Column("RUNS", right=True),
+    Column("TYPE", from_width=90),
+    Column("SOURCE", from_width=120, wrap=True),
+    Column("ID", wrap=True),
+)
+OUTCOMES = (
+    Column("PIPELINE"),
+    Column("FATE"),
+    Column("RUN", right=True),
+    Column("TRIGGER", from_width=60),
+    Column("REASON", wrap=True),
+)
+
+
+def print_events(page: Mapping[str, Any], now: datetime) -> None:
+    """One line an event, newest first."""
+    rows = [
+        (
+            moment(event["accepted_at"], now),
+            coloured(event["fate"]),
+            _runs(event),
+            event["type"],
+            event["source"],
+            event_name(event),
+        )
+        for event in page["events"]
+    ]
+    print_table(EVENTS, rows, nothing="no events yet")
+
+
+def print_event(event: Mapping[str, Any], now: datetime) -> None:
+    """Its fate in one sentence, then where it came from, what each pipeline made of it, and what it carries."""
+    out = console()
+    out.print(Text(plain(event["told"])))
+    facts = {name: event[name] for name in ("id", "source", "type", "subject", "key") if event[name]}
+    facts["occurred"] = moment(event["occurred_at"], now)
+    facts["accepted"] = moment(event["accepted_at"], now)
+    for name, value in facts.items():
+        out.print(Text(f"  {name:<10} {plain(value)}"))
+    if event["outcomes"]:
+        out.print()
+        rows = [
+            (one["pipeline"], coloured(one["fate"]), one["run"] or "", one["trigger"], one["reason"])
+            for one in event["outcomes"]
+        ]
+        print_table(OUTCOMES, rows, nothing="")
+    for line in _data(event["cloudevent"]):
+        out.print(Text(line))
+    for other in event["others"]:
+        out.print(Text(f"\nthe same id from {plain(other['source'])}: tidemill event {other['key']}"))
+
+
+def _runs(event: Mapping[str, Any]) -> str:
+    return " ".join(str(one["run"]) for one in event["outcomes"] if one["run"] is not None)
+
+
+def _data(cloudevent: Mapping[str, Any]) -> list[str]:
+    """The payload, cut where it is long: `--json` shows all of it."""
+    carried = cloudevent.get("data", cloudevent.get("data_base64"))
+    if carried is None:
+        return []
+    told = carried if isinstance(carried, str) else json.dumps(carried, indent=2, ensure_ascii=False)
+    lines = ["", *(plain(line) for line in told[:DATA_SHOWN].splitlines())]
+    return [*lines, "... (--json shows all of it)"] if len(told) > DATA_SHOWN else lines

@@ -1,0 +1,94 @@
+"""What the daemon has loaded: pipelines, their triggers, and the models they made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.cli.output import Column, coloured, print_table
+from service.cli.views.words import how_far, metrics, moment
+
+PIPELINES = (
+    Column("PIPELINE"),
+    Column("VERSION", from_width=60),
+    Column("STAGES", wrap=True),
+    Column("GATES", from_width=100, right=True),
+    Column("TRIGGERS", from_width=60, right=True),
+)
+TRIGGERS = (
+    Column("TRIGGER", wrap=True),
+    Column("KIND", from_width=100),
+    Column("STATE"),
+    Column("NEXT DUE", from_width=60),
+    Column("LAST SEEN", from_width=80),
+    Column("LAG", right=True),
+    Column("NOTE", from_width=110, wrap=True),
+)
+MODELS = (Column("MODEL"), Column("VERSIONS", right=True), Column("LATEST", right=True), Column("ALIASES", wrap=True))
+VERSIONS = (
+    Column("VERSION", right=True),
+    Column("STATE"),
+    Column("ALIASES"),
+    Column("MADE", from_width=80),
+    Column("RUN", right=True),
+    Column("METRICS", from_width=100, wrap=True),
+)
+
+
+def print_pipelines(answer: Mapping[str, Any]) -> None:
+    """One line a pipeline."""
+    rows = [
+        (
+            one["name"],
+            one["version"],
+            ", ".join(stage["name"] for stage in one["stages"]),
+            len(one["gates"]),
+            len(one["triggers"]),
+        )
+        for one in answer["pipelines"]
+    ]
+    print_table(PIPELINES, rows, nothing="the daemon has no pipeline loaded: set TIDEMILL_PIPELINES")
+
+
+def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
+    """One line a trigger."""
+    rows = [
+        (
+            one["name"],
+            one["kind"],
+            coloured(one["state"]),
+            moment(one["next_due_at"], now),
+            how_far(one["last_seen_at"], now),
+            "" if one["lag_records"] is None else f"{one['lag_records']:,}",
+            "  ".join(part for part in (one["address"], one["note"]) if part),
+        )
+        for one in answer["triggers"]
+    ]
+    print_table(TRIGGERS, rows, nothing="the pipelines of this daemon declare no triggers")
+
+
+def print_models(answer: Mapping[str, Any]) -> None:
+    """One line a model."""
+    rows = [(one["model"], one["versions"], one["latest"], _aliases(one["aliases"])) for one in answer["models"]]
+    print_table(MODELS, rows, nothing="no model is registered yet")
+
+
+def print_versions(page: Mapping[str, Any], now: datetime) -> None:
+    """One line a version, newest first."""
+    rows = [
+        (
+            one["version"],
+            one["state"],
+            ", ".join(one["aliases"]),
+            moment(one["created_at"], now),
+            one["run_id"] or "",
+            metrics(one["metrics"]),
+        )
+        for one in page["versions"]
+    ]
+    print_table(VERSIONS, rows, nothing=f"model {page['model']} has no versions")
+
+
+def _aliases(aliases: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} -> {version}" for name, version in aliases.items())

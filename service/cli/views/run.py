@@ -1,0 +1,164 @@
+"""One run, whole: what caused it, what happened in it, what to do next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from service.cli.output import Column, coloured, console, plain, print_table
+from service.cli.times import instant, lasted
+from service.cli.views.words import artifact, event_name, metrics, moment, number, took
+
+SHORT_LINES = 6
+EVIDENCE_SHOWN = 160
+STAGES = (
+    Column("STAGE"),
+    Column("STATE"),
+    Column("TRY", right=True),
+    Column("TOOK", right=True),
+    Column("OUTPUT", from_width=80),
+    Column("METRICS", wrap=True),
+)
+GATES = (
+    Column("GATE"),
+    Column("ARROW", from_width=80),
+    Column("STATE"),
+    Column("EVIDENCE", wrap=True),
+    Column("DECIDED", from_width=100),
+)
+
+
+def print_run(run: Mapping[str, Any], now: datetime) -> None:
+    """The whole story, most needed first."""
+    out = console()
+    out.print(Text.assemble((f"run {run['id']}", "bold"), f" of {run['pipeline']} ", coloured(run["state"])))
+    for name, value in _facts(run, now):
+        if value:
+            out.print(Text(f"  {name:<10} {plain(value)}"))
+    out.print()
+    print_table(STAGES, _stages(run["stages"]), nothing="no stages are known of this version of the pipeline")
+    if run["gates"]:
+        out.print()
+        print_table(GATES, [_gate(gate, now) for gate in run["gates"]], nothing="")
+    for line in (*_failure(run), *_what_next(run)):
+        out.print(line)
+
+
+def ending(run: Mapping[str, Any]) -> Iterator[Text]:
+    """How a run that was waited for ended, and what to do about it."""
+    duration = took(run["duration_s"])
+    told = f" after {duration}" if duration and run["finished_at"] else ""
+    yield Text.assemble(f"run {run['id']} ", coloured(run["state"]), told, *_waiting(run))
+    yield from _failure(run)
+    yield from _what_next(run)
+
+
+def _waiting(run: Mapping[str, Any]) -> Iterator[str]:
+    if run["waits_for"]:
+        yield f": it waits for {plain(run['waits_for'])}"
+
+
+def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
+    event = run["event"]
+    yield "version", run["version"]
+    yield "trigger", run["trigger"]
+    yield "event", event_name(event)
+    yield "", f"{event['type']} from {event['source']}"
+    yield "", f"accepted {moment(event['accepted_at'], now)}"
+    yield "params", json.dumps(run["params"], ensure_ascii=False) if run["params"] else ""
+    yield "queued", moment(run["queued_at"], now)
+    yield "started", _started(run)
+    yield "finished", moment(run["finished_at"], now)
+    yield "took" if run["finished_at"] else "running", took(run["duration_s"])
+    yield "adopted", f"{run['adoptions']} times without finishing a stage" if run["adoptions"] else ""
+    yield "cancel", f"asked by {run['cancelled_by']}" if run["cancelled_by"] else ""
+    yield "waits for", run["waits_for"] or ""
+
+
+def _started(run: Mapping[str, Any]) -> str:
+    if run["started_at"] is None:
+        return ""
+    waited_s = (instant(run["started_at"]) - instant(run["queued_at"])).total_seconds()
+    return f"{lasted(max(waited_s, 0))} after it was queued"
+
+
+def _stages(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
+    """A row for each attempt; a stage not reached has one too."""
+    for stage in stages:
+        if not stage["attempts"]:
+            yield stage["name"], coloured(stage["state"]), "", "", "", ""
+        for index, tried in enumerate(stage["attempts"]):
+            name = stage["name"] if index == 0 else ""
+            told = _error(tried) or metrics(tried["metrics"])
+            output = artifact(tried["output"])
+            yield name, _state(tried), tried["attempt"], took(tried["duration_s"]), output, told
+
+
+def _state(tried: Mapping[str, Any]) -> Text:
+    shown = coloured(tried["state"])
+    return shown.append(f" from run {tried['reused_run']}") if tried["reused_run"] else shown
+
+
+def _error(tried: Mapping[str, Any]) -> str:
+    error = tried["error"]
+    if error is None:
+        return ""
+    kind = "transient" if tried["transient"] else "permanent"
+    return f"{kind}: {_short_type(error['type'])}: {error['message']}"
+
+
+def _gate(gate: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+    decided = " ".join(part for part in (gate["decided_by"], moment(gate["decided_at"], now)) if part)
+    arrow = f"{gate['source']} -> {gate['target']}"
+    return gate["name"], arrow, coloured(gate["state"]), _evidence(gate), decided
+
+
+def _evidence(gate: Mapping[str, Any]) -> str:
+    """The reason, or else what was measured."""
+    if gate["reason"]:
+        return str(gate["reason"])
+    parts = (f"{name} {_short(value)}" for name, value in gate["evidence"].items())
+    return "  ".join(parts)[:EVIDENCE_SHOWN]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _failure(run: Mapping[str, Any]) -> Iterator[Text]:
+    """Why it failed, with the end of the traceback of the stage that did."""
+    if run["failure"] is None or run["state"] != "failed":
+        return
+    failure = run["failure"]
+    where = f" in {failure['stage']}" if failure["stage"] else ""
+    yield Text.assemble(("\nfailed", "red"), f"{where}: {plain(failure['reason'])}")
+    error = _last_error(run, failure["stage"])
+    if error is not None:
+        yield Text(f"  {plain(_short_type(error['type']))}: {plain(error['message'])}")
+        for line in error["traceback"].rstrip().splitlines()[1:-1][-SHORT_LINES:]:
+            yield Text(f"  {plain(line)}", style="dim")
+
+
+def _last_error(run: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    tries = [tried for stage in run["stages"] if stage["name"] == name for tried in stage["attempts"]]
+    return next((tried["error"] for tried in reversed(tries) if tried["error"]), None)
+
+
+def _what_next(run: Mapping[str, Any]) -> Iterator[Text]:
+    """The exact commands that help."""
+    if run["next_command"] is None:
+        return
+    yield Text.assemble("\nnext: ", (run["next_command"], "bold"))
+    stage = (run["failure"] or {}).get("stage")
+    if run["state"] == "failed" and any(one["name"] == stage for one in run["stages"]):
+        yield Text.assemble("logs: ", (f"tidemill logs {run['id']} {stage}", "bold"))
+
+
+def _short_type(dotted: str) -> str:
+    return dotted.rpartition(".")[2]

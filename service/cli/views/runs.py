@@ -1,0 +1,46 @@
+"""The list of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.cli.output import Column, coloured, print_table
+from service.cli.views.words import event_name, moment, took
+
+COLUMNS = (
+    Column("RUN", right=True),
+    Column("PIPELINE"),
+    Column("STATE"),
+    Column("QUEUED", from_width=60),
+    Column("TOOK", from_width=50, right=True),
+    Column("EVENT", from_width=120, wrap=True),
+    Column("WHY", from_width=90, wrap=True),
+)
+
+
+def print_runs(page: Mapping[str, Any], now: datetime) -> None:
+    """One line a run, newest first."""
+    rows = [
+        (
+            run["id"],
+            run["pipeline"],
+            coloured(run["state"]),
+            moment(run["queued_at"], now),
+            took(run["duration_s"]),
+            event_name(run["event"]),
+            why(run),
+        )
+        for run in page["runs"]
+    ]
+    print_table(COLUMNS, rows, nothing="no runs: start one with `tidemill run PIPELINE`")
+
+
+def why(run: Mapping[str, Any]) -> str:
+    """What made it fail, or whom it waits for."""
+    failure = run["failure"]
+    if failure:
+        return ": ".join(part for part in (failure["stage"], failure["reason"]) if part)
+    gates = run["waiting_gates"]
+    return f"waits for {', '.join(gates)}" if gates and run["state"] == "waiting" else ""

@@ -1,0 +1,57 @@
+"""Parts that several views share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from service.cli.times import distance, instant, lasted, when
+
+DIGEST_SHOWN = 10
+
+
+def moment(at: str | None, now: datetime) -> str:
+    """An instant of the API with its distance, or nothing."""
+    return "" if at is None else when(instant(at), now)
+
+
+def how_far(at: str | None, now: datetime) -> str:
+    """Only the distance, or nothing."""
+    return "" if at is None else distance(instant(at), now)
+
+
+def took(seconds: float | None) -> str:
+    """A duration, or nothing."""
+    return "" if seconds is None else lasted(seconds)
+
+
+def number(value: float) -> str:
+    """A measured number with as many digits as say something: `27,004`, `0.8312`."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.5g}"
+
+
+def metrics(values: Mapping[str, float]) -> str:
+    """Measured numbers on one line."""
+    return "  ".join(f"{name} {number(value)}" for name, value in values.items())
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units: `812 B`, `1.4 MB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"
+
+
+def artifact(ref: Mapping[str, Any] | None) -> str:
+    """An artifact by the first digits of its digest: `8f2c01d4aa parquet 1.4 MB`."""
+    return "" if ref is None else f"{ref['digest'][:DIGEST_SHOWN]} {ref['codec']} {size(ref['size_bytes'])}"
+
+
+def event_name(event: Mapping[str, Any]) -> str:
+    """An event by its id, and what it is about where that says more."""
+    subject = event["subject"]
+    return event["id"] if not subject or subject in event["id"] else f"{event['id']} ({subject})"
