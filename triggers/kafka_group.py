@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from triggers.base import Arrival, Clock, Inbox, KafkaAccess, ListenerState, Position
 from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
 from triggers.kafka import Start
-from triggers.kafka_client import BrokerLink, Sight, newest_offsets, timing
+from triggers.kafka_client import TROUBLE, BrokerLink, Sight, newest_offsets, timing
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +118,8 @@ class GroupReader:
         fetched = [Fetched(self._cursors[at], records) for at, records in got.items() if at in self._cursors]
         for one in fetched:
             one.cursor.read = one.records[-1].offset + 1
-        await self._look(bool(fetched))
-        await self._commit()
+        if await self._look(bool(fetched)):
+            await self._commit()
         return fetched
 
     def owns(self, cursor: Cursor) -> bool:
@@ -153,8 +153,11 @@ class GroupReader:
 
     async def leave(self) -> None:
         """Tell Kafka how far we are, if it listens. Its numbers are for people and lag tools only."""
-        self._commit_at_s = 0.0
-        await self._commit()
+        with contextlib.suppress(*TROUBLE):
+            async with asyncio.timeout(_COMMIT_S):
+                await self._link.look([next(iter(self._topics))])
+            self._commit_at_s = 0.0
+            await self._commit()
 
     def lose(self) -> None:
         """A rebalance has begun: whatever was read until now is void."""
@@ -245,21 +248,22 @@ class GroupReader:
                 # The topic was made anew: what was read of the old one must not be mixed with it.
                 self._start(partition, cursor.stored, offset)
 
-    async def _look(self, got_records: bool) -> None:
-        """Make sure that the same broker still answers and that every partition still moves."""
+    async def _look(self, got_records: bool) -> bool:
+        """Make sure that the same broker still answers and that every partition still moves. False: not asked now."""
         now = self._loop.time()
         due = now >= self._look_at_s
         if not due and not got_records:
-            return
+            return False
         sight = await self._link.look(self._member.starts if due else [next(iter(self._topics))])
         if sight.cluster != self.cluster:
             raise SourceUnavailable(f"cluster {self.cluster} was replaced by {sight.cluster}: starting on the new one")
         if not due:
-            return
+            return True
         self._look_at_s = now + self._look_every_s
         if sight.partitions.keys() != self._topics:
             raise SourceUnavailable("topics were created or deleted: joining again")
         await self._step_over(self._check_progress(now))
+        return True
 
     def _check_progress(self, now_s: float) -> Mapping[TopicPartition, int]:
         """The partitions that are shorter than we have read. Raises `SourceUnavailable` for one that stands still."""
@@ -287,6 +291,7 @@ class GroupReader:
                 cursor.answered_at_s = now
 
     async def _commit(self) -> None:
+        """Only of a broker that has just answered: a commit that is given up leaves a task behind that complains."""
         if not self._uncommitted or self._loop.time() < self._commit_at_s:
             return
         offsets = {at: offset for at, offset in self._uncommitted.items() if self._is_assigned(at)}
