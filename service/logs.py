@@ -10,7 +10,7 @@ import orjson
 
 from service.settings import Log, LogFormat
 
-NOISY = ("aiokafka", "apscheduler", "asyncio", "faust", "mode", "watchfiles", "httpx", "uvicorn.access")
+NOISY = ("aiokafka", "asyncpg", "apscheduler", "asyncio", "faust", "mode", "watchfiles", "httpx", "uvicorn.access")
 
 
 class JsonLines(logging.Formatter):

@@ -70,7 +70,7 @@ async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
     try:
         return await asyncpg.create_pool(
             dsn,
-            min_size=1,
+            min_size=0,
             max_size=size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,

@@ -37,9 +37,17 @@ class Reads:
         if self._pool is None:
             raise DatabaseUnavailable("the database connection is not open")
         try:
-            rows: list[Row] = await self._pool.fetch(sql(name), *arguments)
+            return await self._fetch(self._pool, name, arguments)
         except OUTAGES as error:
             raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} does not answer: {error}") from error
+
+    async def _fetch(self, pool: asyncpg.Pool, name: str, arguments: Sequence[Any]) -> list[Row]:
+        """Read; once more where the pool's idle connection turned out to be from before a restart of the server."""
+        try:
+            rows: list[Row] = await pool.fetch(sql(name), *arguments)
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.exceptions.OperatorInterventionError):
+            await pool.expire_connections()
+            rows = await pool.fetch(sql(name), *arguments)
         return rows
 
     async def row(self, name: str, *arguments: Any) -> Row | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from service.catalogue import Catalogue
-from service.db.reads import Reads
+from service.db.reads import Reads, Rows
 from service.db.rows import Row
 from service.db.runs import Claim, MoveRun
 from service.db.writer import Writer
@@ -23,6 +23,7 @@ from stages.errors import StageError
 logger = logging.getLogger("tidemill.executor")
 
 SAFETY_POLL_S = 2.0
+RETRY_S = 0.5
 
 
 class Executor:
@@ -106,7 +107,7 @@ class Executor:
         try:
             rows = await self._reads.owned_runs(self._writer.daemon)
         except DatabaseUnavailable:
-            return
+            return  # the next recovery asks again
         forgotten = [
             row for row in rows if row["id"] not in self._runs and row["pipeline"] in self._catalogue.pipelines
         ]
@@ -148,13 +149,21 @@ class Executor:
 
     async def _recall(self, runs: Sequence[LiveRun], resume_epochs: Mapping[int, int]) -> None:
         """Rebuild claimed runs from what earlier owners left, and start them."""
-        older = [run.id for run in runs if run.epoch > 1]
-        attempts, gates = await self._reads.progress(older) if older else ({}, {})
+        attempts, gates = await self._progress([run.id for run in runs if run.epoch > 1])
         now = self._driver.clock.now()
         for run in runs:
             if run.epoch > 1:
                 recall(run.view, attempts.get(run.id, ()), gates.get(run.id, ()), resume_epochs[run.id], now)
             self._start(run)
+
+    async def _progress(self, run_ids: Sequence[int]) -> tuple[Mapping[int, Rows], Mapping[int, Rows]]:
+        """The attempts and gates of runs, however long the database takes to answer."""
+        while run_ids:
+            try:
+                return await self._reads.progress(run_ids)
+            except DatabaseUnavailable:
+                await self._driver.clock.sleep(RETRY_S)
+        return {}, {}
 
     def _start(self, run: LiveRun) -> None:
         self._runs[run.id] = run
