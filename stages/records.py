@@ -41,12 +41,7 @@ class Records(Sequence[Record]):
         """
         import polars as pl
 
-        rows = [_decoded(record) for record in self._records if record.value is not None]
-        for record, row in zip((one for one in self._records if one.value is not None), rows, strict=True):
-            if not isinstance(row, dict):
-                raise Permanent(
-                    f"{_place(record)}: a {type(row).__name__}, not a JSON object, so it is no row of a frame"
-                )
+        rows = [_row(record) for record in self._records if record.value is not None]
         return pl.DataFrame(rows, infer_schema_length=None)
 
 

@@ -82,7 +82,10 @@ def _get(holder: Any, name: str) -> Any:
 
 
 def _result(report: Sequence[Mapping[str, Any]]) -> GateResult:
-    failed = [
-        f"{one['name']} ({one['reason']})" if one.get("reason") else one["name"] for one in report if not one["passed"]
-    ]
-    return GateResult.of(not failed, f"failed: {', '.join(failed)}" if failed else "", {"checks": list(report)})
+    failed = ", ".join(_short(one) for one in report if not one["passed"])
+    return GateResult.of(not failed, f"failed: {failed}" if failed else "", {"checks": list(report)})
+
+
+def _short(check: Mapping[str, Any]) -> str:
+    reason = str(check.get("reason") or "")
+    return f"{check['name']} ({reason.splitlines()[0]})" if reason else str(check["name"])
