@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,20 +13,17 @@ import orjson
 from service.catalogue import Catalogue
 from service.db.accept import Accept, Accepted, EventRow, FateRow, RunRow
 from service.db.reads import Reads
-from service.db.writer import Writer
+from service.db.writer import Operation, Writer
 from service.errors import DatabaseUnavailable
+from service.fates import STRENGTH
 from stages.errors import InvalidParams
 from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
 from triggers.cloudevents import to_json
-from triggers.errors import InboxBusy
+from triggers.errors import InboxBusy, InboxFull
 from triggers.event import Event, EventKey
 
 QUEUE_LIMIT = 10_000
-COMMIT_TIMEOUT_S = 10.0
-NOBODY = "no pipeline listens for this event"
-
-# Where several triggers of one pipeline see the same event, the strongest offer decides.
-STRENGTH = {Fate.RAN: 4, Fate.COALESCED: 3, Fate.LATE: 2, Fate.DEAD: 1, Fate.IGNORED: 0}
+COMMIT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,18 @@ class NoHandOver:
 
 
 class PostgresInbox:
-    """Implements `triggers.base.Inbox` over the group-commit writer."""
+    """Implements `triggers.base.Inbox` over the group-commit writer.
+
+    `accepted` counts the new events of this process by the kind of their trigger and by fate.
+    """
 
     def __init__(self, writer: Writer, reads: Reads, catalogue: Catalogue, hand_over: HandOver) -> None:
         self._writer = writer
         self._reads = reads
         self._catalogue = catalogue
         self._hand_over = hand_over
+        self._kinds = {(one.pipeline, one.trigger.name): one.trigger.kind for one in catalogue.bindings()}
+        self.accepted: Counter[tuple[str, Fate]] = Counter()
 
     async def positions(self, scope: str) -> Mapping[str, str]:
         """See `triggers.base.Inbox`."""
@@ -77,22 +80,38 @@ class PostgresInbox:
 
     async def accept(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Sequence[Receipt]:
         """See `triggers.base.Inbox`. Durable by `service/db/sql/accept.sql`, in the flush this waits for."""
-        self._refuse_when_busy()
-        operation = self._operation(arrivals, positions)
+        self.refuse_when_busy()
+        [accepted] = await self.submit(self.operation_for(arrivals, positions))
+        return self.receipts(arrivals, accepted)
+
+    async def submit(self, *operations: Operation) -> list[Any]:
+        """Write `operations` for somebody who waits outside. Raises `InboxBusy` when that takes too long.
+
+        What was given up on may still be written: whoever tries again must be safe to repeat.
+        """
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                [accepted] = await self._writer.submit(operation)
+                return await self._writer.submit(*operations)
         except TimeoutError as error:
             raise InboxBusy(f"Postgres did not commit within {COMMIT_TIMEOUT_S:g} s: try again") from error
-        return [_receipt(arrival.event, accepted) for arrival in arrivals]
 
-    def _refuse_when_busy(self) -> None:
+    def receipts(self, arrivals: Sequence[Arrival], accepted: Accepted) -> list[Receipt]:
+        """What to answer for arrivals whose `operation_for` was written."""
+        receipts = [_receipt(arrival.event, accepted) for arrival in arrivals]
+        for receipt in receipts:
+            if receipt.first:
+                self.accepted.update(self._counted(receipt))
+        return receipts
+
+    def refuse_when_busy(self) -> None:
+        """Raises `InboxBusy` or `InboxFull` when a write would have to wait long: asked before it is submitted."""
         if self._writer.outage is not None:
             raise InboxBusy(f"Postgres does not take writes now ({self._writer.outage}): try again")
         if len(self._writer) >= QUEUE_LIMIT:
-            raise InboxBusy(f"{QUEUE_LIMIT} writes wait for Postgres already: try again later")
+            raise InboxFull(f"{QUEUE_LIMIT} writes wait for Postgres already: try again later")
 
-    def _operation(self, arrivals: Sequence[Arrival], positions: Sequence[Position]) -> Accept:
+    def operation_for(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Accept:
+        """The write that accepts these arrivals. It holds places of the executor: submit it."""
         events: list[EventRow] = []
         runs: list[RunRow] = []
         fates: list[FateRow] = []
@@ -108,6 +127,13 @@ class PostgresInbox:
                 else:
                     fates.append(decided)
         return self._with_hand_over(Accept(events, runs, fates, positions), by_key)
+
+    def _counted(self, receipt: Receipt) -> list[tuple[str, Fate]]:
+        found = [
+            (self._kinds.get((one.pipeline, one.trigger)) or one.trigger.partition(":")[0], one.fate)
+            for one in receipt.outcomes
+        ]
+        return found or [("none", Fate.IGNORED)]
 
     def _decide(self, key: EventKey, offer: Offer) -> RunRow | FateRow:
         if offer.fate is not Fate.RAN:

@@ -43,3 +43,7 @@ class InboxBusy(TriggerError):
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class InboxFull(InboxBusy):
+    """More writes wait for Postgres than this process will hold: send less."""

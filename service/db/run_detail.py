@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -21,7 +21,7 @@ from service.shapes import (
     StageShape,
 )
 
-Row = asyncpg.Record
+Row: TypeAlias = asyncpg.Record
 
 PENDING = "pending"
 
@@ -164,6 +164,7 @@ def _gates(definition: Mapping[str, Any], rows: Sequence[Row]) -> list[GateShape
 
 
 def _gate(row: Row | None, declared: Mapping[str, Any]) -> GateShape:
+    decided = row if row and row["state"] != "waiting" else None
     return {
         "name": row["gate"] if row else declared["name"],
         "source": row["source"] if row else declared["source"],
@@ -173,8 +174,8 @@ def _gate(row: Row | None, declared: Mapping[str, Any]) -> GateShape:
         "reason": row["reason"] if row else "",
         "evidence": orjson.loads(row["evidence"]) if row else {},
         "subject": row["subject"] if row else None,
-        "decided_by": row["decided_by"] if row else None,
-        "decided_at": row["decided_at"] if row else None,
+        "decided_by": decided["decided_by"] if decided else None,
+        "decided_at": decided["decided_at"] if decided else None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +19,6 @@ from service.shapes import (
     EventFate,
     EventsPage,
     EventSummary,
-    GateShape,
     LogLine,
     LogsPage,
     ModelSummary,
@@ -32,7 +31,7 @@ from service.shapes import (
 from stages.artifacts import ArtifactRef
 from triggers.base import Fate
 
-Row = asyncpg.Record
+Row: TypeAlias = asyncpg.Record
 
 
 class Views:
@@ -138,12 +137,6 @@ class Views:
         """The server's clock, version and size."""
         [row] = await self._reads.fetch("database_time")
         return cast("DatabaseShape", dict(row))
-
-
-def gate_of(run: RunDetail, name: str) -> list[GateShape]:
-    """The gates that `name` may mean: the one so called, else those before the stage so called."""
-    exact = [gate for gate in run["gates"] if gate["name"] == name]
-    return exact or [gate for gate in run["gates"] if gate["target"] == name]
 
 
 def version_shape(row: Row) -> VersionShape:

@@ -1,0 +1,72 @@
+"""What requests carry, checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from triggers.attributes import is_text
+
+
+def _plain(value: str) -> str:
+    if value and not is_text(value):
+        raise ValueError("control characters are not allowed")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    return value.replace("\0", "\ufffd")
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_plain)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_plain)]
+Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_no_nul)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
+RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class Body(BaseModel):
+    """A field that is not known is an error: it would be passed over in silence."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class StartBody(Body):
+    """A start by hand. `id` identifies it, as the header `Idempotency-Key` does."""
+
+    params: dict[str, Any] = {}
+    data: Any = None
+    id: Key | None = None
+    by: Name = "api"
+
+
+class ByBody(Body):
+    """Who asks."""
+
+    by: Name = "api"
+
+
+class DecideBody(Body):
+    """A decision: who makes it, and why."""
+
+    by: Name
+    reason: Text = ""
+
+
+class VersionBody(Body):
+    """A model version; `artifacts` and `lineage` map a role to an artifact's digest."""
+
+    artifacts: dict[Name, Digest]
+    metrics: dict[Name, float] = {}
+    lineage: dict[Name, Digest] = {}
+    run_id: RunNumber | None = None
+    pipeline: Name | None = None
+
+
+class AliasBody(Body):
+    """Where an alias is to point, and where the caller saw it point (null: nowhere)."""
+
+    version: Number
+    expect: Number | None = None

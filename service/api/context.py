@@ -1,0 +1,34 @@
+"""What every answer may need: the daemon's parts, the read views, the models being served, and the counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from service.api.meters import Meters
+from service.api.serving import Serving
+from service.db.views import Views
+from service.db.writer import Operation
+
+if TYPE_CHECKING:
+    from service.app import Daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Handed to every handler."""
+
+    daemon: Daemon
+    views: Views
+    serving: Serving
+    meters: Meters
+
+    @property
+    def limit_bytes(self) -> int:
+        """The largest body that is read."""
+        return self.daemon.settings.http.max_body_bytes
+
+    async def write(self, *operations: Operation) -> list[Any]:
+        """Write in one transaction. Raises `InboxBusy` or `InboxFull`."""
+        self.daemon.inbox.refuse_when_busy()
+        return await self.daemon.inbox.submit(*operations)

@@ -1,0 +1,49 @@
+"""One address of the API: what serves it, and what its description says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.context import Context
+
+Handler = Callable[[Context, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A body that is not a JSON document of ours: its media type and schema."""
+
+    media_type: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """`answers` maps a status to the type of its document, a `Content`, or None for an empty answer.
+
+    `problems` are the statuses answered with a problem document, besides those any address may give. `query` and
+    `headers` say what each parameter is. `body` is the type of the request's document, `Content`s, or None. No
+    `handler`: the intake serves it. `open`: it never needs the token.
+    """
+
+    method: str
+    path: str
+    summary: str
+    tag: str
+    handler: Handler | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    needs_body: bool = True
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    problems: Sequence[int] = ()
+    open: bool = False
+
+
+BEFORE = "only what comes before this one: `next` of the page above"
+LIMIT = "how many, 1 to 1,000; default 50"

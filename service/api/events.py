@@ -1,0 +1,114 @@
+"""Events: send CloudEvents (served by the intake), list, and tell what became of one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import Json
+from service.api.context import Context
+from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
+from service.api.intake import EVENTS, HOOKS
+from service.api.requests import known_only, query_id, query_limit
+from service.errors import NotFound
+from service.shapes import EventFate, EventsAnswer, EventsPage
+
+LIST_QUERY = {
+    "type": "only events of this CloudEvents type",
+    "source": "only events of this source",
+    "before": BEFORE,
+    "limit": LIMIT,
+}
+CLOUDEVENT = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {name: {"type": "string", "minLength": 1} for name in ("specversion", "id", "source", "type")},
+}
+
+
+async def list_events(context: Context, request: Request) -> Response:
+    """A page of events."""
+    known_only(request, LIST_QUERY)
+    page = await context.views.events(
+        kind=request.query_params.get("type") or None,
+        source=request.query_params.get("source") or None,
+        before=query_id(request, "before"),
+        limit=query_limit(request),
+    )
+    return Json(page)
+
+
+async def show(context: Context, request: Request) -> Response:
+    """One event, by key or id: an id is unique only within its source, so the newest is told and the others named."""
+    given = request.path_params["event"]
+    event = await context.views.event(_as_key(given), given)
+    if event is None:
+        raise NotFound(f"no event has the id or key {given[:200]!r}: it was never accepted here")
+    return Json(event)
+
+
+def _as_key(given: str) -> UUID | None:
+    try:
+        return UUID(given)
+    except ValueError:
+        return None
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path=HOOKS + "{hook}",
+        summary="Deliver a webhook; signed hooks need no token. 204 answers a ping, 200 a delivery that was known",
+        tag="events",
+        body=(
+            Content(media_type="application/json", schema={}),
+            Content(media_type="application/x-www-form-urlencoded"),
+        ),
+        answers={200: EventsAnswer, 202: EventsAnswer, 204: None},
+        problems=(404, 413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="POST",
+        path=EVENTS,
+        summary="Send a CloudEvent, or a batch: binary, structured or batched as the HTTP binding has it",
+        tag="events",
+        query={"access_token": "the API token, for senders that cannot set a header"},
+        body=(
+            Content(media_type="application/cloudevents+json", schema=CLOUDEVENT),
+            Content(media_type="application/cloudevents-batch+json", schema={"type": "array", "items": CLOUDEVENT}),
+            Content(media_type="*/*", schema={}),
+        ),
+        answers={200: EventsAnswer, 202: EventsAnswer},
+        problems=(413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="OPTIONS",
+        path=EVENTS,
+        summary="Ask whether events may be sent (HTTP webhooks for CloudEvents, section 4)",
+        tag="events",
+        query={"access_token": "the API token, for senders that cannot set a header"},
+        headers={"WebHook-Request-Origin": "who wants to send"},
+        answers={204: None},
+    ),
+    Endpoint(
+        method="GET",
+        path=EVENTS,
+        summary="Accepted events, newest first, with what became of them",
+        tag="events",
+        handler=list_events,
+        query=LIST_QUERY,
+        answers={200: EventsPage},
+        problems=(422,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/events/{event:path}",
+        summary="One event by its id or key, and what became of it",
+        tag="events",
+        handler=show,
+        answers={200: EventFate},
+        problems=(404,),
+    ),
+)

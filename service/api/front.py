@@ -1,0 +1,73 @@
+"""The outermost application: who may come in, the hot intake, then everything else by its route."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.access import Access
+from service.api.context import Context
+from service.api.intake import EVENTS, HOOKS, Intake
+from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
+
+logger = logging.getLogger("tidemill.api")
+
+# What a supervisor may always ask.
+OPEN = frozenset({"/livez", "/readyz"})
+
+
+def application(context: Context, intake: Intake, router: Router) -> ASGIApp:
+    """The whole API. An error that is not the caller's is a 500, and uvicorn logs its traceback."""
+    return ServerErrorMiddleware(Front(context, intake, router), handler=_internal)
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    return internal_problem().response()
+
+
+class Front:
+    """See the module."""
+
+    def __init__(self, context: Context, intake: Intake, router: Router) -> None:
+        self._access = Access(context.daemon.settings.http.api_token)
+        self._meters = context.meters
+        self._intake = intake
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = self._meters.watch(scope, send)
+        try:
+            await self._serve(scope, receive, send)
+        except ClientGone:
+            return
+        except TOLD as error:
+            problem = problem_of(error)
+            if problem.status == 500:
+                logger.error("%s %s: %s", scope["method"], scope["path"], problem)
+            await problem.response()(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path.startswith(HOOKS):
+            scope["tidemill.route"] = HOOKS + "{hook}"
+            if not self._intake.proves_sender(path):
+                self._access.check(scope)
+            await self._intake.hook(scope, receive, send)
+            return
+        if path not in OPEN:
+            self._access.check(scope, token_in_query=path == EVENTS)
+        if "\0" in path or b"%00" in scope["query_string"]:
+            raise Problem(400, "the address holds a NUL character, which nothing here has in its name")
+        if path == EVENTS and scope["method"] in ("POST", "OPTIONS"):
+            scope["tidemill.route"] = EVENTS
+            serve = self._intake.events if scope["method"] == "POST" else self._intake.allow
+            await serve(scope, receive, send)
+            return
+        # Tells Starlette's router to raise what it would otherwise answer as plain text.
+        scope["app"] = self
+        await self._router(scope, receive, send)

@@ -1,0 +1,148 @@
+"""Pipelines and triggers: what this daemon would do, and what its triggers hear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import Json
+from service.api.context import Context
+from service.api.endpoint import Endpoint
+from service.api.intake import EVENTS, HOOKS
+from service.definition import describe
+from service.shapes import PipelinesAnswer, SystemAnswer, TriggersAnswer, TriggerShape
+from triggers.base import Binding, ListenerState
+from triggers.webhook import Webhook
+
+# Of several listeners to one trigger, the one that hears best speaks for it.
+HEARS = (ListenerState.LISTENING, ListenerState.STARTING, ListenerState.RETRYING, ListenerState.STOPPED)
+ADDRESSES = {"cloudevents": EVENTS, "manual": "/api/v1/pipelines/{pipeline}/runs"}
+
+
+async def pipelines(context: Context, request: Request) -> Response:
+    """Every pipeline that is loaded here."""
+    loaded = context.daemon.catalogue.pipelines.values()
+    return Json({"pipelines": [_described(context, one.name) for one in loaded]})
+
+
+async def pipeline(context: Context, request: Request) -> Response:
+    """One pipeline. Raises `NotFound` naming those there are."""
+    return Json(_described(context, request.path_params["pipeline"]))
+
+
+def _described(context: Context, name: str) -> dict[str, Any]:
+    catalogue = context.daemon.catalogue
+    return {**describe(catalogue.pipeline(name)), "spec": catalogue.specs[name]}
+
+
+async def triggers(context: Context, request: Request) -> Response:
+    """Triggers declared here or heard of elsewhere, with what is known of them."""
+    told: dict[str, Mapping[str, Any]] = {}
+    for status in await context.views.trigger_statuses():
+        held = told.get(status["binding"])
+        if held is None or _rank(status["state"]) < _rank(held["state"]):
+            told[status["binding"]] = status
+    shapes = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
+    return Json({"triggers": shapes + [_elsewhere(status) for status in told.values()]})
+
+
+def _rank(state: str) -> int:
+    return HEARS.index(ListenerState(state))
+
+
+def _declared(binding: Binding, status: Mapping[str, Any] | None) -> TriggerShape:
+    trigger = binding.trigger
+    listens = trigger.listener() is None
+    silent = "disabled" if not trigger.enabled else ListenerState.LISTENING.value if listens else "unheard"
+    note = "no living daemon with the role `triggers` listens" if silent == "unheard" else ""
+    shape = _shape(status or {"state": silent, "note": note})
+    return {
+        **shape,
+        "name": binding.name,
+        "pipeline": binding.pipeline,
+        "trigger": trigger.name,
+        "kind": trigger.kind,
+        "enabled": trigger.enabled,
+        "address": _address(binding),
+    }
+
+
+def _elsewhere(status: Mapping[str, Any]) -> TriggerShape:
+    pipeline, _, name = status["binding"].partition("/")
+    shape = _shape(status)
+    return {
+        **shape,
+        "name": status["binding"],
+        "pipeline": pipeline,
+        "trigger": name,
+        "kind": status["kind"],
+    }
+
+
+def _shape(status: Mapping[str, Any]) -> TriggerShape:
+    return {
+        "name": "",
+        "pipeline": "",
+        "trigger": "",
+        "kind": "",
+        "enabled": True,
+        "address": None,
+        "state": status["state"],
+        "note": status["note"],
+        "last_seen_at": status.get("last_seen_at"),
+        "next_due_at": status.get("next_due_at"),
+        "lag_records": status.get("lag_records"),
+        "reported_at": status.get("reported_at"),
+    }
+
+
+def _address(binding: Binding) -> str | None:
+    if isinstance(binding.trigger, Webhook):
+        return HOOKS + binding.trigger.hook
+    address = ADDRESSES.get(binding.trigger.kind)
+    return address.replace("{pipeline}", binding.pipeline) if address else None
+
+
+async def system(context: Context, request: Request) -> Response:
+    """The database and who shares it."""
+    return Json({"database": await context.views.database(), "daemons": await context.views.daemons()})
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/v1/pipelines",
+        summary="The pipelines this daemon has loaded",
+        tag="pipelines",
+        handler=pipelines,
+        answers={200: PipelinesAnswer},
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/pipelines/{pipeline}",
+        summary="One pipeline: stages, arrows, gates, triggers, and the schema of its parameters",
+        tag="pipelines",
+        handler=pipeline,
+        answers={200: dict[str, Any]},
+        problems=(404,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/triggers",
+        summary="Every trigger: whether it hears, when it is due, what it saw last, its lag",
+        tag="pipelines",
+        handler=triggers,
+        answers={200: TriggersAnswer},
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/system",
+        summary="The database, and the daemons that share it",
+        tag="system",
+        handler=system,
+        answers={200: SystemAnswer},
+    ),
+)

@@ -1,0 +1,100 @@
+"""What the stages of a run logged: as pages, or as server-sent events while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from service.api.answers import Json
+from service.api.context import Context
+from service.api.endpoint import LIMIT, Content, Endpoint
+from service.api.problems import Problem
+from service.api.requests import known_only, path_id, query_id, query_limit, whole
+from service.errors import DatabaseUnavailable, NotFound
+from service.model import FINISHED_RUNS
+from service.shapes import LogsPage
+
+STREAM = "text/event-stream"
+STREAM_PAGE = 500
+# Under load the run log grows all the time; a follower need not ask more often than a person can see.
+GATHER_S = 0.05
+QUERY = {
+    "stage": "only lines of this stage",
+    "after": "only lines after this place: `next` of the page before",
+    "limit": LIMIT,
+    "follow": "`true` streams lines as they are logged until the run has finished, as `Accept: text/event-stream` does",
+}
+
+
+async def logs(context: Context, request: Request) -> Response:
+    """A page of lines, or a stream of them."""
+    known_only(request, QUERY)
+    run_id = path_id(request, "run", "run")
+    if await context.views.run_state(run_id) is None:
+        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
+    stage = request.query_params.get("stage") or None
+    after = query_id(request, "after") or 0
+    if _wants_stream(request):
+        after = _last_seen(request) or after
+        return StreamingResponse(
+            _follow(context, run_id, stage, after), media_type=STREAM, headers={"Cache-Control": "no-store"}
+        )
+    return Json(await context.views.logs(run_id, stage=stage, after=after, limit=query_limit(request)))
+
+
+def _wants_stream(request: Request) -> bool:
+    follow = request.query_params.get("follow", "")
+    if follow not in ("", "true", "false"):
+        raise Problem(422, f"follow={follow[:80]!r}: expected true or false")
+    return follow == "true" or (not follow and STREAM in request.headers.get("accept", ""))
+
+
+def _last_seen(request: Request) -> int | None:
+    return whole(request.headers.get("last-event-id", "").strip())
+
+
+async def _follow(context: Context, run_id: int, stage: str | None, after: int) -> AsyncIterator[bytes]:
+    """Every line once, in order, then `end`. Ends without it when the daemon stops: the client comes again."""
+    news = context.daemon.news
+    while not context.daemon.draining:
+        seen = news.count
+        try:
+            state = await context.views.run_state(run_id)
+            page = await context.views.logs(run_id, stage=stage, after=after, limit=STREAM_PAGE)
+        except DatabaseUnavailable:
+            return
+        for line in page["lines"]:
+            after = line["seq"]
+            yield _event("log", line, after)
+        if len(page["lines"]) == STREAM_PAGE:
+            continue
+        if state is None or state in FINISHED_RUNS:
+            yield _event("end", {"run": run_id, "state": state}, after)
+            return
+        yield b": waiting\n\n"
+        await news.changed(seen)
+        await asyncio.sleep(GATHER_S)
+
+
+def _event(kind: str, data: Any, seq: int) -> bytes:
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), seq, orjson.dumps(data))
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/v1/runs/{run}/logs",
+        summary="What the stages of a run logged; as a stream, `Last-Event-ID` takes it up where it broke",
+        tag="runs",
+        handler=logs,
+        query=QUERY,
+        headers={"Last-Event-ID": "the last place that was seen of a stream"},
+        answers={200: (LogsPage, Content(media_type=STREAM))},
+        problems=(404, 422),
+    ),
+)

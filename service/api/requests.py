@@ -1,0 +1,129 @@
+"""Reading what a request brings: its body within the limit, JSON, query values, ids in the path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.types import Receive, Scope
+
+from service.api.problems import ClientGone, Problem
+from triggers.payload import media_type, parse_json, require_utf8
+
+BODY_TIMEOUT_S = 30.0
+DEFAULT_LIMIT, MOST_LIMIT = 50, 1000
+LARGEST_ID = 2**63 - 1
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of a (lower-case) name."""
+    for found, value in scope["headers"]:
+        if found == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises 413 as soon as it must be too large, 408 when it does not come, `ClientGone`."""
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length[:19]) > limit_bytes:
+        raise _too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _collect(receive, limit_bytes)
+    except TimeoutError:
+        detail = f"the request's body did not arrive within {BODY_TIMEOUT_S:g} s: send it again"
+        raise Problem(408, detail, headers={"Connection": "close"}) from None
+
+
+async def _collect(receive: Receive, limit_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    size_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("the client hung up before its request was whole")
+        part = message.get("body", b"")
+        size_bytes += len(part)
+        if size_bytes > limit_bytes:
+            raise _too_large(limit_bytes)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit_bytes: int) -> Problem:
+    detail = f"the body is larger than {limit_bytes} bytes: send less, or raise http.max_body_bytes"
+    return Problem(413, detail, limit_bytes=limit_bytes)
+
+
+async def read_json(request: Request, limit_bytes: int) -> Any:
+    """The JSON value of the body, None when it is empty. Raises 400, 413, 415 or 422 (nested too deep)."""
+    body = await read_body(request.scope, request.receive, limit_bytes)
+    if not body:
+        return None
+    content_type = header(request.scope, b"content-type")
+    media = media_type(content_type) if content_type else None
+    if content_type and (media is None or not media.is_json):
+        raise Problem(415, f"{content_type[:80]!r} is not understood: send JSON with Content-Type: application/json")
+    if media is not None:
+        require_utf8(media)
+    return parse_json(body, "the body")
+
+
+async def read_model(request: Request, limit_bytes: int, model: type[Model]) -> Model:
+    """The body as a checked model; an empty one as if it were `{}`. Raises like `read_json`, 422 naming the fields."""
+    value = await read_json(request, limit_bytes)
+    return model.model_validate({} if value is None else value)
+
+
+def path_id(request: Request, name: str, what: str) -> int:
+    """A positive number in the path. Raises 404: what is not a number names nothing."""
+    found = whole(request.path_params[name])
+    if found is None:
+        raise Problem(404, f"no {what} {request.path_params[name][:80]!r}: a {what} is known by its number")
+    return found
+
+
+def query_id(request: Request, name: str) -> int | None:
+    """A whole number in the query, or None when it is not given. Raises 422."""
+    given = request.query_params.get(name)
+    if given is None or given == "":
+        return None
+    found = whole(given)
+    if found is None:
+        raise Problem(422, f"{name}={given[:80]!r}: expected a whole number")
+    return found
+
+
+def query_limit(request: Request) -> int:
+    """How many rows are wanted: 1 to 1,000."""
+    limit = query_id(request, "limit")
+    if limit is None:
+        return DEFAULT_LIMIT
+    if not 1 <= limit <= MOST_LIMIT:
+        raise Problem(422, f"limit={limit}: expected 1 to {MOST_LIMIT}; page on with `before` or `after`")
+    return limit
+
+
+def known_only(request: Request, known: Mapping[str, Any]) -> None:
+    """Raises 422 for a query parameter that would be passed over in silence."""
+    strange = [name for name in request.query_params if name not in known]
+    if strange:
+        raise Problem(
+            422, f"{strange[0][:80]!r} is no parameter of this address: it takes {', '.join(known) or 'none'}"
+        )
+
+
+def whole(text: str) -> int | None:
+    """A number as the database's bigint holds it, or None."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        return None
+    number = int(text)
+    return number if number <= LARGEST_ID else None

@@ -1,0 +1,100 @@
+"""Every address of the API, and the router made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import groupby
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route, Router
+
+from service.api import events, gates, health, listings, logs, models, runs
+from service.api.answers import Json
+from service.api.context import Context
+from service.api.endpoint import Content, Endpoint, Handler
+from service.api.openapi import document
+
+HOME = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tidemill</title>
+<h1>Tidemill</h1>
+<p>Anything that happens becomes exactly one durable run of a pipeline.</p>
+<ul>
+<li><a href="/api/v1/runs">Runs</a>
+<li><a href="/api/v1/events">Events</a>
+<li><a href="/api/v1/pipelines">Pipelines</a>
+<li><a href="/api/v1/triggers">Triggers</a>
+<li><a href="/api/v1/models">Models</a>
+<li><a href="/readyz">Health</a>, <a href="/metrics">metrics</a>
+<li><a href="/api/v1/openapi.json">All of the API, as OpenAPI</a>
+</ul>
+</html>
+"""
+
+
+async def home(context: Context, request: Request) -> Response:
+    """Where to look."""
+    policy = {"Content-Security-Policy": "default-src 'none'"}
+    return HTMLResponse(HOME, headers=policy)
+
+
+async def description(context: Context, request: Request) -> Response:
+    """The API in OpenAPI 3.1."""
+    return Json(_document())
+
+
+@cache
+def _document() -> Mapping[str, object]:
+    return document(ENDPOINTS)
+
+
+ENDPOINTS: Sequence[Endpoint] = (
+    *events.ENDPOINTS,
+    *runs.ENDPOINTS,
+    *logs.ENDPOINTS,
+    *gates.ENDPOINTS,
+    *listings.ENDPOINTS,
+    *models.ENDPOINTS,
+    *health.ENDPOINTS,
+    Endpoint(
+        method="GET",
+        path="/api/v1/openapi.json",
+        summary="This document",
+        tag="system",
+        handler=description,
+        answers={200: Content(media_type="application/json", schema={"type": "object"})},
+    ),
+    Endpoint(
+        method="GET",
+        path="/",
+        summary="A page of links",
+        tag="system",
+        handler=home,
+        answers={200: Content(media_type="text/html")},
+    ),
+)
+
+
+def router(context: Context) -> Router:
+    """One route for each path, so that a wrong method hears of all the right ones."""
+    served = sorted((one for one in ENDPOINTS if one.handler is not None), key=_path)
+    routes = [_route(context, path, list(group)) for path, group in groupby(served, key=_path)]
+    return Router(routes, redirect_slashes=False)
+
+
+def _path(endpoint: Endpoint) -> str:
+    return endpoint.path
+
+
+def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> Route:
+    by_method: dict[str, Handler] = {one.method: one.handler for one in endpoints if one.handler is not None}
+
+    async def serve(request: Request) -> Response:
+        handler = by_method[request.method if request.method in by_method else "GET"]
+        return await handler(context, request)
+
+    return Route(path, serve, methods=list(by_method))

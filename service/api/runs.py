@@ -1,0 +1,197 @@
+"""Runs: start one by hand, list, show, cancel, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import Json, events_answer
+from service.api.bodies import ByBody, StartBody
+from service.api.context import Context
+from service.api.endpoint import BEFORE, LIMIT, Endpoint
+from service.api.problems import Problem
+from service.api.requests import known_only, path_id, query_id, query_limit, read_model
+from service.db.runs import Cancel, Resume
+from service.errors import Conflict, NotFound
+from service.model import RunState
+from service.shapes import EventsAnswer, RunDetail, RunsPage
+from service.shapes import RunState as StateShape
+from triggers.base import Arrival, Binding, Fate, Receipt
+from triggers.event import Event
+from triggers.headers import fold, key_of
+from triggers.manual import Manual, manual_event, manual_offer
+
+LIST_QUERY = {
+    "pipeline": "only runs of this pipeline",
+    "state": "only runs in this state: " + ", ".join(RunState),
+    "event": "only runs of the event with this key",
+    "before": BEFORE,
+    "limit": LIMIT,
+}
+
+
+async def start(context: Context, request: Request) -> Response:
+    """Accept a manual event. The parameters are checked first: what is wrong starts nothing."""
+    pipeline = context.daemon.catalogue.pipeline(request.path_params["pipeline"])
+    body = await read_model(request, context.limit_bytes, StartBody)
+    event_id = _event_id(fold(request.scope["headers"]), body)
+    event = manual_event(pipeline.name, body.params, body.data, event_id, body.by, context.daemon.clock.now())
+    trigger = next((one for one in pipeline.on if isinstance(one, Manual)), Manual())
+    if not trigger.enabled:
+        raise Conflict(f"starting {pipeline.name} by hand is switched off: its trigger {trigger.name} is not enabled")
+    offer = manual_offer(Binding(pipeline.name, trigger), event)
+    if offer.fate is Fate.RAN:
+        pipeline.parse_params(offer.params)
+    receipts = await context.daemon.inbox.accept([Arrival(event, [offer])])
+    await _refuse_another(context, event, receipts[0])
+    status, answer = events_answer(receipts)
+    return Json(answer, status)
+
+
+def _event_id(folded: Mapping[str, str], body: StartBody) -> str | None:
+    header = key_of(folded, "Idempotency-Key")
+    if header is not None and body.id is not None and header != body.id:
+        raise Problem(422, f"Idempotency-Key is {header!r} and id is {body.id!r}: send one of them")
+    return header or body.id
+
+
+async def _refuse_another(context: Context, event: Event, receipt: Receipt) -> None:
+    """Raises 422 where the key was used before for something else (draft-ietf-httpapi-idempotency-key-header)."""
+    if receipt.first:
+        return
+    stored = await context.views.stored_event(event.key)
+    before = stored.get("data", {}) if stored else {}
+    if any(before.get(name) != event.data[name] for name in ("params", "data")):
+        raise Problem(
+            422,
+            f"{event.id!r} was used before to start {event.subject} with other params or data: use another key",
+            runs=[one.run_id for one in receipt.outcomes],
+        )
+
+
+async def list_runs(context: Context, request: Request) -> Response:
+    """A page of runs."""
+    known_only(request, LIST_QUERY)
+    query = request.query_params
+    state = query.get("state") or None
+    if state is not None and state not in set(RunState):
+        raise Problem(422, f"state={state[:80]!r}: expected one of {', '.join(RunState)}")
+    page = await context.views.runs(
+        pipeline=query.get("pipeline") or None,
+        state=state,
+        event=_event_key(query.get("event")),
+        before=query_id(request, "before"),
+        limit=query_limit(request),
+    )
+    return Json(page)
+
+
+def _event_key(given: str | None) -> UUID | None:
+    if not given:
+        return None
+    try:
+        return UUID(given)
+    except ValueError:
+        raise Problem(422, f"event={given[:80]!r}: expected the key of an event, a UUID") from None
+
+
+async def show(context: Context, request: Request) -> Response:
+    """Everything about a run."""
+    return Json(await found_run(context, request))
+
+
+async def found_run(context: Context, request: Request) -> RunDetail:
+    """The run in the path. Raises `NotFound`."""
+    run_id = path_id(request, "run", "run")
+    run = await context.views.run(run_id)
+    if run is None:
+        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
+    return run
+
+
+async def cancel(context: Context, request: Request) -> Response:
+    """Ask for a run to end. Asking again answers the state it has by then."""
+    run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, ByBody)
+    await _known_state(context, run_id)
+    [state] = await context.write(Cancel(run_id, body.by))
+    if state is None and (now := await _known_state(context, run_id)) != RunState.CANCELLED:
+        raise Problem(409, f"run {run_id} is {now}: there is nothing left to cancel", state=now)
+    return Json({"run": run_id, "state": state.value if state else RunState.CANCELLED.value})
+
+
+async def resume(context: Context, request: Request) -> Response:
+    """Queue a failed or cancelled run again."""
+    run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, ByBody)
+    await _known_state(context, run_id)
+    [resumed] = await context.write(Resume(run_id, body.by))
+    if not resumed:
+        now = await _known_state(context, run_id)
+        raise Problem(409, f"run {run_id} is {now}: only a failed or cancelled run can be resumed", state=now)
+    return Json({"run": run_id, "state": RunState.QUEUED.value}, 202)
+
+
+async def _known_state(context: Context, run_id: int) -> str:
+    state = await context.views.run_state(run_id)
+    if state is None:
+        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
+    return state
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/api/v1/pipelines/{pipeline}/runs",
+        summary="Start a run by hand; a repeat of the same key answers 200 with the first run",
+        tag="runs",
+        handler=start,
+        headers={"Idempotency-Key": "identifies this start, so that sending it again is safe"},
+        body=StartBody,
+        needs_body=False,
+        answers={200: EventsAnswer, 202: EventsAnswer},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/runs",
+        summary="Runs, newest first",
+        tag="runs",
+        handler=list_runs,
+        query=LIST_QUERY,
+        answers={200: RunsPage},
+        problems=(422,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/runs/{run}",
+        summary="A run: its event, stages, attempts, gates, and what it waits for",
+        tag="runs",
+        handler=show,
+        answers={200: RunDetail},
+        problems=(404,),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/runs/{run}/cancel",
+        summary="Cancel a run; `running` means that its stage was asked to stop",
+        tag="runs",
+        handler=cancel,
+        body=ByBody,
+        needs_body=False,
+        answers={200: StateShape},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/runs/{run}/resume",
+        summary="Queue a failed or cancelled run again; finished stages stay",
+        tag="runs",
+        handler=resume,
+        body=ByBody,
+        needs_body=False,
+        answers={202: StateShape},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+)

@@ -1,0 +1,105 @@
+"""Serves the API by uvicorn, inside the daemon's own loop and under its own signals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from service.api.context import Context
+from service.api.front import application
+from service.api.intake import Intake
+from service.api.meters import Meters
+from service.api.routes import router
+from service.api.serving import Serving
+from service.db.views import Views
+from service.errors import ConfigError
+
+if TYPE_CHECKING:
+    from service.app import Daemon
+
+CLOSE_TIMEOUT_S = 10
+KEEP_ALIVE_S = 65
+
+
+class ApiServer:
+    """`open`, then `run` in a task; `close` ends both."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        views = Views(daemon.reads)
+        self._serving = Serving(daemon.registry, daemon.store, daemon.catalogue, views)
+        context = Context(daemon, views, self._serving, Meters())
+        self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
+        self._ended = asyncio.Event()
+
+    async def open(self) -> str:
+        """Listen, and return the address to be reached at. Raises `ConfigError` when it cannot be had."""
+        http = self._daemon.settings.http
+        listening = _bind(http.host, http.port)
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[listening])
+        host = f"[{http.host.strip('[]')}]" if ":" in http.host else http.host
+        return f"http://{host}:{listening.getsockname()[1]}"
+
+    async def run(self) -> None:
+        """Serve until `close`, or until cancelled."""
+        try:
+            await self._server.main_loop()
+            await self._server.shutdown()
+        finally:
+            self._ended.set()
+            await self._serving.close()
+
+    async def close(self) -> None:
+        """Take no more connections, finish what is under way, and return; after a while whatever is still going on."""
+        self._server.should_exit = True
+        # Streams wait for news; this tells them to look up and see that the daemon is stopping.
+        self._daemon.news.hear("")
+        await self._ended.wait()
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.ERROR,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=CLOSE_TIMEOUT_S,
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket. SO_REUSEADDR, so that a restart need not wait for connections of the last one to time out."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(
+            f"http.host is {host}: {error}: set TIDEMILL_HTTP_HOST to an address of this machine"
+        ) from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}: stop the process that has it,"
+            " or set TIDEMILL_HTTP_PORT to another port (0 takes any free one)"
+        ) from error
+    return listening

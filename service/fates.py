@@ -1,0 +1,17 @@
+"""Which of several fates counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from triggers.base import Fate
+
+NOBODY = "no pipeline listens for this event"
+
+# Where several triggers of one pipeline see the same event, the strongest offer decides.
+STRENGTH = {Fate.RAN: 4, Fate.COALESCED: 3, Fate.LATE: 2, Fate.DEAD: 1, Fate.IGNORED: 0}
+
+
+def strongest(fates: Iterable[Fate]) -> Fate:
+    """The fate of an event that has these in its pipelines; `ignored` where there is none."""
+    return max(fates, key=STRENGTH.__getitem__, default=Fate.IGNORED)

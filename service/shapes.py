@@ -1,0 +1,350 @@
+"""What the API answers: the shape of every JSON document. Its OpenAPI description is made from these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+# Before Python 3.12 pydantic reads only this one.
+from typing_extensions import TypedDict
+
+
+class OutcomeShape(TypedDict):
+    """What an event led to in one pipeline."""
+
+    pipeline: str
+    trigger: str
+    fate: str
+    reason: str
+    run: int | None
+
+
+class EventAnswer(TypedDict):
+    """An accepted event. `fate` is the strongest of its outcomes: ran, coalesced, late, dead, ignored."""
+
+    id: str
+    source: str
+    key: str
+    fate: str
+    reason: str
+    runs: list[int]
+    outcomes: list[OutcomeShape]
+
+
+class EventsAnswer(TypedDict):
+    """What became of the events of a request, in their order. True because it is committed."""
+
+    events: list[EventAnswer]
+
+
+class EventName(TypedDict):
+    """Which event. `key` is its identity in one word; `source` and `id` are the same in two."""
+
+    key: str
+    source: str
+    id: str
+    type: str
+    subject: str | None
+
+
+class EventSummary(EventName):
+    """An event in a list. `seq` is its place, for paging."""
+
+    seq: int
+    occurred_at: datetime
+    accepted_at: datetime
+    fate: str
+    outcomes: list[OutcomeShape]
+
+
+class EventsPage(TypedDict):
+    """Newest first. `next` goes into `before` for the next page; null on the last one."""
+
+    events: list[EventSummary]
+    next: int | None
+
+
+class EventDetail(EventName):
+    """One event as it was accepted: `cloudevent` is its structured JSON form, data included."""
+
+    occurred_at: datetime
+    accepted_at: datetime
+    cloudevent: dict[str, Any]
+
+
+class EventFate(EventDetail):
+    """One event and what became of it; `told` says it in one sentence. `others` have the same id in other sources."""
+
+    fate: str
+    told: str
+    outcomes: list[OutcomeShape]
+    others: list[EventName]
+
+
+class FailureShape(TypedDict):
+    """Why a run failed; `stage` is the stage or gate that ended it, or empty."""
+
+    stage: str
+    reason: str
+
+
+class RunBase(TypedDict):
+    """What is told of every run. `ready_at` is when a waiting run goes on by itself."""
+
+    id: int
+    pipeline: str
+    version: str
+    trigger: str
+    state: str
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    ready_at: datetime | None
+    duration_s: float | None
+    failure: FailureShape | None
+    waiting_gates: list[str]
+
+
+class RunSummary(RunBase):
+    """A run in a list."""
+
+    event: EventName
+
+
+class RunsPage(TypedDict):
+    """Newest first. `next` goes into `before` for the next page; null on the last one."""
+
+    runs: list[RunSummary]
+    next: int | None
+
+
+class ArtifactShape(TypedDict):
+    """An artifact, by the digest of its bytes (BLAKE2b-256)."""
+
+    digest: str
+    codec: str
+    size_bytes: int
+
+
+class ErrorShape(TypedDict):
+    """What a stage raised."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class AttemptShape(TypedDict):
+    """One try of a stage. `reused_run` is the run whose result was used again."""
+
+    attempt: int
+    epoch: int
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    duration_s: float | None
+    transient: bool | None
+    retry_at: datetime | None
+    error: ErrorShape | None
+    output: ArtifactShape | None
+    metrics: dict[str, float]
+    reused_run: int | None
+
+
+class StageShape(TypedDict):
+    """A stage and its attempts. Its state is that of the last one, or `pending`; so are output and metrics."""
+
+    name: str
+    state: str
+    attempts: list[AttemptShape]
+    output: ArtifactShape | None
+    metrics: dict[str, float]
+
+
+class GateShape(TypedDict):
+    """A gate: `pending` until its source is done. `subject` is the digest of the artifact it was decided for."""
+
+    name: str
+    source: str
+    target: str
+    check: str | None
+    state: str
+    reason: str
+    evidence: dict[str, Any]
+    subject: str | None
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+class RunDetail(RunBase):
+    """A run whole. `waits_for` says what holds it up, `next_command` what a person can do about it."""
+
+    epoch: int
+    adoptions: int
+    owner: int | None
+    params: dict[str, Any]
+    event: EventDetail
+    stages: list[StageShape]
+    gates: list[GateShape]
+    cancel_requested_at: datetime | None
+    cancelled_by: str | None
+    waits_for: str | None
+    next_command: str | None
+
+
+class LogLine(TypedDict):
+    """One line a stage logged. `seq` is its place, for paging."""
+
+    seq: int
+    stage: str
+    attempt: int
+    at: datetime
+    level: str
+    message: str
+
+
+class LogsPage(TypedDict):
+    """Oldest first. `next` goes into `after` for the lines that follow; null when there were no more yet."""
+
+    lines: list[LogLine]
+    next: int | None
+
+
+class RunState(TypedDict):
+    """What became of a request to cancel or resume. `running` after a cancel: its stage was asked to stop."""
+
+    run: int
+    state: str
+
+
+class GateDecision(TypedDict):
+    """A decision as it is recorded. `runs` were started by it."""
+
+    run: int
+    gate: str
+    state: str
+    decided_by: str
+    reason: str
+    runs: list[int]
+
+
+class PipelinesAnswer(TypedDict):
+    """The pipelines this daemon has loaded."""
+
+    pipelines: list[dict[str, Any]]
+
+
+class TriggerShape(TypedDict):
+    """A trigger and what its listeners say. `state` is the best of theirs; `address` is where it is posted to.
+
+    `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off.
+    """
+
+    name: str
+    pipeline: str
+    trigger: str
+    kind: str
+    enabled: bool
+    address: str | None
+    state: str
+    note: str
+    last_seen_at: datetime | None
+    next_due_at: datetime | None
+    lag_records: int | None
+    reported_at: datetime | None
+
+
+class TriggersAnswer(TypedDict):
+    """Every trigger of every daemon."""
+
+    triggers: list[TriggerShape]
+
+
+class ModelSummary(TypedDict):
+    """A model: how many versions it has and where its aliases point."""
+
+    model: str
+    versions: int
+    latest: int
+    aliases: dict[str, int]
+
+
+class ModelsAnswer(TypedDict):
+    """Every registered model."""
+
+    models: list[ModelSummary]
+
+
+class VersionShape(TypedDict):
+    """A registered version. `artifacts` and `lineage` map a role to a digest."""
+
+    model: str
+    version: int
+    state: str
+    artifacts: dict[str, str]
+    metrics: dict[str, float]
+    lineage: dict[str, str]
+    run_id: int | None
+    pipeline: str | None
+    created_at: datetime
+    aliases: list[str]
+
+
+class VersionsPage(TypedDict):
+    """A model's versions, newest first. `next` goes into `before` for the next page."""
+
+    model: str
+    aliases: dict[str, int]
+    versions: list[VersionShape]
+    next: int | None
+
+
+class DaemonShape(TypedDict):
+    """A process of this installation: `alive`, `stopped` or `lapsed`."""
+
+    id: int
+    host: str
+    pid: int
+    roles: list[str]
+    version: str
+    lease_s: float
+    state: str
+    started_at: datetime
+    renewed_at: datetime
+
+
+class DatabaseShape(TypedDict):
+    """The Postgres behind it. `at` is its clock."""
+
+    at: datetime
+    version: str
+    size_bytes: int
+
+
+class SystemAnswer(TypedDict):
+    """The processes that share this database, those of the last hour included."""
+
+    database: DatabaseShape
+    daemons: list[DaemonShape]
+
+
+class Prediction(TypedDict):
+    """What a model answers: its own fields (such as `predictions`) beside these two."""
+
+    model: str
+    version: int
+
+
+class Check(TypedDict):
+    """One thing that was checked."""
+
+    ok: bool
+    note: str
+
+
+class ReadyAnswer(TypedDict):
+    """Whether traffic should come here. A trigger that is retrying shows, and does not make the daemon unready."""
+
+    ready: bool
+    checks: dict[str, Check]
+    triggers: dict[str, str]
