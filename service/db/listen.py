@@ -12,7 +12,7 @@ from service.errors import DatabaseUnavailable
 
 logger = logging.getLogger("tidemill.listen")
 
-RETRY_S = 1.0
+RETRY_S = 0.25
 PROBE_S = 30.0
 
 
@@ -30,19 +30,28 @@ class Listening:
                 await self._listen()
             except (*OUTAGES, DatabaseUnavailable) as error:
                 logger.debug("not listening: %s", error)
-                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
         connection = await connect(self._dsn)
+        broken = asyncio.Event()
+        connection.add_termination_listener(lambda _: broken.set())
         try:
             for channel, hear in self._hear.items():
                 await connection.add_listener(channel, _relay(hear))
                 hear("")
-            while True:
-                await asyncio.sleep(PROBE_S)
+            while not await _set_within(broken, PROBE_S):
                 await connection.fetchval("select 1")
         finally:
             connection.terminate()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 def _relay(hear: Callable[[str], None]) -> Callable[[Any, int, str, str], None]:

@@ -64,8 +64,10 @@ async def test_a_stage_that_runs_while_postgres_is_away_finishes_and_its_result_
         assert await reached(one, other) is RunState.SUCCEEDED
         assert await attempts(one, run) == [(name, 1, "succeeded") for name in ("first", "slow", "last")]
         assert len(await rows(dsn, "select from daemons")) == 1
+        runs = len(await rows(dsn, "select from runs where state = 'succeeded'"))
     await server.stop()
-    assert calls == {"first": 2, "slow": 2, "last": 2}
+    # What was refused as "try again" may have been written all the same; nothing was computed twice.
+    assert calls == dict.fromkeys(("first", "slow", "last"), runs)
 
 
 async def until_busy(one: object) -> None:
