@@ -9,6 +9,7 @@ import importlib.util
 import io
 import zipfile
 from functools import cache
+from math import asin, cos, radians, sin
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +19,7 @@ from stages.canonical.ingest import typed
 Schema = dict[str, type[pl.DataType] | pl.DataType]
 
 NEW_YORK = "America/New_York"
+EARTH_MILES = 3958.8
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 FLIGHTS: Schema = {
     "year": pl.Int32,
@@ -61,6 +63,21 @@ def hourly_weather() -> pl.DataFrame:
     """
     kinds: Schema = {"origin": pl.String, "time_hour": FLIGHTS["time_hour"], **dict.fromkeys(WEATHER, pl.Float64)}
     return typed(pl.read_csv(_table("weather.csv"), null_values="NA", infer_schema=False), kinds)
+
+
+def miles_between(origin: str, dest: str) -> int | None:
+    """The great-circle distance of two airports (haversine), None where one of them is not in the table."""
+    if origin not in _airports() or dest not in _airports():
+        return None
+    (lat, lon), (to_lat, to_lon) = _airports()[origin], _airports()[dest]
+    half = sin((to_lat - lat) / 2) ** 2 + cos(lat) * cos(to_lat) * sin((to_lon - lon) / 2) ** 2
+    return round(2 * EARTH_MILES * asin(half**0.5))
+
+
+@cache
+def _airports() -> dict[str, tuple[float, float]]:
+    rows = pl.read_csv(_table("airports.csv"), columns=["faa", "lat", "lon"])
+    return {faa: (radians(lat), radians(lon)) for faa, lat, lon in rows.iter_rows()}
 
 
 def _table(name: str) -> Path:

@@ -122,7 +122,7 @@ async def stream(producer: AIOKafkaProducer, flights: pl.DataFrame, flights_per_
     for part in flights.iter_slices(flights_per_s):
         for flight in records_of(part):
             async with asyncio.timeout(BROKER_TIMEOUT_S):
-                await producer.send(LIVE_TOPIC, flight)
+                await producer.send(LIVE_TOPIC, flight, key=b"flights")  # one partition: in order, one batch at a time
         await asyncio.sleep(1)
 
 

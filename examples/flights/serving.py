@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from examples.flights.data import FLIGHTS, NEW_YORK, WEATHER, Schema, hourly_weather
+from examples.flights.data import FLIGHTS, NEW_YORK, WEATHER, Schema, hourly_weather, miles_between
 from examples.flights.features import LABEL, flight_features
 from examples.flights.model import Model, predicted_delay
 
@@ -44,7 +44,8 @@ class Flight(BaseModel):
 
     carrier: str
     origin: str
-    distance: int = Field(gt=0, le=13_000, description="miles")
+    dest: str | None = None
+    distance: int | None = Field(None, gt=0, le=13_000, description="miles; left out, it follows from origin and dest")
     dep_delay: float = Field(ge=-120, le=2880, description="minutes it left late; negative: early")
     time_hour: AwareDatetime | None = None
     year: int = Field(2013, ge=1900, le=2200)
@@ -60,8 +61,14 @@ class Flight(BaseModel):
             raise ValueError("say when it is to leave: time_hour, or month, day and hour (New York)")
         if self.time_hour is not None and not 1900 <= self.time_hour.year <= 2200:
             raise ValueError(f"time_hour is in the year {self.time_hour.year}: give one from 1900 to 2200")
+        if self.miles() is None:
+            raise ValueError(f"no distance is known from {self.origin} to {self.dest}: give `distance`, in miles")
         self.departure()  # Raises for a day that month does not have.
         return self
+
+    def miles(self) -> int | None:
+        """How far it flies."""
+        return self.distance or (miles_between(self.origin, self.dest) if self.dest else None)
 
     def departure(self) -> datetime:
         """When it is to leave, in UTC."""
@@ -83,7 +90,7 @@ def predict(model: Model, payload: Any) -> dict[str, Any]:
 
 def features_of(asked: Sequence[Flight]) -> pl.DataFrame:
     """The features of these flights, made by the function that made them for training."""
-    rows = [(one.carrier, one.origin, one.distance, one.dep_delay, one.departure()) for one in asked]
+    rows = [(one.carrier, one.origin, one.miles(), one.dep_delay, one.departure()) for one in asked]
     flights = pl.DataFrame(rows, schema=_ASKED_OF, orient="row").with_columns(
         pl.col("time_hour").dt.truncate("1h"),
         pl.col("time_hour").dt.minute().cast(pl.Int32).alias("minute"),

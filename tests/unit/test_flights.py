@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from examples.flights.data import FLIGHTS, WEATHER, hourly_weather, month_of_flights
+from examples.flights.data import FLIGHTS, WEATHER, hourly_weather, miles_between, month_of_flights
 from examples.flights.evaluation import evaluate_model, split, validation_metrics
 from examples.flights.features import LABEL, flight_features, flown
 from examples.flights.feed import records_of, write_month
@@ -207,6 +207,15 @@ def test_an_unknown_carrier_and_hour_are_still_answered(model: Model) -> None:
     assert 0 < answer["arr_delay"] < 60
 
 
+def test_a_distance_left_out_is_that_between_the_airports(january: pl.DataFrame) -> None:
+    routes = january.unique(["origin", "dest"]).filter(pl.col("dest").is_in(["BQN", "SJU", "STT", "PSE"]).not_())
+    told = [(row["distance"], miles_between(row["origin"], row["dest"])) for row in routes.iter_rows(named=True)]
+    assert max(abs(told - (found or 0)) / told for told, found in told) < 0.03
+    assert len(told) > 150
+    flight = {"carrier": "UA", "origin": "EWR", "dest": "IAH", "dep_delay": 2, "month": 1, "day": 1, "hour": 5}
+    assert features_of(ASKED.validate_python([flight]))["distance"].item() == 1398
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -214,6 +223,8 @@ def test_an_unknown_carrier_and_hour_are_still_answered(model: Model) -> None:
         ({"hour": None}, "say when it is to leave"),
         ({"time_hour": "0001-01-01T00:00:00+14:00"}, "in the year 1"),
         ({"time_hour": "2013-02-01T10:00:00"}, "timezone"),
+        ({"distance": None}, "no distance is known from EWR to None"),
+        ({"distance": None, "dest": "XXX"}, "no distance is known from EWR to XXX"),
         ({"distance": 10**12}, "less than or equal"),
         ({"dep_delay": "late"}, "valid number"),
         ({"dep_delay": float("nan")}, "dep_delay"),
