@@ -1,8 +1,9 @@
 """The digest of code: what a stage is, read from its source and from everything of its author's that it refers to.
 
 It covers the function's own source and, in turn, the functions, classes and plain constants it names, as long as they
-are the author's: of the same top-level package, or of any module that is neither installed nor Python's own. Comments,
-whitespace and docstrings change nothing. Installed packages are not in it: pin them by the stage's environment.
+are the author's: of the same top-level package, or of any module that is neither installed nor Python's own (and
+`stages.canonical`, which stands in for the author's own code). Comments, whitespace and docstrings change nothing.
+Installed packages are not in it: pin them by the stage's environment.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from stages.base import Stage
 from stages.source import Source, module_file, read_module, read_object
 
 FRAMEWORK = {"stages", "triggers", "service"}
+CANONICAL = "stages.canonical"
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), Path)
 _VALUE_HOMES = {"datetime", "decimal", "fractions", "numpy", "polars", "pyarrow", "uuid", "zoneinfo"}
 _ADDRESS = " at 0x"
@@ -52,7 +54,7 @@ class _Reader:
     """Walks from one value to everything it refers to, once each, in an order that depends on names alone."""
 
     def __init__(self, home: str) -> None:
-        self._home = home.partition(".")[0] if home.partition(".")[0] not in FRAMEWORK else home
+        self._home = home.partition(".")[0]
         self._numbers: dict[int, int] = {}
         self._texts: list[str] = []
         self._modules: set[str] = set()
@@ -144,10 +146,10 @@ class _Reader:
 
     def _is_authors(self, module: str) -> bool:
         top = module.partition(".")[0]
-        if module == self._home or module.startswith(f"{self._home}."):
-            return True
-        if top in FRAMEWORK or top in sys.stdlib_module_names:
-            return False
+        if top in FRAMEWORK:
+            return module.startswith(f"{CANONICAL}.")
+        if top == self._home or top in sys.stdlib_module_names:
+            return top == self._home
         file = module_file(module)
         return file is not None and not _INSTALLED.intersection(file.parts)
 

@@ -75,6 +75,8 @@ class Pipeline:
         problems = Problems(name, self.where)
         problems.name("pipeline", name)
         declared = _distinct(stages, problems)
+        if not declared:
+            problems.add("it has no stages")
         self._signatures = {one.name: read_signature(one, {two.name for two in declared}, problems) for one in declared}
         self.stages = tuple(graph.ordered(declared, self._signatures, problems))
         graph.check_types(self.stages, self._signatures, problems)

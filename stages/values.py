@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
 
 from stages.artifacts import INLINE_LIMIT_BYTES, ArtifactRef, ArtifactStore, digest_of, verified
 from stages.codecs.base import Payload, Scratch, codec_of, decode, encode
 
 LIGHT_BYTES = 65_536
 LIGHT_ITEMS = 200
+_SCALARS = (bool, int, float, date, UUID, Enum)
 
 
 async def save(value: Any, store: ArtifactStore, scratch: Scratch, *, what: str = "this") -> ArtifactRef:
@@ -62,10 +68,12 @@ def is_light(value: Any) -> bool:
 def _items_left(value: Any, left: int) -> int:
     if isinstance(value, str | bytes):
         return left - 1 if len(value) < LIGHT_BYTES else 0
+    if isinstance(value, BaseModel):
+        value = vars(value)
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list | tuple):
-        return left - 1 if value is None or isinstance(value, bool | int | float) else 0
+        return left - 1 if value is None or isinstance(value, _SCALARS) else 0
     left -= len(value)
     for one in value:
         if left <= 0:

@@ -208,6 +208,10 @@ def test_all_problems_are_told_at_once() -> None:
     assert len(told.splitlines()) == 7, told
 
 
+def test_a_pipeline_has_stages() -> None:
+    assert "it has no stages" in problems()
+
+
 def test_a_plain_function_among_the_stages_is_told_to_be_declared() -> None:
     assert "put @stage above the function" in problems(lambda: 1)
 
