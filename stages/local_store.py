@@ -120,16 +120,16 @@ class LocalStore:
         except BaseException:
             written.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
         self._make_durable(target.parent)
         return digest
 
     def _make_durable(self, folder: Path) -> None:
-        """Sync the entries on the way down to `folder`, once for each: another process may have made them just now."""
-        if folder not in self._durable:
-            for above in (folder, folder.parent, self.root):
-                _sync_folder(above)
-            self._durable.add(folder)
+        """Sync the entries in `folder`, and those on the way down to it once: another process may have just made them."""
+        _sync_folder(folder)
+        for inner in (folder, folder.parent):
+            if inner not in self._durable:
+                _sync_folder(inner.parent)
+                self._durable.add(inner)
 
     @contextmanager
     def _telling(self, verb: str) -> Iterator[None]:
