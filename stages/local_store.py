@@ -124,7 +124,7 @@ class LocalStore:
         return digest
 
     def _make_durable(self, folder: Path) -> None:
-        """Sync the entries in `folder`, and those on the way down to it once: another process may have just made them."""
+        """Sync the entries in `folder` and, once, those on the way to it: another process may have just made them."""
         _sync_folder(folder)
         for inner in (folder, folder.parent):
             if inner not in self._durable:
