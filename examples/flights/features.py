@@ -15,7 +15,7 @@ CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "U
 ORIGINS = ("EWR", "JFK", "LGA")
 NUMBERS = ("minute_of_day", "weekday", "distance", "dep_delay", *WEATHER)
 LABEL = "arr_delay"
-PROFILED = ("minute_of_day", "distance", "dep_delay", "temp", "wind_speed", "precip", LABEL)
+PROFILED = ("dep_delay", "temp", "wind_speed", LABEL)
 CATEGORIES = 2
 
 

@@ -83,7 +83,7 @@ ASKED = TypeAdapter(list[Flight])
 
 def predict(model: Model, payload: Any) -> dict[str, Any]:
     """Answer one flight or a list of them, in order. Raises pydantic's `ValidationError` for anything else."""
-    asked = ASKED.validate_python(payload if isinstance(payload, list) else [payload])
+    asked = ASKED.validate_python(payload) if isinstance(payload, list) else [Flight.model_validate(payload)]
     minutes = predicted_delay(model, features_of(asked)).to_list() if asked else []
     return {"predictions": [{"arr_delay": round(value, 1)} for value in minutes]}
 
