@@ -26,6 +26,9 @@ SESSION = {
 # empty, so the planner is told to go by the indexes whatever the statistics say.
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+# What people look at is filtered by whatever they choose: such a statement is planned for the values it is given.
+FOR_ITS_VALUES = {"plan_cache_mode": "force_custom_plan"}
+
 # The server or the way to it is gone, or it had to undo the transaction: the same call may succeed later.
 OUTAGES = (
     OSError,
@@ -74,7 +77,7 @@ async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
             max_size=size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=SESSION,
+            server_settings=SESSION | FOR_ITS_VALUES,
         )
     except OUTAGES as error:
         raise _unavailable(dsn, error) from error

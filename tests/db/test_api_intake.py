@@ -1,0 +1,225 @@
+"""Webhooks and CloudEvents over HTTP: answered once committed, refused with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+import service.inbox
+from service.settings import Role
+from tests.db.api import BATCH, JSON, SECRET, STRUCTURED, Api, api, cloudevent, problem
+from tests.db.writing import rows
+
+
+def signed(body: bytes, delivery: str = "d1", event: str = "push") -> dict[str, str]:
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return {
+        **JSON,
+        "X-Hub-Signature-256": f"sha256={signature}",
+        "X-GitHub-Delivery": delivery,
+        "X-GitHub-Event": event,
+    }
+
+
+async def test_a_cloudevent_is_accepted_and_its_repeat_answers_200_with_the_first_run(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        body = cloudevent(data={"factor": 3})
+        first = await one.post("/api/v1/events", body, headers=STRUCTURED)
+        again = await one.post("/api/v1/events", body, headers=STRUCTURED)
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert first.json() == again.json()
+    [event] = first.json()["events"]
+    assert (event["id"], event["source"], event["fate"], event["reason"]) == ("1", "/tests", "ran", "")
+    [outcome] = event["outcomes"]
+    assert event["runs"] == [outcome["run"]]
+    [row] = await rows(database, "select id, pipeline, params from runs")
+    assert (row["id"], row["pipeline"], row["params"]) == (event["runs"][0], "sums", b'{"factor":3}')
+
+
+async def test_what_nobody_wants_or_can_use_is_kept_with_its_fate(database: str, tmp_path: Path) -> None:
+    batch = [cloudevent("1", "other"), cloudevent("2", data={"factor": "many"}), cloudevent("3")]
+    async with api(database, tmp_path, Role.API) as one:
+        answer = await one.post("/api/v1/events", batch, headers=BATCH)
+        empty = await one.post("/api/v1/events", [], headers=BATCH)
+    assert answer.status_code == 202
+    assert [event["fate"] for event in answer.json()["events"]] == ["ignored", "dead", "ran"]
+    assert "factor" in answer.json()["events"][1]["reason"]
+    assert (empty.status_code, empty.json()) == (200, {"events": []})
+
+
+async def test_without_a_listener_an_event_is_ignored_and_told_so(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, pipelines=()) as one:
+        answer = await one.post("/api/v1/events", cloudevent(), headers=STRUCTURED)
+        told = (await one.http.get("/api/v1/events/1")).json()
+    [event] = answer.json()["events"]
+    assert (answer.status_code, event["fate"], event["runs"]) == (202, "ignored", [])
+    assert event["reason"] == "no pipeline listens for this event"
+    assert told["told"].endswith(event["reason"])
+
+
+async def test_a_signed_delivery_starts_one_run_however_often_it_comes(database: str, tmp_path: Path) -> None:
+    body = b'{"ref":"refs/heads/main"}'
+    async with api(database, tmp_path, Role.API) as one:
+        answers = await asyncio.gather(
+            *(one.http.post("/hooks/signed", content=body, headers=signed(body)) for _ in range(5))
+        )
+        ping = await one.http.post("/hooks/signed", content=body, headers=signed(body, event="ping"))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 202]
+    assert len({answer.json()["events"][0]["runs"][0] for answer in answers}) == 1
+    assert len(await rows(database, "select from runs")) == 1
+    assert (ping.status_code, ping.content) == (204, b"")
+
+
+async def test_what_is_wrong_with_a_delivery_is_told_with_its_status(database: str, tmp_path: Path) -> None:
+    body = b'{"a":1}'
+    async with api(database, tmp_path, Role.API) as one:
+        unsigned = await one.http.post("/hooks/signed", content=body, headers=JSON)
+        assert "X-Hub-Signature-256" in problem(unsigned, 401)
+        assert unsigned.headers["www-authenticate"].startswith("Signature")
+        forged = await one.http.post("/hooks/signed", content=body + b" ", headers=signed(body))
+        problem(forged, 401)
+        assert "plain, signed" in problem(await one.http.post("/hooks/nothing", content=body, headers=JSON), 404)
+        assert (await one.http.get("/hooks/plain")).headers["allow"] == "POST"
+        problem(await one.http.get("/hooks/plain"), 405)
+        problem(await one.http.post("/hooks/plain", content=b"{", headers=JSON), 400)
+        problem(await one.http.post("/hooks/plain", content=b"x", headers={"Content-Type": "image/png"}), 415)
+    assert await rows(database, "select from events") == []
+
+
+async def test_what_is_wrong_with_a_cloudevent_is_told_with_its_status(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        assert "id is missing" in problem(
+            await one.post("/api/v1/events", {"specversion": "1.0"}, headers=STRUCTURED), 422
+        )
+        problem(await one.http.post("/api/v1/events", content=b"{", headers=STRUCTURED), 400)
+        problem(await one.post("/api/v1/events", {}, headers={"Content-Type": "application/cloudevents+xml"}), 415)
+        problem(await one.post("/api/v1/events", {"a": 1}), 415)
+        bad_batch = [cloudevent("1"), cloudevent("")]
+        assert "event 1 of the batch" in problem(await one.post("/api/v1/events", bad_batch, headers=BATCH), 422)
+    assert await rows(database, "select from events") == []
+
+
+async def test_a_sender_may_ask_first_whether_it_may_send(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        asked = {"WebHook-Request-Origin": "events.example.com", "WebHook-Request-Rate": "120"}
+        answer = await one.http.options("/api/v1/events", headers=asked)
+    assert answer.status_code == 204
+    assert answer.headers["webhook-allowed-origin"] == "events.example.com"
+    assert answer.headers["webhook-allowed-rate"] == "*"
+    assert "POST" in answer.headers["allow"]
+
+
+async def test_a_body_over_the_limit_is_refused_by_its_length_and_while_it_streams(
+    database: str, tmp_path: Path
+) -> None:
+    limit = 65_536
+
+    async def stream() -> object:
+        for _ in range(5):
+            yield b"x" * 20_000
+
+    async with api(database, tmp_path, Role.API, max_body_bytes=limit) as one:
+        for path in ("/hooks/plain", "/api/v1/events", "/api/v1/pipelines/sums/runs", "/models/line/predict"):
+            told = await one.http.post(path, content=b"x" * (limit + 1), headers=JSON)
+            assert str(limit) in problem(told, 413)
+            problem(await one.http.post(path, content=stream(), headers=JSON), 413)
+        exact = b'"' + b"x" * (limit - 2) + b'"'
+        assert (await one.http.post("/hooks/plain", content=exact, headers=JSON)).status_code == 202
+
+
+async def test_a_full_queue_answers_429_and_says_when_to_come_again(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.inbox, "QUEUE_LIMIT", 0)
+    async with api(database, tmp_path, Role.API) as one:
+        for path in ("/hooks/plain", "/api/v1/pipelines/sums/runs"):
+            answer = await one.post(path, {})
+            problem(answer, 429)
+            assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_a_client_that_hangs_up_in_the_middle_is_no_error(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        parts = urlsplit(one.daemon.address)
+        _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        head = f"POST /hooks/plain HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 100\r\n\r\n"
+        writer.write(head.encode() + b"half")
+        await writer.drain()
+        writer.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        writer.close()
+        assert (await one.http.get("/livez")).status_code == 200
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+PATHS = st.sampled_from(
+    [
+        "/hooks/plain",
+        "/hooks/signed",
+        "/hooks/%00",
+        "/api/v1/events",
+        "/api/v1/pipelines/sums/runs",
+        "/api/v1/runs/1/cancel",
+        "/api/v1/runs/1/gates/x/approve",
+        "/api/v1/models/m/versions",
+        "/models/line/predict",
+    ]
+)
+ANY_TEXT = st.text(st.characters(), max_size=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "source", "type", "specversion", "params", "by", "artifacts"]) | st.text(max_size=3),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(
+    [None, *(kind["Content-Type"] for kind in (JSON, STRUCTURED, BATCH)), "text/plain", "a;b=", "/"]
+)
+KEYS = st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=8)
+
+
+async def throw(one: Api, path: str, content: bytes, content_type: str | None, key: str | None) -> int:
+    headers = {"Content-Type": content_type} if content_type else {}
+    if key is not None:
+        headers |= {"Idempotency-Key": key, "ce-id": key, "ce-source": key, "ce-type": "t", "ce-specversion": "1.0"}
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return (await one.http.post(path, content=content, headers=raw)).status_code
+
+
+async def test_garbage_is_never_our_fault(database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    thrown: list[tuple[str, bytes, str | None, str | None]] = []
+    bounded = hypothesis_settings(
+        max_examples=250, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+
+    @bounded
+    @given(PATHS, st.binary(max_size=40) | VALUES.map(lambda value: json.dumps(value).encode()), TYPES, KEYS)
+    def gather(path: str, content: bytes, content_type: str | None, key: str | None) -> None:
+        thrown.append((path, content, content_type, key))
+
+    gather()
+    async with api(database, tmp_path, Role.API) as one:
+        statuses = [await throw(one, *garbage) for garbage in thrown]
+    faults = [(garbage, status) for garbage, status in zip(thrown, statuses, strict=True) if status >= 500]
+    assert faults == []
+    assert len(set(statuses)) > 3
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
