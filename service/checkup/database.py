@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from service.checkup.clock import Skew, clock
 from service.checkup.finding import Finding, fine, problem, warning
 from service.db.connect import where
 from service.db.facts import DatabaseFacts, inspect
@@ -11,8 +12,7 @@ from service.errors import ServiceError
 from service.settings import Settings
 
 OLDEST_VERSION = 15
-SKEW_WARNING_S = 1.0
-SKEW_PROBLEM_S = 60.0
+MIGRATE_AS_OWNER = "run `tidemill migrate` once as a user who may"
 
 
 async def check(settings: Settings) -> list[Finding]:
@@ -27,7 +27,7 @@ async def check(settings: Settings) -> list[Finding]:
     found = [*_server(facts), *_schema(facts, migrates=settings.database.migrate)]
     if not found:
         found = [fine("database", f"Postgres {facts.version} at {where(dsn)}: durable, up to date")]
-    return [*found, clock(facts)]
+    return [*found, clock(Skew(facts.skew_s, facts.unsure_s))]
 
 
 def _server(facts: DatabaseFacts) -> Iterator[Finding]:
@@ -46,24 +46,10 @@ def _schema(facts: DatabaseFacts, *, migrates: bool) -> Iterator[Finding]:
         yield problem("database", f"has migration {numbers}, which this version does not know", "upgrade tidemill")
     elif facts.missing and not facts.may_create:
         told = ", ".join(facts.missing)
-        yield problem("database", f"lacks {told}, and this user may not create tables", _MIGRATE_AS_OWNER)
+        yield problem("database", f"lacks {told}, and this user may not create tables", MIGRATE_AS_OWNER)
     elif facts.missing and migrates:
         yield warning(
             "database", f"lacks {', '.join(facts.missing)}", "the next daemon applies them, or `tidemill migrate`"
         )
     elif facts.missing:
         yield problem("database", f"lacks {', '.join(facts.missing)}", "run `tidemill migrate`")
-
-
-def clock(facts: DatabaseFacts) -> Finding:
-    """Schedules go by the daemon's clock, leases and due times by the database's."""
-    skew_s = max(abs(facts.skew_s) - facts.unsure_s, 0.0)
-    told = f"Postgres is {skew_s:.1f} s {'ahead of' if facts.skew_s > 0 else 'behind'} this machine"
-    if skew_s >= SKEW_PROBLEM_S:
-        return problem("clock", told, "keep both on time, such as with chrony")
-    if skew_s >= SKEW_WARNING_S:
-        return warning("clock", told, "schedules ring by this machine's clock: keep both on time, such as with chrony")
-    return fine("clock", "this machine and Postgres agree")
-
-
-_MIGRATE_AS_OWNER = "run `tidemill migrate` once as a user who may"

@@ -21,7 +21,7 @@ def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
         else:
             found += [warning("triggers", f"{binding.name}: {one}") for one in binding.trigger.lacks(settings.root)]
     count = sum(1 for _ in catalogue.bindings())
-    return found or [fine("triggers", f"{count}, each with what it needs")]
+    return found or [fine("triggers", f"{count} declared, with all that they need" if count else "none is declared")]
 
 
 def _hooks(bindings: Sequence[Binding]) -> list[Finding]:

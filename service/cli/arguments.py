@@ -27,14 +27,27 @@ Param = Annotated[
     ),
 ]
 Params = Annotated[str | None, typer.Option("--params", metavar="JSON", help="All parameters, as one JSON object.")]
+Asker = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who asks for it; default: your login name.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+
+
+def asker(given: str | None) -> str:
+    """Who asks for something: as given, else the user's login name."""
+    if given is not None:
+        return given
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return "cli"
 
 
 def parse_params(pairs: list[str] | None, whole: str | None) -> dict[str, Any]:
     """The parameters of a run: those of `--params`, and over them each `--param`."""
     params = parse_json(whole, "--params") if whole else {}
     if not isinstance(params, dict):
-        raise Invalid("--params takes a JSON object, such as '{\"months\": [1, 2]}'")
+        raise Invalid("--params takes a JSON object, such as '{\"months\": 6}'")
     for pair in pairs or ():
         key, equals, value = pair.partition("=")
         if not key or not equals:

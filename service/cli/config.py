@@ -22,7 +22,10 @@ def config(
         bool, typer.Option("--reference", help="Print what can be set, with defaults, as Markdown.")
     ] = False,
 ) -> None:
-    """Show the settings in effect and where each came from."""
+    """Show the settings in effect and where each came from.
+
+    Example: tidemill config
+    """
     if all_keys:
         typer.echo(reference(), nl=False)
         return

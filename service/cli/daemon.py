@@ -62,7 +62,10 @@ def serve(
 
 
 def migrate(config_file: ConfigFile = None) -> None:
-    """Bring the database up to this version. Safe to run again, and by many at once."""
+    """Bring the database up to this version. Safe to run again, and by many at once.
+
+    Example: tidemill migrate
+    """
     import asyncio
 
     from service.db import migrations

@@ -60,9 +60,9 @@ async def _examine(config_file: Path | None, *, quiet: bool) -> list[Finding]:
             print_finding(found[0])
         return found
     sys.path.insert(0, str(settings.root))
-    with working("checking"):
+    with working("checking") as out:
         async for one in examine(settings):
             found.append(one)
             if not quiet:
-                print_finding(one)
+                print_finding(one, out)
     return found

@@ -51,7 +51,7 @@ def predict(
 ) -> None:
     """Ask the version of a model that is in production. Prints its answer as JSON.
 
-    Example: tidemill predict flights '{"origin": "JFK", "carrier": "UA"}'
+    Example: tidemill predict flights - < flight.json
     """
     from service.cli.connection import open_client
     from service.cli.output import print_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 # Not a terminal: whoever reads the lines wants each whole, on a line of its own.
@@ -96,18 +97,42 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, not
         )
     for row in found:
         table.add_row(*(_cell(row[index]) for index in kept))
-    out.print(table)
+    _draw(table, out)
+
+
+def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
+    """Names and values, one below the other, without those that have no value; a long value stays in its column."""
+    print_grid([("", name, value) for name, value in facts if value], widths=(0, 9))
+
+
+def print_grid(rows: Iterable[Sequence[Any]], *, widths: Sequence[int], out: Console | None = None) -> None:
+    """Rows without a header: columns of these widths at least, and after them one that takes what is left."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for width in widths:
+        grid.add_column(min_width=width, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(*(_cell(cell) for cell in row))
+    _draw(grid, out or console())
 
 
 @contextmanager
-def working(text: str) -> Iterator[None]:
-    """A spinner on stderr for what may take over a second; nothing where nobody looks."""
-    out = console(stderr=True)
-    if not (out.is_terminal and sys.stdout.isatty()):
-        yield
+def working(text: str) -> Iterator[Console]:
+    """A console to print to, with a spinner below what is printed while it lasts; none where nobody looks."""
+    out = console()
+    with out.status(text) if out.is_terminal else nullcontext():
+        yield out
+
+
+def _draw(table: Table, out: Console) -> None:
+    if out.is_terminal:
+        out.print(table)
         return
-    with out.status(text):
-        yield
+    with out.capture() as drawn:
+        out.print(table)
+    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def say(text: str) -> None:

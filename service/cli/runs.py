@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli import exits
-from service.cli.arguments import Limit, Param, Params, RunId, parse_json, parse_params, read_text
+from service.cli.arguments import Asker, Limit, Param, Params, RunId, asker, parse_json, parse_params, read_text
 from service.cli.options import AsJson, ConfigFile
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def run(
         str | None, typer.Option("--id", help="The event's id: with the same one it is the same run, however often.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the run is finished.")] = False,
+    by: Asker = None,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,14 +44,14 @@ def run(
     With --wait it exits with 0 when the run succeeded, 1 when it failed or was cancelled, 3 when it waits for somebody
     to decide a gate.
 
-    Example: tidemill run flights --param 'months=["2013-01"]' --wait
+    Example: tidemill run flights --param months=6 --wait
     """
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
     given = parse_json(read_text(Path(data)) if data == "-" else data, "--data") if data else None
     client = open_client(config_file)
-    answer = client.run(pipeline, parse_params(param, params), given, event_id)
+    answer = client.run(pipeline, parse_params(param, params), given, event_id, by=asker(by))
     run_id = _started(answer)
     if run_id is not None and wait:
         _wait(client, run_id, as_json=as_json)

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from service.cli.arguments import RunId
+from service.cli.arguments import Asker, RunId, asker
 from service.cli.options import AsJson, ConfigFile
 
 Gate = Annotated[str, typer.Argument(metavar="GATE", help="The gate that waits, as `tidemill show` names it.")]
 By = Annotated[str, typer.Option(metavar="NAME", help="Who decides.")]
-Asker = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who asks for it.")]
 Reason = Annotated[str, typer.Option(help="Why, for those who read it later.")]
 
 
@@ -32,7 +31,7 @@ def cancel(run: RunId, by: Asker = None, config_file: ConfigFile = None, as_json
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).cancel(run, by=by)
+    answer = open_client(config_file).cancel(run, by=asker(by))
     if as_json:
         print_json(answer)
     elif answer["state"] == "cancelled":
@@ -51,7 +50,7 @@ def resume(run: RunId, by: Asker = None, config_file: ConfigFile = None, as_json
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).resume(run, by=by)
+    answer = open_client(config_file).resume(run, by=asker(by))
     if as_json:
         print_json(answer)
     else:
@@ -63,7 +62,7 @@ def approve(
 ) -> None:
     """Let a run pass the gate at which it waits.
 
-    Example: tidemill approve 12 approved --by kim --reason "better in every slice"
+    Example: tidemill approve 12 register-deploy --by kim --reason "better in every slice"
     """
     _decide("approve", run, gate, by, reason, config_file, as_json)
 
@@ -73,7 +72,7 @@ def reject(
 ) -> None:
     """Stop a run at the gate at which it waits: it fails.
 
-    Example: tidemill reject 12 approved --by kim --reason "worse for small carriers"
+    Example: tidemill reject 12 register-deploy --by kim --reason "worse for small carriers"
     """
     _decide("reject", run, gate, by, reason, config_file, as_json)
 

@@ -36,7 +36,9 @@ def distance(at: datetime, now: datetime) -> str:
 
 
 def lasted(seconds: float) -> str:
-    """A duration to two units: `0.31 s`, `12.4 s`, `4 min 5 s`, `3 d`."""
+    """A duration to two units: `31 ms`, `2.5 s`, `12.4 s`, `4 min 5 s`, `3 d`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
         told = f"{seconds:.2f}" if seconds < 9.995 else f"{seconds:.1f}"
         return f"{told.rstrip('0').rstrip('.')} s"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from rich.text import Text
+from rich.console import Console
 
 from service.checkup.finding import Finding
-from service.cli.output import coloured, console, plain
+from service.cli.output import coloured, print_grid
 
 
-def print_finding(finding: Finding) -> None:
+def print_finding(finding: Finding, out: Console | None = None) -> None:
     """Verdict, what it is about, what was found, and what to do."""
-    verdict = coloured(finding.verdict)
-    verdict.pad_right(7 - len(verdict.plain))
-    advice = f": {plain(finding.advice)}" if finding.advice else ""
-    console().print(Text.assemble(verdict, f"  {finding.about:<9}  {plain(finding.says)}{advice}"))
+    told = f"{finding.says}: {finding.advice}" if finding.advice else finding.says
+    print_grid([(coloured(finding.verdict), finding.about, told)], widths=(7, 9), out=out)

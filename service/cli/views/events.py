@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from service.cli.output import Column, coloured, console, plain, print_table
+from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.views.words import event_name, moment
 
 DATA_SHOWN = 2_000
@@ -53,8 +53,7 @@ def print_event(event: Mapping[str, Any], now: datetime) -> None:
     facts = {name: event[name] for name in ("id", "source", "type", "subject", "key") if event[name]}
     facts["occurred"] = moment(event["occurred_at"], now)
     facts["accepted"] = moment(event["accepted_at"], now)
-    for name, value in facts.items():
-        out.print(Text(f"  {name:<10} {plain(value)}"))
+    print_facts(facts.items())
     if event["outcomes"]:
         out.print()
         rows = [

@@ -9,7 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from service.cli.follow import SETTLED_STAGES, running, tries
-from service.cli.output import coloured, console, plain
+from service.cli.output import console, plain
+from service.cli.views.run import attempt_state
 from service.cli.views.words import metrics, took
 
 Run = Mapping[str, Any]
@@ -35,5 +36,5 @@ def _line(stage: str, attempt: int, tried: Mapping[str, Any]) -> Text:
     again = f" (try {attempt})" if attempt > 1 else ""
     error = tried["error"]
     said = f"{error['type'].rpartition('.')[2]}: {error['message']}" if error else metrics(tried["metrics"])
-    line = Text.assemble(f"{stage}{again} ", coloured(tried["state"]), f" {took(tried['duration_s'])}")
+    line = Text.assemble(f"{stage}{again} ", attempt_state(tried), f" {took(tried['duration_s'])}")
     return line.append(f"  {plain(said)}") if said else line

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from service.cli.output import Column, coloured, console, plain, print_table
+from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
 from service.cli.views.words import artifact, event_name, metrics, moment, number, took
 
@@ -36,9 +36,7 @@ def print_run(run: Mapping[str, Any], now: datetime) -> None:
     """The whole story, most needed first."""
     out = console()
     out.print(Text.assemble((f"run {run['id']}", "bold"), f" of {run['pipeline']} ", coloured(run["state"])))
-    for name, value in _facts(run, now):
-        if value:
-            out.print(Text(f"  {name:<10} {plain(value)}"))
+    print_facts(_facts(run, now))
     out.print()
     print_table(STAGES, _stages(run["stages"]), nothing="no stages are known of this version of the pipeline")
     if run["gates"]:
@@ -66,17 +64,18 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     event = run["event"]
     yield "version", run["version"]
     yield "trigger", run["trigger"]
-    yield "event", event_name(event)
+    yield "event", event_name(event, run["pipeline"])
     yield "", f"{event['type']} from {event['source']}"
     yield "", f"accepted {moment(event['accepted_at'], now)}"
     yield "params", json.dumps(run["params"], ensure_ascii=False) if run["params"] else ""
     yield "queued", moment(run["queued_at"], now)
     yield "started", _started(run)
     yield "finished", moment(run["finished_at"], now)
-    yield "took" if run["finished_at"] else "running", took(run["duration_s"])
+    yield "took" if run["finished_at"] else "so far", took(run["duration_s"])
     yield "adopted", f"{run['adoptions']} times without finishing a stage" if run["adoptions"] else ""
     yield "cancel", f"asked by {run['cancelled_by']}" if run["cancelled_by"] else ""
     yield "waits for", run["waits_for"] or ""
+    yield "goes on", moment(run["ready_at"], now)
 
 
 def _started(run: Mapping[str, Any]) -> str:
@@ -95,10 +94,11 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
             name = stage["name"] if index == 0 else ""
             told = _error(tried) or metrics(tried["metrics"])
             output = artifact(tried["output"])
-            yield name, _state(tried), tried["attempt"], took(tried["duration_s"]), output, told
+            yield name, attempt_state(tried), tried["attempt"], took(tried["duration_s"]), output, told
 
 
-def _state(tried: Mapping[str, Any]) -> Text:
+def attempt_state(tried: Mapping[str, Any]) -> Text:
+    """Its state, and whose result it re-used."""
     shown = coloured(tried["state"])
     return shown.append(f" from run {tried['reused_run']}") if tried["reused_run"] else shown
 
@@ -107,8 +107,8 @@ def _error(tried: Mapping[str, Any]) -> str:
     error = tried["error"]
     if error is None:
         return ""
-    kind = "transient" if tried["transient"] else "permanent"
-    return f"{kind}: {_short_type(error['type'])}: {error['message']}"
+    again = " (transient)" if tried["transient"] else ""
+    return f"{_short_type(error['type'])}: {error['message']}{again}"
 
 
 def _gate(gate: Mapping[str, Any], now: datetime) -> Sequence[Any]:
@@ -141,8 +141,14 @@ def _failure(run: Mapping[str, Any]) -> Iterator[Text]:
     error = _last_error(run, failure["stage"])
     if error is not None:
         yield Text(f"  {plain(_short_type(error['type']))}: {plain(error['message'])}")
-        for line in error["traceback"].rstrip().splitlines()[1:-1][-SHORT_LINES:]:
+        for line in _short_traceback(error["traceback"]):
             yield Text(f"  {plain(line)}", style="dim")
+
+
+def _short_traceback(told: str) -> list[str]:
+    """Its last few lines of code, without the message, which is told already, and without the marks under the code."""
+    lines = [line for line in told.rstrip().splitlines()[1:-1] if line.strip(" ^~")]
+    return lines[-SHORT_LINES:]
 
 
 def _last_error(run: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

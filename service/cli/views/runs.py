@@ -29,7 +29,7 @@ def print_runs(page: Mapping[str, Any], now: datetime) -> None:
             coloured(run["state"]),
             moment(run["queued_at"], now),
             took(run["duration_s"]),
-            event_name(run["event"]),
+            event_name(run["event"], run["pipeline"]),
             why(run),
         )
         for run in page["runs"]

@@ -51,7 +51,7 @@ def artifact(ref: Mapping[str, Any] | None) -> str:
     return "" if ref is None else f"{ref['digest'][:DIGEST_SHOWN]} {ref['codec']} {size(ref['size_bytes'])}"
 
 
-def event_name(event: Mapping[str, Any]) -> str:
-    """An event by its id, and what it is about where that says more."""
-    subject = event["subject"]
-    return event["id"] if not subject or subject in event["id"] else f"{event['id']} ({subject})"
+def event_name(event: Mapping[str, Any], pipeline: str = "") -> str:
+    """An event by its id, and what it is about where that says more than the id and the pipeline."""
+    name, subject = str(event["id"]), event["subject"]
+    return f"{name} ({subject})" if subject and subject != pipeline and subject not in name else name
