@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from service.catalogue import Catalogue
+from service.checkup import artifacts, broker, database, pipelines, triggers
+from service.checkup.clock import Skew, clock
+from service.checkup.finding import Finding, Verdict
+from service.db.facts import DatabaseFacts
+from service.settings import Artifacts, Database, Kafka, Settings
+from stages import Pipeline, stage
+from triggers import Every, Files, GitHub, KafkaArrivals, Webhook
+from triggers.base import Trigger
+
+SECRET = GitHub(secret="env:CHECKUP_SECRET")
+
+
+@stage
+def only() -> int:
+    return 1
+
+
+def listening(*on: Trigger) -> Catalogue:
+    return Catalogue({"mill": Pipeline("mill", [only], on=on)}, {"mill": "tests:mill"})
+
+
+def told(findings: list[Finding], verdict: Verdict) -> str:
+    return "\n".join(f"{one.says}: {one.advice}" for one in findings if one.verdict is verdict)
+
+
+def facts(**changed: object) -> DatabaseFacts:
+    good = {"version": "18.1", "version_number": 180_001, "undurable": (), "standby": False, "may_create": True}
+    good |= {"missing": (), "unknown": (), "skew_s": 0.0, "unsure_s": 0.001}
+    return DatabaseFacts(**{**good, **changed})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"version": "14.9", "version_number": 140_009}, "use version 15 or later"),
+        ({"standby": True}, "name the primary"),
+        ({"undurable": ("fsync=off",)}, "fsync=off: a crash loses acknowledged events"),
+        ({"unknown": (99,)}, "has migration 99"),
+        ({"missing": ("0001_spine",)}, "run `tidemill migrate`"),
+        ({"missing": ("0001_spine",), "may_create": False}, "as a user who may"),
+    ],
+)
+def test_a_server_that_will_not_do_is_a_problem_with_advice(changed: dict[str, object], says: str) -> None:
+    found = [*database._server(facts(**changed)), *database._schema(facts(**changed), migrates=False)]
+    assert says in told(found, Verdict.PROBLEM)
+
+
+def test_a_server_that_will_do_is_not_complained_of() -> None:
+    assert [*database._server(facts()), *database._schema(facts(), migrates=True)] == []
+    [lacking] = database._schema(facts(missing=("0001_spine",)), migrates=True)
+    assert lacking.verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "verdict"),
+    [(0.9, Verdict.OK), (-1.5, Verdict.WARNING), (59, Verdict.WARNING), (61, Verdict.PROBLEM)],
+)
+def test_clocks_may_differ_by_a_second(skew_s: float, verdict: Verdict) -> None:
+    assert clock(Skew(skew_s, 0.0)).verdict is verdict
+
+
+def test_a_slow_answer_is_not_taken_for_a_wrong_clock() -> None:
+    before = datetime(2026, 1, 1, tzinfo=UTC)
+    skew = Skew.between(before, before + timedelta(seconds=9), before + timedelta(seconds=10))
+    assert (skew.ahead_s, skew.unsure_s) == (4, 5)
+    assert clock(skew).verdict is Verdict.OK
+
+
+def test_a_missing_secret_is_a_problem_and_a_missing_folder_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHECKUP_SECRET", raising=False)
+    catalogue = listening(Webhook("ci", verify=SECRET), Files("landing/*.csv"), Every(60.0))
+    found = triggers.check(Settings(root=tmp_path), catalogue)
+    assert "'CHECKUP_SECRET' is not set" in told(found, Verdict.PROBLEM)
+    assert f"folder {tmp_path}/landing does not exist yet" in told(found, Verdict.WARNING)
+    monkeypatch.setenv("CHECKUP_SECRET", "s")
+    (tmp_path / "landing").mkdir()
+    assert {one.verdict for one in triggers.check(Settings(root=tmp_path), catalogue)} == {Verdict.OK}
+
+
+def test_two_ways_to_verify_one_hook_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHECKUP_SECRET", "s")
+    catalogue = listening(Webhook("ci", verify=SECRET), Webhook("ci", verify=GitHub(secret="other"), name="two"))
+    assert "differently" in told(triggers.check(Settings(root=tmp_path), catalogue), Verdict.PROBLEM)
+
+
+async def test_a_trigger_on_kafka_without_a_broker_is_a_problem_unless_one_is_embedded() -> None:
+    catalogue = listening(KafkaArrivals("arrivals"))
+    outside = Settings(database=Database(url="postgresql://nowhere/x"))
+    assert "mill/kafka:arrivals" in told(await broker.check(outside, catalogue), Verdict.PROBLEM)
+    assert told(await broker.check(Settings(), catalogue), Verdict.PROBLEM) == ""
+
+
+async def test_a_broker_that_does_not_answer_is_a_problem() -> None:
+    settings = Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
+    [found] = await broker.check(settings, listening())
+    assert (found.verdict, found.about) == (Verdict.PROBLEM, "broker")
+    assert "127.0.0.1:1 does not answer" in found.says
+
+
+async def test_a_database_that_does_not_answer_is_a_problem() -> None:
+    [found] = await database.check(Settings(database=Database(url="postgresql://u:secret@127.0.0.1:1/x")))
+    assert found.verdict is Verdict.PROBLEM
+    assert "127.0.0.1:1/x" in found.says
+    assert "secret" not in found.says
+
+
+async def test_the_artifact_store_is_probed_and_left_as_it_was(tmp_path: Path) -> None:
+    [found] = await artifacts.check(Settings(artifacts=Artifacts(url=tmp_path.as_uri())))
+    assert found.verdict is Verdict.OK
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_an_artifact_store_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    [found] = await artifacts.check(Settings(artifacts=Artifacts(url=(tmp_path / "file").as_uri())))
+    assert found.verdict is Verdict.PROBLEM
+    assert "TIDEMILL_ARTIFACTS" in found.says
+
+
+def test_pipelines_that_do_not_load_are_told_and_the_others_kept() -> None:
+    settings = Settings(pipelines=("tests.unit.trial:trial", "tests.unit.trial:none", "no.such:thing"))
+    catalogue, found = pipelines.load(settings)
+    assert list(catalogue.pipelines) == ["trial"]
+    problems = told(found, Verdict.PROBLEM)
+    assert "tests.unit.trial:none" in problems
+    assert "there is no module 'no'" in problems
+    assert "3 stages" in told(found, Verdict.OK)

@@ -1,0 +1,50 @@
+"""A pipeline for trying single stages."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pydantic import BaseModel
+
+from stages import Event, Permanent, Pipeline, StageContext, Transient, stage
+
+
+class TrialParams(BaseModel):
+    """`fail` says how the first stage ends."""
+
+    rows: int = 3
+    fail: str = ""
+
+
+@stage
+def ingest(event: Event, params: TrialParams, ctx: StageContext) -> list[int]:
+    """Prints, logs, reports, measures, and fails as told."""
+    print("printed by the stage", flush=True)
+    os.write(1, b"written by a library\n")
+    ctx.logger.info("reading for %s", event.id)
+    ctx.progress(0.5, "half")
+    ctx.record_metrics(rows=params.rows)
+    if params.fail == "transient":
+        raise Transient("come back later")
+    if params.fail == "permanent":
+        raise Permanent("never")
+    return list(range(params.rows))
+
+
+@stage(timeout_s=0.05)
+def features(ingest: list[int], params: TrialParams) -> int:
+    """The sum, in time or too late."""
+    if params.fail == "slow":
+        time.sleep(0.3)
+    return sum(ingest)
+
+
+@stage(reuse="run")
+async def register(features: int, ctx: StageContext) -> int:
+    """Wants the models of a daemon."""
+    version = await ctx.registry.alias("trial", "production")
+    return version.version if version else 0
+
+
+trial = Pipeline("trial", [ingest, features, register])
