@@ -68,6 +68,7 @@ def run(
         raise Invalid("give the call with --call, or an event to make one from with --event")
     settings = read_settings(config_file)
     sys.path.insert(0, str(settings.root))
+    threads = set(threading.enumerate())
     with _only_on_stderr():
         found = find_pipeline(settings, pipeline)
         planned = find_stage(found, stage)
@@ -78,7 +79,7 @@ def run(
         check_call(made, found, planned)
         outcome = _attempt(settings, planned, made)
     _write(outcome, result)
-    _leave(_exit_code(outcome))
+    _leave(_exit_code(outcome), set(threading.enumerate()) - threads)
 
 
 def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -218,13 +219,11 @@ def _only_on_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def _leave(code: int) -> None:
+def _leave(code: int, threads: set[threading.Thread]) -> None:
     """Exit now, also when a stage that ran out of time is still in its thread: Python would wait for it."""
-    from stages.runners.inline import STAGE_THREADS
-
     sys.stdout.flush()
     sys.stderr.flush()
-    working = [thread for thread in threading.enumerate() if thread.name.startswith(STAGE_THREADS)]
+    working = [thread for thread in threads if not thread.daemon]
     for thread in working:
         thread.join(FAREWELL_S)
     if any(thread.is_alive() for thread in working):

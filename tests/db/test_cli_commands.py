@@ -1,0 +1,296 @@
+"""The command line against a daemon: what is typed, what is told, what a script sees."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cli import main as entry
+from service.client import Client
+from service.remote_registry import RemoteRegistry
+from stages.artifacts import digest_of
+from stages.registry import AliasMoved, NewVersion
+from tests.conftest import BackgroundLoop
+from tests.db import mill
+from tests.db.writing import rows
+
+Ran = tuple[int, str, str]
+Tidemill = Callable[..., Ran]
+
+
+@pytest.fixture(scope="module")
+def served(
+    session_loop: BackgroundLoop, postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str, Path]]:
+    """One daemon for all tests of this module: its address, its database, its root."""
+    root = tmp_path_factory.mktemp("cli")
+    (root / "landing").mkdir()
+    session_loop.run(rows(postgres, f"create database command_line template {migrated_template} strategy wal_log"))
+    dsn = postgres.replace("/tidemill?", "/command_line?", 1)
+    with mill.running_daemon(dsn, root) as daemon:
+        yield daemon.address, dsn, root
+    session_loop.run(rows(postgres, "drop database command_line with (force)"))
+
+
+@pytest.fixture
+def client(served: tuple[str, str, Path]) -> Client:
+    return Client(served[0])
+
+
+@pytest.fixture
+def tidemill(
+    served: tuple[str, str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Tidemill]:
+    """Run a command line: exit code, standard output, standard error."""
+    for name in [name for name in os.environ if name.startswith("TIDEMILL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TIDEMILL_URL", served[0])
+    monkeypatch.setenv("LOGNAME", "kim")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def run(*arguments: str) -> Ran:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["tidemill", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            entry.main()
+        out, err = capfd.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    yield run
+    root.handlers[:], root.level = handlers, level
+
+
+def start(tidemill: Tidemill, *arguments: str) -> str:
+    """Start a run and return its number as one types it."""
+    code, out, _ = tidemill("run", *arguments, "--json")
+    assert code == 0
+    return str(json.loads(out)["events"][0]["runs"][0])
+
+
+def ended(tidemill: Tidemill, run: str) -> str:
+    """Wait until a run has finished, by following its log, and return its state."""
+    assert tidemill("logs", run, "--follow")[0] == 0
+    return str(json.loads(tidemill("show", run, "--json")[1])["state"])
+
+
+def test_a_run_goes_to_its_gate_is_approved_and_answers_predictions(tidemill: Tidemill) -> None:
+    code, out, err = tidemill("run", "mill", "--param", "rows=4", "--wait")
+    assert code == 3
+    told = [line.split()[:2] for line in err.splitlines()]
+    assert told == [["ingest", "succeeded"], ["train", "succeeded"], ["register", "succeeded"]]
+    run = out.split()[1]
+    assert out.splitlines()[0] == f"run {run} waiting: it waits for somebody to decide gate register-deploy"
+    assert out.splitlines()[-1] == f"next: tidemill approve {run} register-deploy --by NAME"
+    assert tidemill("runs", "--state", "waiting")[1].count("waits for register-deploy") == 1
+    assert tidemill("predict", "mill", "1")[0] == 2
+
+    decided = tidemill("approve", run, "register-deploy", "--by", "lou", "--reason", "good")
+    assert decided == (0, f"gate register-deploy of run {run} is approved by lou\n", "")
+    assert ended(tidemill, run) == "succeeded"
+    assert json.loads(tidemill("predict", "mill", "10")[1]) == {"sum": 16, "model": "mill", "version": 1}
+    assert "production -> 1" in tidemill("models")[1]
+    assert "sum 6" in tidemill("models", "mill")[1]
+    shown = tidemill("show", run)[1]
+    assert '"rows": 4' in shown
+    assert "good" in shown
+    assert '"by": "kim"' in tidemill("show", run, "--json")[1]
+    assert tidemill("approve", run, "register-deploy", "--by", "kim")[0] == 2
+
+
+def test_a_rejected_run_fails_and_resume_asks_again(tidemill: Tidemill) -> None:
+    code, out, _ = tidemill("run", "mill", "--wait", "--json")
+    assert code == 3
+    run = str(json.loads(out)["id"])
+    assert tidemill("reject", run, "register-deploy", "--by", "lou")[1].endswith("is rejected by lou\n")
+    assert ended(tidemill, run) == "failed"
+    assert f"next: tidemill resume {run}" in tidemill("show", run)[1]
+    assert tidemill("resume", run)[1] == f"run {run} is queued again: tidemill show {run}\n"
+    assert tidemill("cancel", run)[0] == 0
+    assert ended(tidemill, run) == "cancelled"
+
+
+def test_a_run_that_fails_says_where_and_exits_with_1(tidemill: Tidemill) -> None:
+    code, out, err = tidemill("run", "mill", "--param", "fail=mouldy", "-w")
+    assert code == 1
+    assert err.split()[:2] == ["ingest", "failed"]
+    assert "Permanent: mouldy" in out
+    assert "mill.py" in out
+    run = out.split()[1]
+    assert f"logs: tidemill logs {run} ingest" in out
+    assert "read 3 rows\n  of grain" in tidemill("logs", run)[1]
+    assert tidemill("logs", run, "train")[1:] == ("", f"run {run} has logged nothing in train\n")
+
+
+def test_a_run_is_stopped_where_it_is(tidemill: Tidemill) -> None:
+    run = start(tidemill, "slow")
+    assert tidemill("cancel", run)[0] == 0
+    assert ended(tidemill, run) == "cancelled"
+    assert tidemill("cancel", run)[0] == 0
+    mill.opened.set()
+    code, out, _ = tidemill("run", "slow", "-w")
+    assert (code, out.split()[2]) == (0, "succeeded")
+
+
+def test_a_long_log_is_shown_whole_and_in_order(tidemill: Tidemill, client: Client) -> None:
+    mill.opened.set()
+    run = start(tidemill, "slow")
+    followed = tidemill("logs", run, "-f")[1].splitlines()
+    shown = tidemill("logs", run)[1].splitlines()
+    lines = json.loads(tidemill("logs", run, "--json")[1])["lines"]
+    assert [line["message"] for line in lines] == [f"line {number}" for number in range(mill.LINES)]
+    assert shown == followed
+    assert shown[-1].endswith(f"hold: line {mill.LINES - 1}")
+
+
+def test_the_same_id_is_the_same_run(tidemill: Tidemill) -> None:
+    first = start(tidemill, "mill", "--id", "once", "--data", "[1]")
+    assert start(tidemill, "mill", "--id", "once", "--data", "[1]") == first
+    code, out, err = tidemill("run", "mill", "--id", "once", "--data", "[2]")
+    assert (code, out) == (2, "")
+    assert "use another key" in err
+
+
+def test_an_event_tells_its_fate_in_one_sentence(tidemill: Tidemill) -> None:
+    run = start(tidemill, "mill", "--id", "asked-for", "--params", '{"rows": 1}')
+    told = tidemill("event", "asked-for")[1]
+    assert told.splitlines()[0].startswith(f"It started run {run} of mill")
+    assert '"rows": 1' in told
+    assert "asked-for" in tidemill("events", "--limit", "1")[1]
+    assert "older ones: --before" in tidemill("events", "--limit", "1")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ask"),
+    [
+        (("runs", "--state", "failed"), lambda client: client.runs(state="failed", limit=20)),
+        (("events", "--limit", "2"), lambda client: client.events(limit=2)),
+        (("pipelines",), lambda client: client.pipelines()),
+        (("triggers",), lambda client: client.triggers()),
+        (("models",), lambda client: client.models()),
+    ],
+)
+def test_json_is_what_the_api_answers(
+    arguments: tuple[str, ...], ask: Callable[[Client], object], tidemill: Tidemill, client: Client
+) -> None:
+    tidemill("run", "mill", "--id", "for-json", "--param", "fail=on purpose", "--wait")
+    code, out, err = tidemill(*arguments, "--json")
+    assert (code, json.loads(out), err) == (0, ask(client), "")
+
+
+def test_pipelines_and_triggers_are_listed(tidemill: Tidemill) -> None:
+    assert "ingest, train, register, deploy" in tidemill("pipelines")[1]
+    lines = [line.split() for line in tidemill("triggers")[1].splitlines()]
+    assert sorted(line[0] for line in lines[1:]) == ["mill/every:1h", "mill/files:landing/*.csv"]
+
+
+def test_doctor_finds_nothing_wrong_here(
+    tidemill: Tidemill, served: tuple[str, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, dsn, root = served
+    monkeypatch.setenv("TIDEMILL_DATABASE_URL", dsn)
+    monkeypatch.setenv("TIDEMILL_PIPELINES", "tests.db.mill:mill")
+    monkeypatch.setenv("TIDEMILL_ROOT", str(root))
+    code, out, _ = tidemill("doctor")
+    assert {line.split()[1] for line in out.splitlines()} == {
+        *("settings", "pipelines", "triggers", "database", "clock", "broker", "artifacts", "daemon")
+    }
+    assert (code, {line.split()[0] for line in out.splitlines()}) == (0, {"ok"})
+    assert "durable, up to date" in out
+
+
+def test_doctor_looks_at_an_embedded_database_through_the_daemon(tidemill: Tidemill) -> None:
+    code, out, _ = tidemill("doctor", "--json")
+    found = {(one["about"], one["verdict"]) for one in json.loads(out)["findings"]}
+    assert code == 0
+    assert {("database", "ok"), ("clock", "ok"), ("daemon", "ok"), ("pipelines", "warning")} <= found
+
+
+def test_doctor_says_what_is_wrong_and_exits_with_1(tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMILL_PIPELINES", "tests.db.mill:mil")
+    code, out, _ = tidemill("doctor")
+    assert code == 1
+    assert "problem  pipelines" in out
+    monkeypatch.setenv("TIDEMILL_HTTP_PRT", "1")
+    code, out, _ = tidemill("doctor")
+    assert (code, out.count("\n")) == (1, 1)
+    assert "did you mean TIDEMILL_HTTP_PORT?" in out
+
+
+def test_doctor_finds_a_database_without_our_tables(
+    tidemill: Tidemill, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMILL_DATABASE_URL", empty_database)
+    monkeypatch.setenv("TIDEMILL_DATABASE_MIGRATE", "false")
+    code, out, _ = tidemill("doctor")
+    assert code == 1
+    assert "lacks 0001_spine: run `tidemill migrate`" in out
+
+
+def test_one_stage_registers_with_the_models_of_the_daemon_once(
+    tidemill: Tidemill, client: Client, served: tuple[str, str, Path]
+) -> None:
+    before = client.model("mill")["versions"] if client.models()["models"] else []
+    event = {"source": "me", "id": "by-hand", "type": "t", "time": "2026-01-01T00:00:00Z"}
+    Path("event.json").write_text(json.dumps(event))
+    model = {"digest": digest_of(b"6"), "codec": "json", "size_bytes": 1, "inline": "Ng=="}
+    Path("train.json").write_text(json.dumps({"output": model}))
+    command = ("stage", "run", "tests.db.mill:mill", "register", "--event", "event.json", "--input", "train=train.json")
+    first, again = tidemill(*command), tidemill(*command)
+    assert (first[0], again[0]) == (0, 0)
+    assert first[1] == again[1]
+    made = client.model("mill")["versions"]
+    assert len(made) == len(before) + 1
+    assert (made[0]["state"], made[0]["run_id"], made[0]["artifacts"]) == ("staging", None, {"model": model["digest"]})
+
+
+async def test_an_alias_elsewhere_moves_by_compare_and_set(client: Client) -> None:
+    registry = RemoteRegistry(client)
+    new = NewVersion(model="far", artifacts={"model": "a" * 64}, metrics={"r2": 0.5}, pipeline="mill")
+    one = await registry.register(new, idempotency_key="far, one")
+    two = await registry.register(new, idempotency_key="far, two")
+    assert await registry.register(new, idempotency_key="far, one") == one
+    assert await registry.alias("far", "production") is None
+    assert (await registry.move_alias("far", "production", two.version, expect=None)).state == "production"
+    with pytest.raises(AliasMoved, match="no longer points at version 1"):
+        await registry.move_alias("far", "production", one.version, expect=one.version)
+    found = await registry.alias("far", "production")
+    assert found is not None
+    assert (found.version, found.metrics) == (2, {"r2": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("show", "999999"), "there is no run 999999"),
+        (("show", "twelve"), "runs have whole numbers"),
+        (("run", "mil"), "no pipeline is called 'mil'"),
+        (("run", "mill", "--param", "rows=many"), "rows:"),
+        (("runs", "--state", "sleeping"), "expected one of queued"),
+        (("event", "nobody-sent-this"), "nobody-sent-this"),
+        (("approve", "999999", "a-b", "--by", "kim"), "there is no run"),
+        (("predict", "nothing", "{}"), "no model is called 'nothing'"),
+        (("logs", "999999", "-f"), "there is no run"),
+    ],
+)
+def test_what_is_refused_is_one_sentence_and_code_2(arguments: tuple[str, ...], told: str, tidemill: Tidemill) -> None:
+    code, out, err = tidemill(*arguments)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.startswith("tidemill: ")
+    assert err.count("\n") == 1
+
+
+def test_a_daemon_that_does_not_answer_is_code_2(tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMILL_URL", "http://127.0.0.1:1")
+    code, _, err = tidemill("runs")
+    assert code == 2
+    assert "start one with `tidemill up`" in err
