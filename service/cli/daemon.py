@@ -98,10 +98,9 @@ def _serve(settings: Settings, *, embed: bool, feed: str | None) -> None:
     import sys
     import threading
 
-    from stages.runners.inline import STAGE_THREADS
-
     from service.logs import set_up_logs
     from service.up import serve as run_daemon
+    from stages.runners.inline import STAGE_THREADS
 
     set_up_logs(settings.log)
     sys.path.insert(0, str(settings.root))
