@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -41,6 +42,7 @@ class PutAttempt(Operation):
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: ErrorRecord | None = None
     reused_run: int | None = None
+    made_at: datetime | None = None
     retry_in_s: float | None = None
     dropped: bool = False
 
@@ -52,7 +54,7 @@ class PutAttempt(Operation):
         rows = [_row(op, now) for op in kept.values()]
         cancels: dict[tuple[int, str, int], bool] = {}
         if rows:
-            for run_id, stage, attempt, cancel in await flush.connection.fetch(sql("put_attempts"), *columns(rows, 17)):
+            for run_id, stage, attempt, cancel in await flush.connection.fetch(sql("put_attempts"), *columns(rows, 18)):
                 cancels[run_id, stage, attempt] = cancel
                 flush.log.append(_entry(kept[run_id, stage, attempt]))
         return [_answer(op, cancels.get((op.run_id, op.stage, op.attempt))) for op in operations]
@@ -90,4 +92,5 @@ def _row(op: PutAttempt, now: float) -> tuple[Any, ...]:
         now - op.started,
         None if op.finished is None else now - op.finished,
         op.retry_in_s,
+        op.made_at,
     )

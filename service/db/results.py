@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from stages.artifacts import ArtifactRef
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finished result and the run that made it."""
+    """A finished result, the run that made it, and when."""
 
     run_id: int
     output: ArtifactRef
     metrics: Mapping[str, float]
+    made_at: datetime
 
 
 @dataclass(eq=False, slots=True)
@@ -37,7 +39,7 @@ class LookUp(Operation):
         """Writes nothing: one read for the whole flush."""
         keys = sorted({key for op in operations for key in op.keys})
         rows = await flush.connection.fetch(sql("known_results"), keys)
-        known = {row["key"]: Known(row["run_id"], output_of(row), metrics_of(row)) for row in rows}
+        known = {row["key"]: Known(row["run_id"], output_of(row), metrics_of(row), row["finished_at"]) for row in rows}
         return [{key: known[key] for key in op.keys if key in known} for op in operations]
 
 

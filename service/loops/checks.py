@@ -12,10 +12,11 @@ from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.codecs.base import Scratch
 from stages.errors import StageError
 from stages.gates.base import GateContext, GateResult, GateState
-from stages.gates.evaluate import evaluate
+from stages.gates.evaluate import evaluate, output_for
 from stages.plan import PlanGate
-from stages.values import load
 from triggers.base import Clock
+
+WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,28 @@ class Checks:
     clock: Clock
 
     async def check(self, run: LiveRun, name: str) -> tuple[PlanGate, ArtifactRef, GateResult]:
-        """The gate, the artifact it was asked about, and what it found. An artifact that cannot be read fails it."""
+        """The gate, the artifact it was asked about, and what it found. What will pass is tried again for a while."""
         gate = run.plan.gate(name)
         made = run.view.tried[gate.src] if gate is not None else None
         if gate is None or made is None or made.output is None:
             raise ServiceError(f"run {run.id}: gate {name} has nothing to check")
+        found = await self._once(run, gate, made, made.output)
+        for wait_s in WAITS_S:
+            if not found.evidence.get("transient"):
+                break
+            await self.clock.sleep(wait_s)
+            found = await self._once(run, gate, made, made.output)
+        return gate, made.output, found
+
+    async def _once(self, run: LiveRun, gate: PlanGate, made: Tried, ref: ArtifactRef) -> GateResult:
+        """Ask once. Trouble that will pass is told by the evidence's `transient`."""
         try:
             with Scratch() as scratch:
-                output = await self._output(run, gate, made.output, scratch) if gate.gate.needs_output else None
-                return gate, made.output, await self._ask(run, gate, made, output)
+                wanted = run.plan.stages[gate.src].output_type
+                output = await output_for(gate.gate, ref, self.store, wanted, scratch)
+                return await self._ask(run, gate, made, output)
         except StageError as error:
-            return gate, made.output, GateResult(GateState.FAILED, str(error))
-
-    async def _output(self, run: LiveRun, gate: PlanGate, ref: ArtifactRef, scratch: Scratch) -> Any:
-        """The output as its stage annotates it: a report is the report, not the JSON it is stored as."""
-        return await load(ref, self.store, run.plan.stages[gate.src].output_type, scratch)
+            return GateResult(GateState.FAILED, str(error), {"transient": error.transient})
 
     async def _ask(self, run: LiveRun, gate: PlanGate, made: Tried, output: Any) -> GateResult:
         context = GateContext(

@@ -161,8 +161,9 @@ class Driver:
     async def _reuse(self, run: LiveRun, move: Start, key: UUID | None, known: Known) -> list[Job]:
         now = time.monotonic()
         row = _attempt_row(run, move, AttemptState.REUSED, now, now)
-        row.output, row.metrics, row.reused_run, row.key = known.output, known.metrics, known.run_id, key
-        tried = Tried(move.attempt, AttemptState.REUSED, False, known.output, known.metrics, self.clock.now())
+        row.output, row.metrics, row.key = known.output, known.metrics, key
+        row.reused_run, row.made_at = known.run_id, known.made_at
+        tried = Tried(move.attempt, AttemptState.REUSED, False, known.output, known.metrics, known.made_at)
         run.view.record(move.stage, tried)
         return await self._record(run, [row])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,7 +35,19 @@ JSON = {"Content-Type": "application/json"}
 STRUCTURED = {"Content-Type": "application/cloudevents+json"}
 BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 
-held = asyncio.Event()
+
+class Hold:
+    """What keeps runs of `endless` going until a test lets go."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+
+    def renew(self) -> None:
+        """Hold anew, in the loop of this test."""
+        self.released = asyncio.Event()
+
+
+hold = Hold()
 
 
 class Params(BaseModel):
@@ -63,7 +76,7 @@ async def breaks(event: Event) -> int:
 
 @stage(reuse="run")
 async def holds(event: Event) -> int:
-    await held.wait()
+    await hold.released.wait()
     return 1
 
 
@@ -86,8 +99,10 @@ def answer(model: dict[str, int], payload: Any) -> dict[str, Any]:
     """Serves `line`. It raises what functions of users raise."""
     if payload.get("fault"):
         raise RuntimeError("a fault of ours")
-    if payload.get("deep_fault"):
-        return {"never": dataclasses.replace(payload)}  # type: ignore[type-var]
+    if payload.get("nothing_like_json"):
+        return {"y": object()}
+    if payload.get("library_fault"):
+        json.loads("{")
     return {"y": [model["slope"] * x for x in payload["x"]]}
 
 

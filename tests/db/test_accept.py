@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.db.accept import Accepted
+from service.db.accept import Accept, Accepted
 from service.errors import ServiceError
 from tests.db.writing import accept, event_row, refuse, rows, writing
 from triggers.base import Fate, Position
@@ -104,6 +104,19 @@ async def test_a_moved_position_refuses_only_its_own_events(database: str) -> No
     async with writing(database) as writer:
         answers = await asyncio.gather(writer.submit(stale), writer.submit(accept("2", "a")), return_exceptions=True)
     assert isinstance(answers[0], PositionMoved)
+    assert len(await rows(database, "select from runs")) == 1
+
+
+async def test_two_moves_of_one_position_in_one_flush_do_not_both_hold(database: str) -> None:
+    def first_move(event_id: str, value: str) -> Accept:
+        return accept(event_id, "a", position=Position("kafka:c:g", "topic/0", value, expect=""))
+
+    async with writing(database) as writer:
+        answers = await asyncio.gather(
+            writer.submit(first_move("1", "100")), writer.submit(first_move("2", "50")), return_exceptions=True
+        )
+    assert [type(answer) for answer in answers] == [list, PositionMoved]
+    assert [row["value"] for row in await rows(database, "select value from positions")] == ["100"]
     assert len(await rows(database, "select from runs")) == 1
 
 

@@ -102,6 +102,7 @@ async def test_a_result_under_a_known_key_is_not_computed_again_by_another_run(d
     assert calls == {"ingest": 3, "double": 2}
     assert states[2, "double"]["state"] == "reused"
     assert states[2, "double"]["reused_run"] == 1
+    assert states[2, "double"]["made_at"] == states[1, "double"]["finished_at"]
     assert states[2, "join"]["state"] == "succeeded"
     assert states[3, "double"]["state"] == "succeeded"
 

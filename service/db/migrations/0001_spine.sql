@@ -99,7 +99,8 @@ create view outcomes as
     union all
     select event_key, pipeline, trigger, fate, reason, run_id, decided_at from fates;
 
--- One try of one stage. `key` is set where the result may be used again by any run.
+-- One try of one stage. `key` is set where the result may be used again by any run; a result used again tells which run
+-- made it (`reused_run`) and when (`made_at`).
 create table attempts (
     run_id bigint not null,
     stage text not null,
@@ -115,6 +116,7 @@ create table attempts (
     metrics bytea,
     failure bytea,
     reused_run bigint,
+    made_at timestamptz,
     started_at timestamptz not null,
     finished_at timestamptz,
     retry_at timestamptz,

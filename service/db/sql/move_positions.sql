@@ -1,6 +1,9 @@
--- Compare-and-set: of the given moves, those whose position still stands where the reader last saw it.
+-- Compare-and-set: of the given moves, those whose position still stands where the reader last saw it. Two moves of one
+-- position in one flush cannot both hold: the first one counts.
 with given as (
-    select * from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) as g (move, scope, key, value, expect)
+    select distinct on (scope, key) *
+    from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) as g (move, scope, key, value, expect)
+    order by scope, key, move
 ), moved as (
     update positions p set value = g.value, moved_at = now()
     from given g

@@ -5,18 +5,18 @@ with given as (
     select * from unnest(
         $1::bigint[], $2::int[], $3::text[], $4::int[], $5::text[], $6::boolean[], $7::uuid[], $8::text[], $9::text[],
         $10::bigint[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bigint[], $15::float8[], $16::float8[],
-        $17::float8[]
+        $17::float8[], $18::timestamptz[]
     ) as g (
         run_id, epoch, stage, attempt, state, transient, key, output_digest, output_codec,
-        output_size, output_inline, metrics, failure, reused_run, started_ago_s, finished_ago_s, retry_in_s
+        output_size, output_inline, metrics, failure, reused_run, started_ago_s, finished_ago_s, retry_in_s, made_at
     )
 ), put as (
     insert into attempts (
         run_id, epoch, stage, attempt, state, transient, key, output_digest, output_codec, output_size, output_inline,
-        metrics, failure, reused_run, started_at, finished_at, retry_at
+        metrics, failure, reused_run, made_at, started_at, finished_at, retry_at
     )
     select g.run_id, g.epoch, g.stage, g.attempt, g.state, g.transient, g.key, g.output_digest, g.output_codec,
-        g.output_size, g.output_inline, g.metrics, g.failure, g.reused_run,
+        g.output_size, g.output_inline, g.metrics, g.failure, g.reused_run, g.made_at,
         clock_timestamp() - make_interval(secs => g.started_ago_s),
         clock_timestamp() - make_interval(secs => g.finished_ago_s),
         clock_timestamp() + make_interval(secs => g.retry_in_s)
@@ -27,7 +27,8 @@ with given as (
         state = excluded.state, transient = excluded.transient, key = excluded.key,
         output_digest = excluded.output_digest, output_codec = excluded.output_codec,
         output_size = excluded.output_size, output_inline = excluded.output_inline, metrics = excluded.metrics,
-        failure = excluded.failure, reused_run = excluded.reused_run, finished_at = excluded.finished_at,
+        failure = excluded.failure, reused_run = excluded.reused_run, made_at = excluded.made_at,
+        finished_at = excluded.finished_at,
         retry_at = excluded.retry_at
     where attempts.epoch = excluded.epoch
     returning run_id, stage, attempt
