@@ -53,6 +53,8 @@ class ApiServer:
             await self._server.main_loop()
             await self._server.shutdown()
         finally:
+            for server in self._server.servers:
+                server.close()
             self._ended.set()
             await self._serving.close()
 
