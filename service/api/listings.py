@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -41,12 +42,19 @@ def _described(context: Context, name: str) -> dict[str, Any]:
 async def triggers(context: Context, request: Request) -> Response:
     """Triggers declared here or heard of elsewhere, with what is known of them."""
     told: dict[str, Mapping[str, Any]] = {}
-    for status in await context.views.trigger_statuses():
+    for status in (*_own(context), *await context.views.trigger_statuses()):
         held = told.get(status["binding"])
         if held is None or _rank(status["state"]) < _rank(held["state"]):
             told[status["binding"]] = status
     shapes = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
     return Json({"triggers": shapes + [_elsewhere(status) for status in told.values()]})
+
+
+def _own(context: Context) -> list[Mapping[str, Any]]:
+    """What the listeners of this process say now; what it reported of them is older."""
+    now = context.daemon.clock.now()
+    listeners = context.daemon.listeners
+    return [{**asdict(status), "reported_at": now} for listener in listeners for status in listener.statuses()]
 
 
 def _rank(state: str) -> int:

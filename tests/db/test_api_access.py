@@ -1,0 +1,107 @@
+"""Who may ask: with a token whoever has it, without one only this machine's own programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from service.api.server import ApiServer
+from service.client import Client, DaemonUnavailable
+from service.errors import ConfigError
+from service.settings import Http, Role
+from tests.db.api import STRUCTURED, api, cloudevent, problem
+from tests.db.daemons import daemon, settings
+from tests.db.test_api_intake import signed
+
+TOKEN = "a-long-random-text"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+async def test_with_a_token_only_health_and_signed_hooks_are_open(database: str, tmp_path: Path) -> None:
+    body = b'{"a":1}'
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        for path in ("/livez", "/readyz"):
+            assert (await one.http.get(path)).status_code == 200
+        assert (await one.http.post("/hooks/signed", content=body, headers=signed(body))).status_code == 202
+        closed = ["/", "/metrics", "/api/v1/runs", "/api/v1/openapi.json", "/api/v1/nothing"]
+        for path in closed:
+            refused = await one.http.get(path)
+            assert "Bearer" in problem(refused, 401)
+            assert refused.headers["www-authenticate"] == 'Bearer realm="tidemill"'
+        problem(await one.post("/hooks/plain", {}), 401)
+        problem(await one.post("/api/v1/events", cloudevent(), headers=STRUCTURED), 401)
+        for path in closed[:-1]:
+            assert (await one.http.get(path, headers=BEARER)).status_code == 200
+        problem(await one.http.get(closed[-1], headers=BEARER), 404)
+        assert (await one.post("/hooks/plain", {}, headers=BEARER)).status_code == 202
+        assert await one.call(one.client.pipelines)
+
+
+@pytest.mark.parametrize(
+    "given", ["Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN} x", "Bearer é"]
+)
+async def test_a_wrong_token_opens_nothing(database: str, tmp_path: Path, given: str) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        refused = await one.http.get("/api/v1/runs", headers=[(b"authorization", given.encode("latin-1"))])
+    problem(refused, 401)
+    assert "invalid_token" in refused.headers["www-authenticate"]
+
+
+async def test_a_sender_of_events_may_give_the_token_in_the_address(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        events = f"/api/v1/events?access_token={TOKEN}"
+        assert (await one.http.options(events)).status_code == 204
+        assert (await one.post(events, cloudevent(), headers=STRUCTURED)).status_code == 202
+        problem(await one.http.get(f"/api/v1/runs?access_token={TOKEN}"), 401)
+
+
+def stranger(**headers: str) -> Mapping[str, str]:
+    return headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.1.1:8400", "[::2]", "x@localhost"])
+async def test_without_a_token_a_name_that_is_not_this_machines_is_refused(
+    database: str, tmp_path: Path, host: str
+) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        assert "TIDEMILL_API_TOKEN" in problem(await one.http.get("/api/v1/runs", headers=stranger(Host=host)), 403)
+        assert (await one.http.get("/livez", headers=stranger(Host=host))).status_code == 200
+
+
+async def test_without_a_token_this_machine_is_let_in_by_all_its_names(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        for host in ("localhost", "LOCALHOST:99", "127.0.0.1", "127.1.2.3:1", "[::1]:8400", "mill.localhost"):
+            assert (await one.http.get("/api/v1/runs", headers=stranger(Host=host))).status_code == 200
+
+
+async def test_a_page_from_elsewhere_may_not_post(database: str, tmp_path: Path) -> None:
+    body = b'{"a":1}'
+    async with api(database, tmp_path, Role.API) as one:
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://[", ""):
+            for path in ("/api/v1/pipelines/sums/runs", "/hooks/plain"):
+                assert "page" in problem(await one.post(path, {}, headers=stranger(Origin=origin)), 403)
+        own = one.daemon.address
+        assert (await one.post("/api/v1/pipelines/sums/runs", headers=stranger(Origin=own))).status_code == 202
+        # Who signs need not come from here.
+        proved = {**signed(body), "Origin": "https://github.com", "Host": "tunnel.example"}
+        assert (await one.http.post("/hooks/signed", content=body, headers=proved)).status_code == 202
+
+
+async def test_an_address_that_is_taken_is_an_error_that_says_what_to_do(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        port = urlsplit(one.daemon.address).port
+        for http, told in ((Http(port=port), "another port"), (Http(host="192.0.2.1", port=0), "192.0.2.1")):
+            async with daemon(settings(database, tmp_path)) as other:
+                object.__setattr__(other.settings, "http", http)
+                with pytest.raises(ConfigError, match=told):
+                    await ApiServer(other).open()
+
+
+def test_the_client_says_how_to_start_a_daemon_that_is_not_there() -> None:
+    with pytest.raises(DaemonUnavailable, match=r"http://127.0.0.1:9 .*tidemill up"):
+        Client("http://127.0.0.1:9").runs()
+    with pytest.raises(ConfigError, match="TIDEMILL_URL"):
+        Client("localhost:8400")
