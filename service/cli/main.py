@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,8 +22,26 @@ def main() -> None:
     try:
         build_app()(prog_name="tidemill")
     except _our_errors() as error:  # evaluated only when something was raised: these imports would slow --help
+        _fail([error])
+    except ExceptionGroup as group:  # the daemon's tasks belong to groups
+        ours, rest = group.split(_our_errors())
+        if ours is None or rest is not None:
+            raise
+        _fail(_each(ours))
+
+
+def _fail(errors: Iterable[Exception]) -> NoReturn:
+    for error in errors:
         typer.echo(f"tidemill: {error}", err=True)
-        sys.exit(2)
+    sys.exit(2)
+
+
+def _each(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _each(error)
+        else:
+            yield error
 
 
 def build_app() -> typer.Typer:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -98,6 +101,19 @@ async def test_an_address_that_is_taken_is_an_error_that_says_what_to_do(databas
                 object.__setattr__(other.settings, "http", http)
                 with pytest.raises(ConfigError, match=told):
                     await ApiServer(other).open()
+
+
+async def test_the_command_says_so_in_one_line(database: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "TIDEMILL_DATABASE_URL": database, "TIDEMILL_HOME": str(tmp_path)}
+    async with api(database, tmp_path, Role.API) as one:
+        port = str(urlsplit(one.daemon.address).port)
+        command = [sys.executable, "-c", "from service.cli.main import main; main()", "serve", "--port", port]
+        serve = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.PIPE)
+        _, said = await serve.communicate()
+    assert serve.returncode == 2
+    [line] = [each for each in said.decode().splitlines() if each.startswith("tidemill:")]
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert b"Traceback" not in said
 
 
 def test_the_client_says_how_to_start_a_daemon_that_is_not_there() -> None:
