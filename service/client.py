@@ -102,12 +102,12 @@ class Client:
                     last, lost = seq or last, 0
                     if kind == "log":
                         yield data
-                error: Exception = ConnectionError("the stream broke off")
-            except DaemonUnavailable as broken:
-                error = broken
+                broken = DaemonUnavailable(self.url, ConnectionError("the stream broke off"))
+            except DaemonUnavailable as error:
+                broken = error
             lost += 1
             if lost > RECONNECTS:
-                raise DaemonUnavailable(self.url, error) from error
+                raise broken
             time.sleep(RECONNECT_S)
 
     def cancel(self, run_id: int, by: str | None = None) -> Json:

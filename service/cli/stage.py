@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli import exits
-from service.cli.arguments import Param, parse_json, parse_params, read_text
+from service.cli.arguments import Param, parse_params, read_text
 from service.cli.options import AsJson, ConfigFile
+from service.cli.stage_call import call_by_hand
+from service.cli.stage_process import only_on_stderr, prompt_exit
 from service.errors import Invalid
 
 if TYPE_CHECKING:
     from service.settings import Settings
     from stages.call import Call
     from stages.outcome import Outcome
-    from stages.pipeline import Pipeline
     from stages.registry import Registry
 
 REPORT_S = 1.0
-FAREWELL_S = 0.5
 
 PipelineSpec = Annotated[str, typer.Argument(metavar="PIPELINE", help="Its name, or `package.module:name`.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=FILE", help="An input: the --result of the stage that makes it."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,10 +46,7 @@ def run(
     call: Annotated[Path | None, typer.Option(help="The call, a JSON file; `-` reads standard input.")] = None,
     event: Annotated[Path | None, typer.Option(help="Instead of a call: a CloudEvent, a JSON file or `-`.")] = None,
     param: Param = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=FILE", help="An input: the --result of the stage that makes it."),
-    ] = None,
+    inputs: Inputs = None,
     result: Annotated[Path | None, typer.Option(help="Where to write the result instead of standard output.")] = None,
     config_file: ConfigFile = None,
 ) -> None:
@@ -68,18 +65,19 @@ def run(
         raise Invalid("give the call with --call, or an event to make one from with --event")
     settings = read_settings(config_file)
     sys.path.insert(0, str(settings.root))
-    threads = set(threading.enumerate())
-    with _only_on_stderr():
+    with only_on_stderr():
         found = find_pipeline(settings, pipeline)
         planned = find_stage(found, stage)
         if call is not None:
             made = Call.from_json(read_text(call).encode())
         else:
-            made = _call(found, stage, read_text(event or Path("-")), parse_params(param, None), inputs or [])
+            made = call_by_hand(found, stage, read_text(event or Path("-")), parse_params(param, None), inputs or [])
         check_call(made, found, planned)
-        outcome = _attempt(settings, planned, made)
-    _write(outcome, result)
-    _leave(_exit_code(outcome), set(threading.enumerate()) - threads)
+    with prompt_exit():
+        with only_on_stderr():
+            outcome = _attempt(settings, planned, made)
+        _write(outcome, result)
+        raise typer.Exit(_exit_code(outcome))
 
 
 def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -110,39 +108,6 @@ def _timeout(timeout_s: float | None) -> str:
     from service.cli.times import lasted
 
     return "" if timeout_s is None else lasted(timeout_s)
-
-
-def _call(pipeline: Pipeline, stage: str, event: str, params: dict[str, Any], inputs: list[str]) -> Call:
-    """A call made by hand: the first attempt of a run that no daemon knows of."""
-    import orjson
-
-    from stages.call import Call
-
-    happened = parse_json(event, "the event")
-    given = {
-        "pipeline": pipeline.name,
-        "stage": stage,
-        "run_id": 0,
-        "attempt": 1,
-        "idempotency_key": "",
-        "event": happened,
-        "params": params,
-        "inputs": dict(_input(pair) for pair in inputs),
-        "timeout_s": pipeline.plan.stages[stage].stage.timeout_s,
-    }
-    call = Call.from_json(orjson.dumps(given))
-    return replace(call, idempotency_key=f"{call.event.key}-{pipeline.name}-{stage}")
-
-
-def _input(pair: str) -> tuple[str, Any]:
-    name, equals, file = pair.partition("=")
-    if not name or not equals:
-        raise Invalid(f"--input {pair!r}: write it as name=result.json")
-    told = parse_json(read_text(Path(file)), file)
-    output = told.get("output") if isinstance(told, dict) else None
-    if output is None:
-        raise Invalid(f"{file} is not the result of a stage that succeeded")
-    return name, output
 
 
 def _attempt(settings: Settings, planned: Any, call: Call) -> Outcome:
@@ -203,29 +168,3 @@ def _write(outcome: Outcome, file: Path | None) -> None:
         unfinished.replace(file)
     except OSError as error:
         raise Invalid(f"--result {file} cannot be written: {error}") from None
-
-
-@contextmanager
-def _only_on_stderr() -> Iterator[None]:
-    """Standard output belongs to the result: what a stage or a program it starts prints there goes to stderr."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-def _leave(code: int, threads: set[threading.Thread]) -> None:
-    """Exit now, also when a stage that ran out of time is still in its thread: Python would wait for it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    working = [thread for thread in threads if not thread.daemon]
-    for thread in working:
-        thread.join(FAREWELL_S)
-    if any(thread.is_alive() for thread in working):
-        os._exit(code)
-    raise typer.Exit(code)

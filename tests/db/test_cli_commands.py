@@ -174,7 +174,6 @@ def test_an_event_tells_its_fate_in_one_sentence(tidemill: Tidemill) -> None:
         (("runs", "--state", "failed"), lambda client: client.runs(state="failed", limit=20)),
         (("events", "--limit", "2"), lambda client: client.events(limit=2)),
         (("pipelines",), lambda client: client.pipelines()),
-        (("triggers",), lambda client: client.triggers()),
         (("models",), lambda client: client.models()),
     ],
 )
@@ -188,6 +187,8 @@ def test_json_is_what_the_api_answers(
 
 def test_pipelines_and_triggers_are_listed(tidemill: Tidemill) -> None:
     assert "ingest, train, register, deploy" in tidemill("pipelines")[1]
+    told = json.loads(tidemill("triggers", "--json")[1])["triggers"]
+    assert {(one["pipeline"], one["kind"]) for one in told} == {("mill", "every"), ("mill", "files")}
     lines = [line.split() for line in tidemill("triggers")[1].splitlines()]
     assert sorted(line[0] for line in lines[1:]) == ["mill/every:1h", "mill/files:landing/*.csv"]
 
