@@ -43,14 +43,15 @@ async def test_with_a_token_only_health_and_signed_hooks_are_open(database: str,
         assert await one.call(one.client.pipelines)
 
 
-@pytest.mark.parametrize(
-    "given", ["Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN} x", "Bearer é"]
-)
-async def test_a_wrong_token_opens_nothing(database: str, tmp_path: Path, given: str) -> None:
+WRONG = ("Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN} x", "Bearer \xe9", "")
+
+
+async def test_a_wrong_token_opens_nothing(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
-        refused = await one.http.get("/api/v1/runs", headers=[(b"authorization", given.encode("latin-1"))])
-    problem(refused, 401)
-    assert "invalid_token" in refused.headers["www-authenticate"]
+        for given in WRONG:
+            refused = await one.http.get("/api/v1/runs", headers=[(b"authorization", given.encode("latin-1"))])
+            problem(refused, 401)
+            assert "invalid_token" in refused.headers["www-authenticate"], given
 
 
 async def test_a_sender_of_events_may_give_the_token_in_the_address(database: str, tmp_path: Path) -> None:
@@ -65,13 +66,14 @@ def stranger(**headers: str) -> Mapping[str, str]:
     return headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.1.1:8400", "[::2]", "x@localhost"])
-async def test_without_a_token_a_name_that_is_not_this_machines_is_refused(
-    database: str, tmp_path: Path, host: str
-) -> None:
+STRANGE_HOSTS = ("evil.example", "127.0.0.1.evil.example", "169.254.1.1:8400", "[::2]", "x@localhost")
+
+
+async def test_without_a_token_a_name_that_is_not_this_machines_is_refused(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, Role.API) as one:
-        assert "TIDEMILL_API_TOKEN" in problem(await one.http.get("/api/v1/runs", headers=stranger(Host=host)), 403)
-        assert (await one.http.get("/livez", headers=stranger(Host=host))).status_code == 200
+        for host in STRANGE_HOSTS:
+            assert "TIDEMILL_API_TOKEN" in problem(await one.http.get("/api/v1/runs", headers=stranger(Host=host)), 403)
+            assert (await one.http.get("/livez", headers=stranger(Host=host))).status_code == 200
 
 
 async def test_without_a_token_this_machine_is_let_in_by_all_its_names(database: str, tmp_path: Path) -> None:
