@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from service.catalogue import Catalogue
 from service.clock import SystemClock
@@ -22,15 +22,25 @@ from service.loops.executor import Executor
 from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
 from service.news import News
-from service.settings import Role, Settings
+from service.settings import Settings
 from service.stage_logs import StageLogHandler
 from stages.artifacts import ArtifactStore
 from triggers.base import KafkaAccess, Listener, RecordReader
 
-if TYPE_CHECKING:
-    from service.api.server import ApiServer
-
 logger = logging.getLogger("tidemill")
+
+
+class Server(Protocol):
+    """What answers HTTP for a daemon."""
+
+    async def open(self) -> str:
+        """Take the port and return the address. Raises `ConfigError`."""
+
+    async def run(self) -> None:
+        """Answer until `close`."""
+
+    async def close(self) -> None:
+        """Take nothing new and finish what is under way."""
 
 
 @dataclass(kw_only=True)
@@ -56,6 +66,7 @@ class Daemon:
     news: News
     clock: SystemClock
     closers: Sequence[Callable[[], Awaitable[None]]]
+    serves: Callable[[Daemon], Server] | None
     draining: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     hurrying: asyncio.Event = field(default_factory=asyncio.Event)
@@ -104,7 +115,7 @@ class Daemon:
         """Let events in until `stop`."""
         async with asyncio.TaskGroup() as intake:
             tasks = [intake.create_task(listener.run()) for listener in self.listeners]
-            server = self._api()
+            server = None if self.serves is None else self.serves(self)
             if server is not None:
                 self.address = await server.open()
                 tasks.append(intake.create_task(server.run()))
@@ -115,13 +126,6 @@ class Daemon:
             if server is not None:
                 await server.close()
             _cancel(tasks)
-
-    def _api(self) -> ApiServer | None:
-        if Role.API not in self.settings.roles:
-            return None
-        from service.api.server import ApiServer
-
-        return ApiServer(self)
 
     async def _drain(self) -> None:
         if self.executor is None:

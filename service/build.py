@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from service.app import Daemon
+from service.app import Daemon, Server
 from service.catalogue import Catalogue, load_catalogue
 from service.clock import SystemClock
 from service.db.daemons import Registration
@@ -24,8 +25,9 @@ from service.loops.listeners import make_listeners
 from service.news import News
 from service.settings import Role, Settings
 from service.stage_logs import StageLogHandler
-from stages.artifacts import open_store
-from stages.runners.base import RunnerTools, open_runner, runner_names
+from stages.artifacts import ArtifactStore
+from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
+from stages.stores import open_store
 from triggers.base import KafkaAccess, Surroundings
 
 if TYPE_CHECKING:
@@ -88,8 +90,7 @@ def _daemon(
     executor = stage_logs = None
     hand_over: HandOver = NoHandOver()
     if Role.EXECUTOR in settings.roles:
-        tools = RunnerTools(store=store, registry=registry, reader=reader, threads=settings.executor.threads)
-        runners = {name: open_runner(name, tools) for name in runner_names()}
+        runners = _runners(settings, store, registry, reader)
         closers += [runner.close for runner in runners.values()]
         driver = Driver(writer=writer, clock=clock, store=store, runners=runners, checks=Checks(store, clock))
         executor = hand_over = Executor(
@@ -116,7 +117,22 @@ def _daemon(
         news=News(),
         clock=clock,
         closers=closers,
+        serves=_server() if Role.API in settings.roles else None,
     )
+
+
+def _runners(
+    settings: Settings, store: ArtifactStore, registry: PostgresRegistry, reader: RangeReader | None
+) -> dict[str, Runner]:
+    url, threads = settings.artifacts.url, settings.executor.threads
+    tools = RunnerTools(store=store, store_url=url, registry=registry, reader=reader, threads=threads)
+    return {name: open_runner(name, tools) for name in runner_names()}
+
+
+def _server() -> Callable[[Daemon], Server]:
+    from service.api.server import ApiServer
+
+    return ApiServer
 
 
 def _reader(kafka: KafkaAccess | None) -> RangeReader | None:

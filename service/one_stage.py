@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from service.catalogue import load_catalogue
 from service.kafka_access import kafka_access
 from service.settings import Settings
-from stages.artifacts import open_store
 from stages.call import Call
 from stages.errors import InvalidCall
 from stages.outcome import Outcome
@@ -17,6 +16,7 @@ from stages.problems import nearest
 from stages.registry import Registry
 from stages.runners.base import Report, RunnerTools
 from stages.runners.inline import InlineRunner
+from stages.stores import open_store
 
 
 def find_pipeline(settings: Settings, given: str) -> Pipeline:

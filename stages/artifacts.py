@@ -6,12 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from stages.errors import ArtifactCorrupted, StoreUnavailable
+from stages.errors import ArtifactCorrupted
 
 INLINE_LIMIT_BYTES = 8192
-OBJECT_SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +69,3 @@ def verified(digest: str, found: str, where: str) -> None:
             f"artifact {digest} in {where} is corrupted: its bytes have the digest {found}; delete it there and resume "
             f"the run from the stage that made it"
         )
-
-
-def open_store(url: str) -> ArtifactStore:
-    """The store at `file:///folder`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
-
-    Credentials and endpoints of object stores come from their usual environment variables. Raises `StoreUnavailable`
-    for an unknown scheme and for a folder that cannot be written.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        from stages.local_store import LocalStore
-
-        return LocalStore(Path(unquote(parts.path)))
-    if parts.scheme in OBJECT_SCHEMES:
-        from stages.object_store import ObjectStore
-
-        return ObjectStore(url)
-    known = ", ".join(f"{scheme}://" for scheme in ("file", *OBJECT_SCHEMES))
-    raise StoreUnavailable(
-        f"artifact store {url!r}: not a URL of a store; use one of {known} (a folder is file:///absolute/path)",
-        transient=False,
-    )

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Protocol
 
@@ -109,6 +110,7 @@ class Trigger:
     """
 
     kind: ClassVar[str]
+    host: ClassVar[str | None] = None
 
     where: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -117,8 +119,12 @@ class Trigger:
 
     @classmethod
     def listener(cls) -> type[Listener] | None:
-        """The class that serves this kind, imported late to keep declaring cheap. None: it only waits to be called."""
-        return None
+        """The class that serves this kind, or None where it only waits to be called."""
+        if cls.host is None:
+            return None
+        module, _, name = cls.host.partition(":")
+        served_by: type[Listener] = getattr(import_module(module), name)
+        return served_by
 
     def default_name(self) -> str:
         """The name when none was given, such as `cron:0 2 * * *`."""

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import ClassVar, get_args
 
-from triggers.base import Listener, Trigger
+from triggers.base import Trigger
 from triggers.errors import InvalidTrigger
 from triggers.file_event import path_of
 from triggers.file_pattern import Pattern, check_pattern
@@ -43,6 +43,7 @@ class Files(Trigger):
     """
 
     kind: ClassVar[str] = "files"
+    host: ClassVar[str | None] = "triggers.file_listener:FilesListener"
 
     pattern: str
     _: KW_ONLY
@@ -55,13 +56,6 @@ class Files(Trigger):
     rescan_s: float | None = None
     follow_symlinks: bool = False
     ignore: Sequence[str] = UNFINISHED
-
-    @classmethod
-    def listener(cls) -> type[Listener]:
-        """One listener for all file triggers, so that they share their scans."""
-        from triggers.file_listener import FilesListener
-
-        return FilesListener
 
     def default_name(self) -> str:
         """Such as `files:landing/*.csv`."""

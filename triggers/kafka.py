@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from triggers.base import Trigger
 from triggers.errors import InvalidTrigger
-
-if TYPE_CHECKING:
-    from triggers.base import Listener
 
 Start = Literal["earliest", "latest"]
 
@@ -30,16 +27,10 @@ class KafkaArrivals(Trigger):
     """
 
     kind: ClassVar[str] = "kafka-arrivals"
+    host: ClassVar[str | None] = "triggers.arrivals:ArrivalsListener"
 
     topic: str
     start: Start = field(default="earliest", kw_only=True)
-
-    @classmethod
-    def listener(cls) -> type[Listener]:
-        """One consumer for every topic of every pipeline."""
-        from triggers.arrivals import ArrivalsListener
-
-        return ArrivalsListener
 
     def default_name(self) -> str:
         return f"kafka:{self.topic}"
@@ -58,19 +49,13 @@ class KafkaBatches(Trigger):
     """
 
     kind: ClassVar[str] = "kafka-batches"
+    host: ClassVar[str | None] = "triggers.batches:BatchesListener"
 
     topic: str
     max_records: int = field(default=1000, kw_only=True)
     max_wait_s: float = field(default=5.0, kw_only=True)
     max_bytes: int = field(default=16 * 1024 * 1024, kw_only=True)
     start: Start = field(default="earliest", kw_only=True)
-
-    @classmethod
-    def listener(cls) -> type[Listener]:
-        """One consumer group for each binding."""
-        from triggers.batches import BatchesListener
-
-        return BatchesListener
 
     def default_name(self) -> str:
         return f"kafka-batches:{self.topic}"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from urllib.parse import quote
 
-from triggers.base import Binding, Listener, Trigger
+from triggers.base import Binding, Trigger
 from triggers.cron import CronExpression
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
@@ -33,6 +33,8 @@ class Schedule(Trigger, ABC):
     `missed`, `max_age_s` and `max_burst` say which ticks run that were missed in downtime (see `MissedPolicy`).
     """
 
+    host: ClassVar[str | None] = "triggers.schedule_clock:ScheduleClock"
+
     missed: Missed = "latest"
     max_age_s: float | None = None
     max_burst: int = 100
@@ -40,13 +42,6 @@ class Schedule(Trigger, ABC):
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.policy
-
-    @classmethod
-    def listener(cls) -> type[Listener]:
-        """One clock keeps every schedule."""
-        from triggers.schedule_clock import ScheduleClock
-
-        return ScheduleClock
 
     @property
     def policy(self) -> MissedPolicy:

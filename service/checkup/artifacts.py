@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from service.checkup.finding import Finding, fine, problem
 from service.settings import Settings
-from stages.artifacts import open_store
 from stages.errors import StageError
+from stages.stores import open_store
 
 PATIENCE_S = 20.0
 

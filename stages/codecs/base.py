@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-import stages.codecs
 from stages.errors import NoCodec, Undecodable
 
 Payload = bytes | Path
@@ -69,7 +68,7 @@ class Codec(Protocol):
 @cache
 def codecs() -> dict[str, Codec]:
     """Every codec by its name."""
-    found = (one.name for one in pkgutil.iter_modules(stages.codecs.__path__) if one.name != "base")
+    found = (one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.name != "base")
     loaded = [import_module(f"stages.codecs.{name}").CODEC for name in found]
     return {codec.name: codec for codec in loaded}
 

@@ -26,9 +26,13 @@ def no_report(call: Call, fraction: float, note: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerTools:
-    """What the daemon lends its runners. `report` is called from any thread. `threads` bounds blocking stages."""
+    """What the daemon lends its runners. `report` is called from any thread. `threads` bounds blocking stages.
+
+    `store_url` is where another process opens the same store, None where none can.
+    """
 
     store: ArtifactStore
+    store_url: str | None = None
     registry: Registry | None = None
     reader: RecordReader | None = None
     report: Report = no_report

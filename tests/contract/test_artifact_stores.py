@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.artifacts import ArtifactStore, digest_of, open_store, place_of
+from stages.artifacts import ArtifactStore, digest_of, place_of
 from stages.errors import ArtifactCorrupted, ArtifactMissing, StageError, StoreUnavailable
+from stages.stores import open_store
 
 ABSENT = digest_of(b"never stored")
 Rot = Callable[[str], None]

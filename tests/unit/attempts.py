@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stages import Event, Pipeline, Stage
-from stages.artifacts import ArtifactRef, open_store
+from stages.artifacts import ArtifactRef
 from stages.call import Call
 from stages.codecs.base import Scratch
 from stages.outcome import Failed, Outcome, Succeeded
 from stages.runners.base import RunnerTools, open_runner
+from stages.stores import open_store
 from stages.values import load, save
 
 EVENT = Event(source="/tests", id="1", type="test", time=datetime(2013, 1, 2, tzinfo=UTC), data={"month": 1})

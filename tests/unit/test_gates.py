@@ -14,11 +14,11 @@ import pytest
 from pydantic import BaseModel, Field
 
 from stages import Event, GateContext, GateResult, GateState, Transient
-from stages.artifacts import open_store
 from stages.codecs.base import Scratch
 from stages.gates import approved, fresh, metrics_above, metrics_below, row_count, schema_valid, tests_pass
 from stages.gates.base import as_gate
 from stages.gates.evaluate import evaluate, output_for
+from stages.stores import open_store
 from stages.values import save
 
 NOW = datetime(2013, 2, 1, 12, tzinfo=UTC)

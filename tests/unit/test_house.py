@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -156,3 +157,33 @@ def test_catching_everything_is_seen(clause: str) -> None:
     statement = ast.parse(f"try:\n  pass\n{clause}\n  pass").body[0]
     assert isinstance(statement, ast.Try)
     assert catches_everything(statement.handlers[0])
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Also imports made late or for types only: a circle in the drawing is one in the reader's head."""
+    sorter = graphlib.TopologicalSorter(import_graph())
+    sorter.prepare()
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Each of our modules and those of ours that it names in an import, wherever that stands."""
+    files = [path for floor in FLOORS for path in (ROOT / floor).rglob("*.py")]
+    modules = {module_name(path): path for path in files}
+    return {name: imports(name, path) & modules.keys() - {name} for name, path in modules.items()}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """What a module imports, as far as names tell: `from a import b` may mean `a` or `a.b`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            deeper = {f"{node.module}.{alias.name}" for alias in node.names}
+            is_module = {one for one in deeper if (ROOT / (one.replace(".", "/") + ".py")).exists()}
+            found |= is_module or {node.module}
+    return found
