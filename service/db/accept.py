@@ -67,6 +67,7 @@ class Accept(Operation):
     """Store events with what they lead to, and move positions, or (a position moved meanwhile) nothing at all."""
 
     order: ClassVar[int] = 10
+    abandonable: ClassVar[bool] = True
 
     events: Sequence[EventRow]
     runs: Sequence[RunRow]

@@ -48,6 +48,8 @@ class Operation:
     """
 
     order: ClassVar[int]
+    # Whether it need not be written once its caller has given up waiting.
+    abandonable: ClassVar[bool] = False
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Any]) -> Sequence[Any]:
@@ -67,6 +69,12 @@ class Unit:
 
     operations: tuple[Operation, ...]
     future: asyncio.Future[list[Any]] | None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the caller gave up, so that nobody minds if this is never written."""
+        given_up = self.future is not None and self.future.cancelled()
+        return given_up and all(operation.abandonable for operation in self.operations)
 
     def resolve(self, answers: list[Any]) -> None:
         """Tell the operations and the caller that the transaction has committed."""
@@ -177,18 +185,18 @@ class Writer:
     async def _write(self, units: list[Unit]) -> None:
         """Write `units` whatever it takes: wait out outages, and single out the one the database refuses."""
         tries = 0
-        while True:
+        while (kept := _wanted(units)) or not units:
             try:
-                answers = await self._transact(units)
+                answers = await self._transact(kept)
             except (*OUTAGES, *REFUSALS, DatabaseUnavailable) as error:
                 if not (is_outage(error) or isinstance(error, DatabaseUnavailable)):
-                    await self._single_out(units, error)
+                    await self._single_out(kept, error)
                     return
                 await self._reconnect(error, RETRY_S[min(tries, len(RETRY_S) - 1)])
                 tries += 1
             else:
                 self._recovered()
-                for unit, answer in zip(units, answers, strict=True):
+                for unit, answer in zip(kept, answers, strict=True):
                     unit.resolve(answer)
                 return
 
@@ -232,6 +240,14 @@ class Writer:
             self.outage = None
             for callback in self.on_reconnect:
                 callback()
+
+
+def _wanted(units: list[Unit]) -> list[Unit]:
+    """Leave out what was abandoned while it waited."""
+    for unit in units:
+        if unit.abandoned:
+            unit.fail(ServiceError("the caller gave up"))
+    return [unit for unit in units if not unit.abandoned]
 
 
 def _fault_points(units: Sequence[Unit]) -> list[str]:
