@@ -78,6 +78,7 @@ class Stage:
     function: Callable[..., Any]
     retry: Retry = field(default_factory=Retry)
     timeout_s: float | None = None
+    memory_bytes: int | None = None
     environment: str | None = None
     runner: str = "inline"
     reuse: Reuse = "always"
@@ -95,6 +96,7 @@ def stage(
     name: str | None = None,
     retry: Retry = ...,
     timeout_s: float | None = None,
+    memory_bytes: int | None = None,
     environment: str | None = None,
     runner: str = "inline",
     reuse: Reuse = "always",
@@ -109,6 +111,7 @@ def stage(
     name: str | None = None,
     retry: Retry = Retry(),  # noqa: B008
     timeout_s: float | None = None,
+    memory_bytes: int | None = None,
     environment: str | None = None,
     runner: str = "inline",
     reuse: Reuse = "always",
@@ -119,7 +122,8 @@ def stage(
     Its inputs are its parameters: one named like another stage takes that stage's output; one annotated `Event`,
     `StageContext`, `Records` or with the pipeline's params model takes that. `reuse`: `always` re-uses the result of
     the same key from any run, `run` only within its run (for effects outside), `never` not at all. `after` names
-    stages that must be finished first though nothing of theirs is taken.
+    stages that must be finished first though nothing of theirs is taken. `memory_bytes`, for the process runner on
+    Linux, is how much the function may allocate before it gets a MemoryError.
     """
 
     def declare(target: Callable[..., Any]) -> Stage:
@@ -128,6 +132,7 @@ def stage(
             function=target,
             retry=retry,
             timeout_s=timeout_s,
+            memory_bytes=memory_bytes,
             environment=environment,
             runner=runner,
             reuse=reuse,

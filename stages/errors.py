@@ -58,3 +58,13 @@ class NoCodec(StageError):
 
 class Undecodable(StageError):
     """An artifact cannot be read as the type its taker wants."""
+
+
+class NoWorker(StageError):
+    """No worker process can run this stage: its pipeline or its artifacts cannot be reached from one."""
+
+
+class CodeChanged(StageError):
+    """A worker has loaded other code than its daemon. A restart of the daemon cures it: the attempt may be repeated."""
+
+    transient = True

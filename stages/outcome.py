@@ -18,6 +18,10 @@ OWN_FRAMES = (
     "stages/invoke.py",
     "stages/gates/base.py",
     "stages/gates/evaluate.py",
+    "stages/workers/main_thread.py",
+    "stages/workers/worker.py",
+    "asyncio/base_events.py",
+    "asyncio/runners.py",
     "asyncio/tasks.py",
     "asyncio/threads.py",
     "concurrent/futures/thread.py",
@@ -72,7 +76,14 @@ class Failed:
     error: ErrorRecord
 
 
-Outcome = Succeeded | Failed
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker died with the attempt: killed, out of memory, crashed. Nothing is known of what it did."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | Lost
 Result = TypeVar("Result")
 
 

@@ -110,7 +110,14 @@ class Pipeline:
         """The digest of the code, signatures and declared settings of the stages, and of the gates."""
         parts = [self.name]
         for one in self.plan.order:
-            settings = (one.stage.retry, one.stage.timeout_s, one.runner, one.stage.reuse, one.stage.after)
+            settings = (
+                one.stage.retry,
+                one.stage.timeout_s,
+                one.stage.memory_bytes,
+                one.runner,
+                one.stage.reuse,
+                one.stage.after,
+            )
             parts += [one.name, one.code_digest, one.environment_digest or "", value_digest(settings, self.home)]
         for gate in (gate for gates in self.plan.gates.values() for gate in gates):
             parts += [gate.name, gate.src, gate.dst, value_digest(gate.gate, self.home)]
@@ -154,7 +161,13 @@ class Pipeline:
             code_digest=code,
             environment_digest=environment,
             key_prefix=key_prefix(code, environment),
+            spec=self.spec or self._found_at(),
         )
+
+    def _found_at(self) -> str | None:
+        """`module:name` of the variable that holds this pipeline, None where another process would not find it."""
+        module = None if self.home == "__main__" else sys.modules.get(self.home)
+        return next((f"{self.home}:{name}" for name, value in vars(module or object).items() if value is self), None)
 
     def _decoding(self, signature: Signature) -> tuple[Argument, ...]:
         """Where the taker does not say what it wants, the maker's annotation tells what it is."""
@@ -189,6 +202,8 @@ class Pipeline:
                 problems.add(f"stage {stage.name!r}: no runner {runner!r}; there are {', '.join(runners)}", where)
             if stage.timeout_s is not None and stage.timeout_s <= 0:
                 problems.add(f"stage {stage.name!r}: timeout_s={stage.timeout_s} leaves it no time", where)
+            if stage.memory_bytes is not None and runner == DEFAULT_RUNNER:
+                problems.add(f"stage {stage.name!r}: memory_bytes needs a process of its own: runner='process'", where)
             if stage.environment is not None and _lock_file(stage) is None:
                 problems.add(f"stage {stage.name!r}: its environment {stage.environment!r} is no file", where)
 

@@ -51,7 +51,8 @@ class PlanStage:
     """One stage as the executor and the runners read it.
 
     `inputs` maps a parameter to the stage whose output fills it; `upstream` adds the stages of `after=`. `index` is
-    its place in a topological order. `output_type` is what the function's return annotation says, None if nothing.
+    its place in a topological order. `spec` is where another process can import the pipeline from, if it can.
+    `output_type` is what the function's return annotation says, None if nothing.
     """
 
     name: str
@@ -73,6 +74,7 @@ class PlanStage:
     code_digest: str
     environment_digest: str | None
     key_prefix: hashlib.blake2b = field(repr=False, compare=False)
+    spec: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

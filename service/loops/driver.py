@@ -23,7 +23,7 @@ from service.machine import Check, Close, Move, Park, Start, decide
 from service.model import AttemptState, Checked, GateState, RunState, Tried
 from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.call import Call
-from stages.outcome import ErrorRecord, Failed, Outcome, Succeeded
+from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Succeeded
 from stages.plan import PlanStage, stage_key
 from stages.runners.base import Runner
 from triggers.base import Clock
@@ -152,6 +152,12 @@ class Driver:
             tried = Tried(move.attempt, AttemptState.FAILED, outcome.error.transient, finished_at=now, retry_at=due)
             row = _attempt_row(run, move, AttemptState.FAILED, started, finished)
             row.failure, row.transient, row.retry_in_s = outcome.error, outcome.error.transient, delay_s
+        elif isinstance(outcome, Lost):
+            delay_s = stage.stage.retry.delay_s(run.view.losses.get(stage.name, 0) + 1, random.random())
+            due = now + timedelta(seconds=delay_s)
+            tried = Tried(move.attempt, AttemptState.LOST, finished_at=now, retry_at=due)
+            row = _attempt_row(run, move, AttemptState.LOST, started, finished)
+            row.failure, row.retry_in_s = ErrorRecord("WorkerLost", outcome.reason, transient=True), delay_s
         else:
             tried = Tried(move.attempt, AttemptState.CANCELLED, finished_at=now)
             row = _attempt_row(run, move, AttemptState.CANCELLED, started, finished)

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel
 
 from stages import Event, Pipeline, Records, StageContext, Transient, stage
+from stages.registry import AliasMoved, NewVersion
 
 
 class Params(BaseModel):
@@ -126,8 +128,63 @@ async def measured_then_failed(context: StageContext) -> None:
 
 @stage
 def logs(context: StageContext) -> None:
-    context.logger.warning("mine")
-    logging.getLogger("a.library").warning("a library's")
+    context.logger.warning("mine: %s", "é\udcff")
+    try:
+        raise ValueError("told")
+    except ValueError:
+        logging.getLogger("a.library").exception("a library's")
+
+
+@stage
+def frame() -> pl.DataFrame:
+    return pl.DataFrame({"n": [1, 2]})
+
+
+@stage
+def estimator() -> Any:
+    from sklearn.preprocessing import StandardScaler
+
+    return StandardScaler().fit([[0.0], [2.0]])
+
+
+@stage
+def raw() -> bytes:
+    return b"\0\xff"
+
+
+@stage
+def array() -> np.ndarray:
+    return np.arange(3)
+
+
+@stage
+def all_kinds(frame: pl.DataFrame, estimator: Any, raw: bytes, array: np.ndarray, written: Path) -> list[Any]:
+    return [frame["n"].to_list(), estimator.mean_.tolist(), raw.hex(), array.tolist(), written.stat().st_size]
+
+
+@stage
+def loops_of_its_own(source: list[int]) -> int:
+    return asyncio.run(on_the_loop(source))
+
+
+@stage
+async def registers(event: Event, context: StageContext) -> list[Any]:
+    """Register, move the alias twice: the second move has seen what is no longer there."""
+    new = NewVersion(model="m", artifacts={"model": "d"}, metrics={"r2": 0.5}, run_id=context.run_id)
+    version = await context.registry.register(new, idempotency_key=context.idempotency_key)
+    before = await context.registry.alias("m", "production")
+    await context.registry.move_alias("m", "production", version.version, expect=None)
+    after = await context.registry.alias("m", "production")
+    try:
+        await context.registry.move_alias("m", "production", 9, expect=None)
+    except AliasMoved as error:
+        return [version.version, version.metrics, before, after is not None and after.model, str(error)]
+    return []
+
+
+@stage
+async def asks_too_much(context: StageContext) -> None:
+    await context.registry.alias("no such model", "production")
 
 
 pipeline = Pipeline(
@@ -150,6 +207,14 @@ pipeline = Pipeline(
         unstorable,
         measured_then_failed,
         logs,
+        frame,
+        estimator,
+        raw,
+        array,
+        all_kinds,
+        loops_of_its_own,
+        registers,
+        asks_too_much,
     ],
 )
 SPEC = f"{__name__}:pipeline"

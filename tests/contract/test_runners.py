@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from stages import Event
-from stages.artifacts import ArtifactRef, ArtifactStore, digest_of, open_store
+from stages.artifacts import ArtifactRef, ArtifactStore, digest_of
 from stages.call import Call
 from stages.codecs.base import Scratch
+from stages.invoke import current_attempt
 from stages.outcome import ErrorRecord, Failed, Outcome, Succeeded
+from stages.registry import AliasMoved, ModelVersion, NewVersion
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
+from stages.stores import open_store
 from stages.values import load, save
 from tests.contract.runner_stages import SPEC, pipeline
 from triggers.base import OffsetRange, Record
 from triggers.errors import SourceUnavailable
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 WHEN = datetime(2013, 1, 2, tzinfo=UTC)
 EVENT = Event(source="/tests", id="e1", type="test", time=WHEN)
 RANGE = OffsetRange("cluster", "topic", 0, 5, 6, 2)
@@ -40,6 +46,38 @@ class Reader:
         return [Record("topic", 0, offset, 0, None, b'{"n": %d}' % offset) for offset in (5, 6)]
 
 
+class Models:
+    """A registry in memory. A model it does not know is an error of the daemon's own."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, ModelVersion] = {}
+        self.production: int | None = None
+
+    async def register(self, new: NewVersion, *, idempotency_key: str) -> ModelVersion:
+        known = {
+            field: getattr(new, field) for field in ("model", "artifacts", "metrics", "lineage", "run_id", "pipeline")
+        }
+        made = ModelVersion(**known, version=len(self.versions) + 1, state="staging", created_at=WHEN)
+        return self.versions.setdefault(idempotency_key, made)
+
+    async def alias(self, model: str, alias: str) -> ModelVersion | None:
+        if model != "m":
+            raise OutOfReach("the registry is away")
+        return next((one for one in self.versions.values() if one.version == self.production), None)
+
+    async def move_alias(self, model: str, alias: str, version: int, *, expect: int | None) -> ModelVersion:
+        if self.production != expect:
+            raise AliasMoved(f"{alias} points at {self.production}")
+        self.production = version
+        return next(one for one in self.versions.values() if one.version == version)
+
+
+class OutOfReach(Exception):
+    """An error no stage knows the type of."""
+
+    transient = True
+
+
 @dataclass
 class World:
     """A runner and what it was lent."""
@@ -47,6 +85,7 @@ class World:
     runner: Runner
     store: ArtifactStore
     reader: Reader
+    models: Models
     reports: list[tuple[str, float, str]]
 
     async def run(self, stage: str, **changes: Any) -> Outcome:
@@ -69,23 +108,77 @@ class World:
         return outcome.error
 
 
-@pytest.fixture(params=runner_names())
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """One for each runner there is."""
-    store, reader, reports = open_store(tmp_path.as_uri()), Reader(), []
+@pytest_asyncio.fixture(params=runner_names(), scope="module", loop_scope="module")
+async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One for each runner there is, kept over the tests: its workers are warm."""
+    url, reader, models, reports = tmp_path_factory.mktemp("store").as_uri(), Reader(), Models(), []
 
     def report(call: Call, fraction: float, note: str) -> None:
         reports.append((call.stage, fraction, note))
 
-    runner = open_runner(request.param, RunnerTools(store=store, reader=reader, report=report, threads=4))
-    yield World(runner, store, reader, reports)
+    store = open_store(url)
+    tools = RunnerTools(store=store, store_url=url, registry=models, reader=reader, report=report, threads=2)
+    runner = open_runner(request.param, tools)
+    yield World(runner, store, reader, models, reports)
     await runner.close()
+
+
+@pytest.fixture
+def world(lent: World) -> Iterator[World]:
+    """A runner with nothing on record."""
+    yield lent
+    lent.reports.clear()
+    lent.reader.away = False
 
 
 @pytest.mark.parametrize(("stage", "result"), [("on_the_loop", 6), ("in_a_thread", 4)])
 async def test_a_stage_gets_its_inputs_and_its_output_is_stored(stage: str, result: int, world: World) -> None:
     inputs = {"source": await world.made([1, 2, 3])}
     assert await world.value(await world.run(stage, inputs=inputs)) == result
+
+
+async def test_values_of_every_kind_travel_between_stages(world: World) -> None:
+    makers = ("frame", "estimator", "raw", "array", "written")
+    made = {name: await world.run(name) for name in makers}
+    inputs = {name: one.output for name, one in made.items() if isinstance(one, Succeeded)}
+    assert await world.value(await world.run("all_kinds", inputs=inputs)) == [[1, 2], [1.0], "00ff", [0, 1, 2], 16_000]
+
+
+async def test_a_blocking_stage_may_run_a_loop_of_its_own(world: World) -> None:
+    assert await world.value(await world.run("loops_of_its_own", inputs={"source": await world.made([2])})) == 2
+
+
+async def test_a_stage_uses_the_registry_of_the_daemon(world: World) -> None:
+    world.models.versions, world.models.production = {}, None
+    made = await world.value(await world.run("registers"))
+    assert made == [1, {"r2": 0.5}, None, "m", "production points at 1"]
+    assert [one.run_id for one in world.models.versions.values()] == [7]
+
+
+async def test_an_error_of_the_registry_reaches_the_stage_as_it_is(world: World) -> None:
+    error = await world.error("asks_too_much")
+    assert (error.type, error.message, error.transient) == (f"{__name__}.OutOfReach", "the registry is away", True)
+    assert "runner_stages.py" in error.traceback
+
+
+async def test_what_a_stage_logs_belongs_to_its_attempt(world: World) -> None:
+    heard: list[tuple[str, int, str]] = []
+
+    class Hearing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            attempt = current_attempt.get()
+            assert attempt is not None
+            heard.append((f"{attempt.run_id} {record.name}", record.levelno, self.format(record)))
+
+    handler = Hearing()
+    logging.getLogger().addHandler(handler)
+    try:
+        await world.run("logs")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert [one[:2] for one in heard] == [("7 tidemill.stage.contract.logs", 30), ("7 a.library", 40)]
+    assert heard[0][2].startswith("mine: é")
+    assert heard[1][2].startswith("a library's\nTraceback")
 
 
 async def test_every_attempt_gets_inputs_of_its_own(world: World) -> None:
@@ -189,6 +282,6 @@ async def test_an_attempt_can_be_cancelled(world: World) -> None:
     assert task.cancelled()
 
 
-def test_an_unknown_runner_is_told_the_known_ones(tmp_path: Path) -> None:
+async def test_an_unknown_runner_is_told_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no runner 'inlin'; there are .*inline.* \(did you mean 'inline'\?\)"):
         open_runner("inlin", RunnerTools(store=open_store(tmp_path.as_uri())))

@@ -1,0 +1,178 @@
+"""The process runner: stages in warm worker processes, which can be stopped, limited and lost without harm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+
+from stages.call import Call
+from stages.errors import NoWorker
+from stages.outcome import ErrorRecord, Failed, Lost, Outcome, record_of
+from stages.plan import PlanStage
+from stages.result import from_json
+from stages.runners.base import RunnerTools
+from stages.workers.attempt_log import AttemptLog
+from stages.workers.lent import answer
+from stages.workers.process import WorkerLost, WorkerProcess
+from stages.workers.wire import Message, pack, to_text
+
+LOAD_S = 120.0
+GRACE_S = 2.0
+
+
+class ProcessRunner:
+    """Keeps up to `RunnerTools.threads` workers, started when first needed and kept for the next attempt.
+
+    An attempt has a worker to itself. One that runs out of time or is cancelled takes its process with it.
+    """
+
+    def __init__(self, tools: RunnerTools) -> None:
+        self._tools = tools
+        self._slots = asyncio.Semaphore(tools.threads)
+        self._idle: list[WorkerProcess] = []
+        self._busy: set[WorkerProcess] = set()
+
+    async def run(self, stage: PlanStage, call: Call) -> Outcome:
+        """See `Runner`. The time of an attempt counts from when a worker has loaded its pipeline."""
+        refusal = self._refusal(stage)
+        if refusal is not None:
+            return Failed(record_of(NoWorker(refusal)))
+        async with self._slots:
+            worker = await self._take(str(stage.spec))
+            log = AttemptLog(stage.pipeline, call, partial(worker.tell, pack("mute")))
+            try:
+                return await _Attempt(worker, stage, call, self._tools, log).run()
+            except WorkerLost as lost:
+                return Lost(str(lost))
+            finally:
+                await self._give_back(worker)
+
+    async def close(self) -> None:
+        """See `Runner`."""
+        async with asyncio.TaskGroup() as tasks:
+            for worker in self._busy:
+                tasks.create_task(worker.stop(0))
+            while self._idle:
+                tasks.create_task(self._idle.pop().stop(GRACE_S))
+
+    def _refusal(self, stage: PlanStage) -> str | None:
+        """Why no worker can run this stage, if none can."""
+        here = f"stage {stage.name!r} of pipeline {stage.pipeline!r} cannot run in a process of its own: "
+        if stage.spec is None:
+            return (
+                f"{here}no other process can import its pipeline; assign the Pipeline to a global variable of a "
+                f"module that can be imported (not __main__), or use runner='inline'"
+            )
+        if self._tools.store_url is None or self._tools.store_url.startswith("memory:"):
+            return (
+                f"{here}it cannot reach the artifact store {self._tools.store_url or 'of this process'}; set "
+                f"TIDEMILL_ARTIFACTS to a folder (file:///...) or an object store, or use runner='inline'"
+            )
+        return None
+
+    async def _take(self, spec: str) -> WorkerProcess:
+        """The worker that was used last of those that have loaded the pipeline, else any, else a new one."""
+        gone = [worker for worker in self._idle if not worker.is_idle]
+        self._idle = [worker for worker in self._idle if worker.is_idle]
+        for worker in gone:
+            await worker.stop(0)
+        ready = [worker for worker in self._idle if spec in worker.loaded] or self._idle
+        worker = ready[-1] if ready else WorkerProcess()
+        if ready:
+            self._idle.remove(worker)
+        self._busy.add(worker)
+        return worker
+
+    async def _give_back(self, worker: WorkerProcess) -> None:
+        if not worker.is_idle:
+            await worker.stop(GRACE_S)
+        self._busy.discard(worker)
+        if worker.is_idle:
+            self._idle.append(worker)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt in one worker."""
+
+    worker: WorkerProcess
+    stage: PlanStage
+    call: Call
+    tools: RunnerTools
+    log: AttemptLog
+    replies: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def run(self) -> Outcome:
+        """Have the pipeline loaded, and the attempt made. Raises `WorkerLost`."""
+        self.worker.printed = self.log.printed
+        failure = await self._load()
+        if failure is not None:
+            return failure
+        async with asyncio.TaskGroup() as tasks:
+            outcome = await self._make(tasks)
+            for reply in self.replies:
+                reply.cancel()
+        return outcome
+
+    async def _load(self) -> Outcome | None:
+        spec = str(self.stage.spec)
+        if spec in self.worker.loaded:
+            return None
+        try:
+            async with asyncio.timeout(LOAD_S):
+                if not self.worker.is_idle:
+                    await self.worker.start()
+                load = pack("load", spec=spec, store=self.tools.store_url, path=sys.path, levels=log_levels())
+                done = await self.worker.ask(load, self.log.logged)
+        except TimeoutError:
+            raise WorkerLost(f"the worker did not load {spec} within {LOAD_S:g} s") from None
+        if done.body:
+            return from_json(done.body)
+        self.worker.loaded.add(spec)
+        return None
+
+    async def _make(self, tasks: asyncio.TaskGroup) -> Outcome:
+        try:
+            async with asyncio.timeout(self.call.timeout_s):
+                done = await self.worker.ask(self._packed(), partial(self._heard, tasks))
+        except TimeoutError:
+            await self.worker.stop(GRACE_S)
+            return Failed(ErrorRecord("TimeoutError", f"timed out after {self.call.timeout_s:g} s", transient=True))
+        except WorkerLost as lost:
+            return Lost(str(lost))
+        return from_json(done.body)
+
+    def _packed(self) -> bytes:
+        return pack(
+            "call",
+            self.call.to_json(),
+            spec=self.stage.spec,
+            code=self.stage.code_digest,
+            registry=self.tools.registry is not None,
+            reader=self.tools.reader is not None,
+        )
+
+    def _heard(self, tasks: asyncio.TaskGroup, message: Message) -> None:
+        if message.kind == "log":
+            self.log.logged(message)
+        elif message.kind == "progress":
+            self.tools.report(self.call, message.head["fraction"], to_text(message.body))
+        else:
+            self.replies.append(tasks.create_task(self._reply(message)))
+
+    async def _reply(self, question: Message) -> None:
+        self.worker.tell(await answer(question, self.tools))
+
+
+def log_levels() -> dict[str, int]:
+    """Every level that was set in this process, by the name of its logger."""
+    loggers = {name: one for name, one in logging.root.manager.loggerDict.items() if isinstance(one, logging.Logger)}
+    return {"": logging.root.level, **{name: one.level for name, one in loggers.items() if one.level}}
+
+
+def make(tools: RunnerTools) -> ProcessRunner:
+    """The runner under the name of this module."""
+    return ProcessRunner(tools)
