@@ -21,14 +21,14 @@ from service.kafka_access import kafka_access
 from service.loops.checks import Checks
 from service.loops.driver import Driver
 from service.loops.executor import Executor
-from service.loops.listeners import make_listeners
+from service.loops.listeners import CalledTriggers, make_listeners
 from service.news import News
 from service.settings import Role, Settings
 from service.stage_logs import StageLogHandler
 from stages.artifacts import ArtifactStore
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
 from stages.stores import open_store
-from triggers.base import KafkaAccess, Surroundings
+from triggers.base import KafkaAccess, Listener, Surroundings
 
 if TYPE_CHECKING:
     from triggers.records import RangeReader
@@ -99,7 +99,6 @@ def _daemon(
         stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
     inbox = PostgresInbox(writer, reads, catalogue, hand_over)
     around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
-    bindings = catalogue.bindings() if Role.TRIGGERS in settings.roles else ()
     return Daemon(
         settings=settings,
         dsn=dsn,
@@ -113,12 +112,19 @@ def _daemon(
         inbox=inbox,
         executor=executor,
         stage_logs=stage_logs,
-        listeners=make_listeners(bindings, around),
+        listeners=_listeners(settings, catalogue, inbox, around),
         news=News(),
         clock=clock,
         closers=closers,
         serves=_server() if Role.API in settings.roles else None,
     )
+
+
+def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, around: Surroundings) -> list[Listener]:
+    listeners = make_listeners(catalogue.bindings(), around) if Role.TRIGGERS in settings.roles else []
+    if Role.API in settings.roles:
+        listeners.append(CalledTriggers(catalogue.bindings(), inbox))
+    return listeners
 
 
 def _runners(

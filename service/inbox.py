@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -20,7 +21,7 @@ from stages.errors import InvalidParams
 from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
 from triggers.cloudevents import to_json
 from triggers.errors import InboxBusy, InboxFull
-from triggers.event import Event, EventKey
+from triggers.event import Event, EventKey, utc_now
 
 QUEUE_LIMIT = 10_000
 COMMIT_TIMEOUT_S = 5.0
@@ -60,7 +61,8 @@ class NoHandOver:
 class PostgresInbox:
     """Implements `triggers.base.Inbox` over the group-commit writer.
 
-    `accepted` counts the new events of this process by the kind of their trigger and by fate.
+    `accepted` counts the new events of this process by the kind of their trigger and by fate; `heard_at` tells when
+    each trigger (pipeline, name) last had one.
     """
 
     def __init__(self, writer: Writer, reads: Reads, catalogue: Catalogue, hand_over: HandOver) -> None:
@@ -70,6 +72,7 @@ class PostgresInbox:
         self._hand_over = hand_over
         self._kinds = {(one.pipeline, one.trigger.name): one.trigger.kind for one in catalogue.bindings()}
         self.accepted: Counter[tuple[str, Fate]] = Counter()
+        self.heard_at: dict[tuple[str, str], datetime] = {}
 
     async def positions(self, scope: str) -> Mapping[str, str]:
         """See `triggers.base.Inbox`."""
@@ -101,6 +104,8 @@ class PostgresInbox:
         for receipt in receipts:
             if receipt.first:
                 self.accepted.update(self._counted(receipt))
+            for outcome in receipt.outcomes:
+                self.heard_at[outcome.pipeline, outcome.trigger] = utc_now()
         return receipts
 
     def refuse_when_busy(self) -> None:

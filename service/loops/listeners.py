@@ -10,7 +10,8 @@ import orjson
 
 from service.db.notes import PutTriggerStatus
 from service.db.writer import Writer
-from triggers.base import Binding, Listener, Surroundings, TriggerStatus
+from service.inbox import PostgresInbox
+from triggers.base import Binding, Listener, ListenerState, Surroundings, TriggerStatus
 
 REPORT_S = 2.0
 
@@ -23,6 +24,29 @@ def make_listeners(bindings: Iterable[Binding], surroundings: Surroundings) -> l
         if kind is not None and binding.trigger.enabled:
             served.setdefault(kind, []).append(binding)
     return [kind(group, surroundings) for kind, group in served.items()]
+
+
+class CalledTriggers:
+    """The triggers that only wait to be called (webhooks, posted events, people), as a listener that does nothing."""
+
+    def __init__(self, bindings: Iterable[Binding], inbox: PostgresInbox) -> None:
+        self._bindings = [one for one in bindings if one.trigger.enabled and one.trigger.listener() is None]
+        self._inbox = inbox
+
+    async def run(self) -> None:
+        """The HTTP server listens for them."""
+
+    def statuses(self) -> Sequence[TriggerStatus]:
+        """When each was last called, by way of this process."""
+        return [
+            TriggerStatus(
+                one.name,
+                one.trigger.kind,
+                ListenerState.LISTENING,
+                last_seen_at=self._inbox.heard_at.get((one.pipeline, one.trigger.name)),
+            )
+            for one in self._bindings
+        ]
 
 
 class StatusReports:
