@@ -1,7 +1,8 @@
--- Take runs that are ready, oldest first within a priority, and call the attempts of earlier owners lost.
+-- Take runs that are ready, oldest first within a priority, and call the attempts of earlier owners lost. (Only queued and
+-- waiting runs have a time to be ready at: a constraint says so. Naming the states would invite a longer index.)
 with picked as (
     select id, version from runs
-    where ready_at <= now() and state in ('queued', 'waiting') and pipeline = any ($2::text[])
+    where ready_at <= now() and pipeline = any ($2::text[])
     order by priority desc, ready_at
     limit $4
     for no key update skip locked

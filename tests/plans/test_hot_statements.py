@@ -1,0 +1,69 @@
+"""The writer's statements go by their indexes, whatever the planner believes of tables it has no statistics of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.db.connect import connect, sql
+
+ARGUMENTS = {
+    "accept": "uuid[], text[], text[], text[], text[], timestamptz[], bytea[], uuid[], text[], text[], text[], bytea[],"
+    " smallint[], bigint[], uuid[], text[], text[], text[], text[]",
+    "put_attempts": "bigint[], int[], text[], int[], text[], boolean[], uuid[], text[], text[], bigint[], bytea[],"
+    " bytea[], bytea[], bigint[], float8[], float8[], float8[], timestamptz[]",
+    "put_gates": "bigint[], int[], text[], text[], text[], text[], text[], bytea[], text[], text[]",
+    "move_runs": "bigint[], int[], text[], float8[], bytea[]",
+    "known_results": "uuid[]",
+    "claim": "bigint, text[], text[], int",
+    "next_ready": "text[]",
+    "move_positions": "int[], text[], text[], text[], text[]",
+    "outcomes_of": "uuid[]",
+    "adopt": "bigint",
+}
+# Live rows only: these may be walked, because they hold no history.
+SHORT = {"daemons"}
+
+
+def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every node of a plan."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from steps(below)
+
+
+async def plan_of(dsn: str, name: str) -> list[dict[str, Any]]:
+    """The nodes of a statement's generic plan."""
+    connection = await connect(dsn, by_index=True)
+    try:
+        await connection.execute("set plan_cache_mode = force_generic_plan")
+        await connection.execute(f"prepare hot ({ARGUMENTS[name]}) as {sql(name)}")
+        nulls = ", ".join("null" for _ in ARGUMENTS[name].split(","))
+        [row] = await connection.fetch(f"explain (format json) execute hot ({nulls})")
+        [told] = json.loads(row[0])
+        return list(steps(told["Plan"]))
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+async def test_no_hot_statement_walks_a_table(database: str, name: str) -> None:
+    nodes = await plan_of(database, name)
+    walked = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+    assert walked <= SHORT
+    assert not [node for node in nodes if node["Node Type"] in ("Hash Join", "Merge Join")]
+
+
+@pytest.mark.parametrize("name", ["put_attempts", "put_gates", "move_runs", "known_results"])
+async def test_each_given_row_finds_its_own_by_the_key(database: str, name: str) -> None:
+    conditions = [node["Index Cond"] for node in await plan_of(database, name) if "Index Cond" in node]
+    assert conditions
+    assert all("g." in one or "p." in one for one in conditions)
+
+
+async def test_a_claim_looks_at_ready_runs_only(database: str) -> None:
+    used = {node["Index Name"] for node in await plan_of(database, "claim") if "Index Name" in node}
+    assert used == {"runs_ready", "runs_pkey", "attempts_pkey", "events_pkey"}
