@@ -145,7 +145,7 @@ def _unpack_records(offsets: OffsetRange, headers: Mapping[str, Any], body: byte
         at += _SIZES.size
         key, value = body[at : at + key_bytes], body[at + key_bytes : at + key_bytes + value_bytes]
         at += key_bytes + value_bytes
-        has = [(name, content.encode("latin-1")) for name, content in headers.get(str(len(records)), ())]
+        has = tuple((name, content.encode("latin-1")) for name, content in headers.get(str(len(records)), ()))
         left_key, left_value = (None if missing & 1 else key), (None if missing & 2 else value)
         records.append(Record(offsets.topic, offsets.partition, offset, timestamp_ms, left_key, left_value, has))
     return records
