@@ -36,7 +36,7 @@ class KafkaArrivals(Trigger):
         return f"kafka:{self.topic}"
 
     def __post_init__(self) -> None:
-        _check(self.topic, self.start, "KafkaArrivals")
+        check_topic(self.topic, self.start, "KafkaArrivals")
         super().__post_init__()
 
 
@@ -61,14 +61,15 @@ class KafkaBatches(Trigger):
         return f"kafka-batches:{self.topic}"
 
     def __post_init__(self) -> None:
-        _check(self.topic, self.start, "KafkaBatches")
+        check_topic(self.topic, self.start, "KafkaBatches")
         for name in ("max_records", "max_wait_s", "max_bytes"):
             if getattr(self, name) <= 0:
                 raise InvalidTrigger(f"KafkaBatches({self.topic!r}): {name} must be more than 0")
         super().__post_init__()
 
 
-def _check(topic: str, start: str, kind: str) -> None:
+def check_topic(topic: str, start: str, kind: str) -> None:
+    """Refuse what is not a topic's name or a place to start. Raises `InvalidTrigger`."""
     if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
         raise InvalidTrigger(
             f"{kind}({topic!r}): not a topic name: use up to 249 letters, digits, dots, underscores and hyphens"

@@ -33,9 +33,16 @@ _COMMIT_EVERY_S = 2.0
 _COMMIT_S = 1.0
 
 
+def _offset_itself(partition: TopicPartition, position: str) -> int:
+    return int(position)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Which group reads which topics, and for whom. `tell` hears what becomes of it, by topic."""
+    """Which group reads which topics, and for whom. `tell` hears what becomes of it, by topic.
+
+    `resume` is asked where to read on from what the inbox holds of a partition.
+    """
 
     access: KafkaAccess
     group: str
@@ -43,6 +50,7 @@ class Membership:
     inbox: Inbox
     clock: Clock
     tell: Tell
+    resume: Callable[[TopicPartition, str], int] = _offset_itself
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +91,7 @@ class GroupReader:
         self._consumer = consumer
         self._link = link
         self._topics = sight.partitions.keys()
+        self.partitions = sight.partitions
         self._patience_s = (3 * times["session_timeout_ms"] + times["request_timeout_ms"]) / 1000
         self._look_every_s = 1.0 if member.access.embedded else 5.0
         self._loop = asyncio.get_running_loop()
@@ -93,9 +102,9 @@ class GroupReader:
         self.cluster = sight.cluster
         self.scope = f"kafka:{sight.cluster}:{member.group}"
 
-    def join(self) -> None:
-        """Ask the group for a share of the topics that the broker has."""
-        self._consumer.subscribe(list(self._topics), listener=_Rebalances(self))
+    def join(self, listener: ConsumerRebalanceListener | None = None) -> None:
+        """Ask the group for a share of the topics that the broker has. A `listener` passes on `lose` and `hold`."""
+        self._consumer.subscribe(list(self._topics), listener=listener or _Rebalances(self))
 
     async def poll(self, wait_s: float) -> Sequence[Fetched]:
         """What has come since, after at most `wait_s` when nothing has. Raises one of `TROUBLE`: build a new reader.
@@ -126,13 +135,33 @@ class GroupReader:
         """Whether what `cursor` has read may still be accepted."""
         return self._cursors.get(cursor.partition) is cursor
 
-    async def accept(self, cursor: Cursor, arrivals: Sequence[Arrival], next_offset: int) -> bool:
+    def cursors(self) -> Sequence[Cursor]:
+        """Those of the partitions that are ours and placed."""
+        return list(self._cursors.values())
+
+    async def has_all_of(self, cursor: Cursor) -> bool:
+        """Whether everything the broker has of a partition, as it said last, has been handed out by `poll`."""
+        end = self._consumer.highwater(cursor.partition) if self._is_assigned(cursor.partition) else None
+        return end is not None and await self._consumer.position(cursor.partition) >= end
+
+    async def check_broker(self) -> None:
+        """Ask whether it is the same broker with the same topics still. Raises one of `TROUBLE`."""
+        sight = await self._link.look(self._member.starts)
+        self._check_cluster(sight)
+        if sight.partitions != self.partitions:
+            raise SourceUnavailable("topics or partitions were created or deleted: joining again")
+
+    async def accept(
+        self, cursor: Cursor, arrivals: Sequence[Arrival], next_offset: int, position: str | None = None
+    ) -> bool:
         """Accept events and move the partition to `next_offset` in one transaction; while the inbox is busy, wait.
 
-        False: the partition went to somebody else, or the position did. Then nothing was accepted, and what is left
-        of these records comes again from the stored position.
+        `position` is what the inbox then holds, if it is more than the offset. False: the partition went to somebody
+        else, or the position did. Then nothing was accepted, and what is left of these records comes again from the
+        stored position.
         """
-        move = Position(self.scope, position_key(cursor.partition), str(next_offset), expect=cursor.stored)
+        value = str(next_offset) if position is None else position
+        move = Position(self.scope, position_key(cursor.partition), value, expect=cursor.stored)
         try:
             await self._patiently(lambda: self._member.inbox.accept(arrivals, positions=[move]), cursor)
         except PositionMoved:
@@ -198,7 +227,7 @@ class GroupReader:
         stored = await self._patiently(lambda: self._member.inbox.positions(self.scope)) or {}
         known = {at: stored[position_key(at)] for at in homeless if position_key(at) in stored}
         fresh = await self._begin([at for at in homeless if at not in known])
-        begun = {at: (int(position), position) for at, position in known.items()} | fresh
+        begun = {at: (self._member.resume(at, position), position) for at, position in known.items()} | fresh
         for partition, (offset, position) in begun.items():
             if self._is_assigned(partition):
                 self._start(partition, position, offset)
@@ -255,8 +284,7 @@ class GroupReader:
         if not due and not got_records:
             return False
         sight = await self._link.look(self._member.starts if due else [next(iter(self._topics))])
-        if sight.cluster != self.cluster:
-            raise SourceUnavailable(f"cluster {self.cluster} was replaced by {sight.cluster}: starting on the new one")
+        self._check_cluster(sight)
         if not due:
             return True
         self._look_at_s = now + self._look_every_s
@@ -264,6 +292,10 @@ class GroupReader:
             raise SourceUnavailable("topics were created or deleted: joining again")
         await self._step_over(self._check_progress(now))
         return True
+
+    def _check_cluster(self, sight: Sight) -> None:
+        if sight.cluster != self.cluster:
+            raise SourceUnavailable(f"cluster {self.cluster} was replaced by {sight.cluster}: starting on the new one")
 
     def _check_progress(self, now_s: float) -> Mapping[TopicPartition, int]:
         """The partitions that are shorter than we have read. Raises `SourceUnavailable` for one that stands still."""

@@ -34,15 +34,25 @@ _START_S = 30.0
 
 
 async def keep_reading(member: Membership, serve: Callable[[GroupReader], Awaitable[None]]) -> None:
-    """Serve one reader after the other, until cancelled; between them wait, longer after each failure in a row."""
+    """Serve one reader after the other, until cancelled."""
+
+    async def read() -> None:
+        async with open_reader(member) as reader:
+            reader.join()
+            await serve(reader)
+
+    await keep_trying(member, read)
+
+
+async def keep_trying(member: Membership, attempt: Callable[[], Awaitable[None]]) -> None:
+    """Make one attempt after the other, until cancelled; between them wait, longer after each failure in a row."""
     loop = asyncio.get_running_loop()
     failures = 0
     while True:
         began_s = loop.time()
         try:
-            async with _reader(member) as reader:
-                await serve(reader)
-        # A reader that fails while something is being accepted comes as a group.
+            await attempt()
+        # An attempt that fails while something is being accepted comes as a group.
         except* TROUBLE as errors:
             note = trouble_note(member.access, _first(errors))
             logger.warning("group %s: %s", member.group, note)
@@ -61,7 +71,8 @@ def _pause_s(failures: int, *, embedded: bool) -> float:
 
 
 @asynccontextmanager
-async def _reader(member: Membership) -> AsyncIterator[GroupReader]:
+async def open_reader(member: Membership) -> AsyncIterator[GroupReader]:
+    """A reader that has yet to join its group, connected to a broker that has its topics. Raises one of `TROUBLE`."""
     link = BrokerLink(member.access)
     consumer = reading_consumer(member.access, member.group)
     try:
@@ -69,7 +80,6 @@ async def _reader(member: Membership) -> AsyncIterator[GroupReader]:
         reader = GroupReader(member, consumer, link, await _topics_there(member, link))
         async with asyncio.timeout(_START_S):
             await consumer.start()
-        reader.join()
         try:
             yield reader
         except asyncio.CancelledError:
