@@ -1,8 +1,9 @@
 -- Take runs that are ready, oldest first within a priority, and call the attempts of earlier owners lost. (Only queued and
--- waiting runs have a time to be ready at: a constraint says so. Naming the states would invite a longer index.)
+-- waiting runs have a time to be ready at: a constraint says so. Naming the states, or the pipeline without the
+-- concatenation, would invite the planner to walk an index of far more rows.)
 with picked as (
     select id, version from runs
-    where ready_at <= now() and pipeline = any ($2::text[])
+    where ready_at <= now() and pipeline || '' = any ($2::text[])
     order by priority desc, ready_at
     limit $4
     for no key update skip locked
