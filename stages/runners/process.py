@@ -112,10 +112,14 @@ class _Attempt:
         if failure is not None:
             return failure
         async with asyncio.TaskGroup() as tasks:
-            outcome = await self._make(tasks)
-            for reply in self.replies:
-                reply.cancel()
-        return outcome
+            try:
+                return await self._make(tasks)
+            finally:
+                # The stage's own `finally` may still ask for something.
+                if not self.worker.is_idle:
+                    await self.worker.stop(GRACE_S)
+                for reply in self.replies:
+                    reply.cancel()
 
     async def _load(self) -> Outcome | None:
         spec = str(self.stage.spec)
@@ -125,7 +129,9 @@ class _Attempt:
             async with asyncio.timeout(LOAD_S):
                 if not self.worker.is_idle:
                     await self.worker.start()
-                load = pack("load", spec=spec, store=self.tools.store_url, path=sys.path, levels=log_levels())
+                load = pack(
+                    "load", spec=spec, store=self.tools.store_url, path=[*map(str, sys.path)], levels=log_levels()
+                )
                 done = await self.worker.ask(load, self.log.logged)
         except TimeoutError:
             raise WorkerLost(f"the worker did not load {spec} within {LOAD_S:g} s") from None
@@ -139,7 +145,6 @@ class _Attempt:
             async with asyncio.timeout(self.call.timeout_s):
                 done = await self.worker.ask(self._packed(), partial(self._heard, tasks))
         except TimeoutError:
-            await self.worker.stop(GRACE_S)
             return Failed(ErrorRecord("TimeoutError", f"timed out after {self.call.timeout_s:g} s", transient=True))
         except WorkerLost as lost:
             return Lost(str(lost))

@@ -28,7 +28,7 @@ class Link:
         self._socket = sock
         self._lock = threading.Lock()
         self._sending = False
-        self._stopping = False
+        self._put_off = False
         self._process = os.getpid()
 
     @property
@@ -50,14 +50,15 @@ class Link:
                 self._socket.sendall(message)
         finally:
             self._sending = False
-        if self._stopping:
+        if self._put_off:
+            self._put_off = False
             raise Stopped
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGTERM."""
-        self._stopping = True
         if not self._sending:
             raise Stopped
+        self._put_off = True
 
     def hear_stop(self) -> None:
         """Take SIGTERM for a stop, here but not in forked processes."""

@@ -69,7 +69,7 @@ class WorkerProcess:
         self._lines = {stream: Lines(self._teller(stream)) for stream in STREAMS}
         self._pipes: dict[str, int] = {}
         self._unpacker = Unpacker()
-        self._heard: Heard = lambda message: None
+        self._heard: Heard = _nobody
         self._done: asyncio.Future[Message] | None = None
         self._gone = asyncio.Event()
 
@@ -147,6 +147,7 @@ class WorkerProcess:
                 await self._ended(grace_s)
         finally:
             self._kill()
+            self._heard = _nobody
         await self._ended(KILL_S)
         self._release()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
@@ -224,3 +225,7 @@ class WorkerProcess:
         pipe = self._pipes.pop(stream)
         asyncio.get_running_loop().remove_reader(pipe)
         os.close(pipe)
+
+
+def _nobody(message: Message) -> None:
+    """Nobody wants to hear it any more."""

@@ -40,7 +40,7 @@ def serve(sock: int, lifeline: int) -> None:
     """Serve the daemon at the other end of these descriptors until it says to stop."""
     _die_with_the_daemon(lifeline)
     os.set_inheritable(sock, False)
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     with suppress(Stopped):
         Worker(socket.socket(fileno=sock)).run()
 

@@ -21,9 +21,10 @@ import pytest_asyncio
 
 from stages import Event, Pipeline
 from stages.call import Call
-from stages.errors import InvalidPipeline
+from stages.errors import InvalidPipeline, Permanent
 from stages.invoke import current_attempt
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Succeeded
+from stages.registry import ModelVersion, NewVersion
 from stages.runners import process
 from stages.runners.base import RunnerTools
 from stages.runners.process import ProcessRunner
@@ -34,6 +35,19 @@ from tests.fault.processes import all_gone, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WHEN = datetime(2013, 1, 2, tzinfo=UTC)
+
+
+class NoModels:
+    """A registry nobody has registered anything in."""
+
+    async def register(self, new: NewVersion, *, idempotency_key: str) -> ModelVersion:
+        raise Permanent("read only")
+
+    async def alias(self, model: str, alias: str) -> ModelVersion | None:
+        return None
+
+    async def move_alias(self, model: str, alias: str, version: int, *, expect: int | None) -> ModelVersion:
+        raise Permanent("read only")
 
 
 @dataclass
@@ -91,7 +105,9 @@ async def lent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
         world.reports.append((fraction, note))
 
     store = open_store(folder.as_uri())
-    world.runner = ProcessRunner(RunnerTools(store=store, store_url=folder.as_uri(), report=report, threads=1))
+    world.runner = ProcessRunner(
+        RunnerTools(store=store, store_url=folder.as_uri(), registry=NoModels(), report=report, threads=1)
+    )
     yield world
     await world.runner.close()
 
@@ -167,6 +183,16 @@ async def test_a_stage_out_of_time_is_stopped_for_real_and_may_clean_up(stage: s
     assert (error.type, error.message, error.transient) == ("TimeoutError", "timed out after 0.3 s", True)
     assert (world.folder / "cleaned").exists()
     assert not running([await world.worker_of()])
+
+
+async def test_a_cancelled_stage_may_use_the_registry_while_it_cleans_up(world: World) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(world.run("asks_at_the_end"))
+        worker = await world.worker_of()
+        task.cancel()
+    assert task.cancelled()
+    assert (world.folder / "cleaned").exists()
+    assert not running([worker])
 
 
 async def test_a_stage_that_clings_is_killed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

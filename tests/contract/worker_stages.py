@@ -80,6 +80,16 @@ async def waits(event: Event) -> None:
 
 
 @stage
+async def asks_at_the_end(event: Event, context: StageContext) -> None:
+    started(event)
+    try:
+        await asyncio.sleep(60)
+    finally:
+        assert await context.registry.alias("m", "production") is None
+        (folder_of(event) / "cleaned").touch()
+
+
+@stage
 def clings(event: Event) -> None:
     """Ignores being stopped."""
     while True:
@@ -170,6 +180,7 @@ pipeline = Pipeline(
         raises_what_nobody_catches,
         sleeps,
         waits,
+        asks_at_the_end,
         clings,
         starts_another,
         prints,

@@ -40,7 +40,7 @@ async def processes_of_stage(folder: Path) -> list[int]:
 @pytest.mark.parametrize("busy", [False, True] if sys.platform == "linux" else [False])
 async def test_kill_9_of_the_daemon_leaves_no_worker(busy: bool, database: str, tmp_path: Path) -> None:
     await begin(database, tmp_path, busy=busy)
-    async with daemon_process(database, tmp_path, WORKERS) as process:
+    async with daemon_process(database, tmp_path, WORKERS, TMPDIR=str(tmp_path)) as process:
         pids = await processes_of_stage(tmp_path)
         assert set(pids) <= set(descendants(process.pid))
         process.kill()
