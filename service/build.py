@@ -24,7 +24,7 @@ from service.loops.executor import Executor
 from service.loops.listeners import CalledTriggers, make_listeners
 from service.news import News
 from service.settings import Role, Settings
-from service.stage_logs import StageLogHandler
+from service.stage_logs import ProgressReports, StageLogHandler
 from stages.artifacts import ArtifactStore
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
 from stages.stores import open_store
@@ -90,7 +90,7 @@ def _daemon(
     executor = stage_logs = None
     hand_over: HandOver = NoHandOver()
     if Role.EXECUTOR in settings.roles:
-        runners = _runners(settings, store, registry, reader)
+        runners = _runners(settings, writer, store, registry, reader)
         closers += [runner.close for runner in runners.values()]
         driver = Driver(writer=writer, clock=clock, store=store, runners=runners, checks=Checks(store, clock))
         executor = hand_over = Executor(
@@ -128,10 +128,20 @@ def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, a
 
 
 def _runners(
-    settings: Settings, store: ArtifactStore, registry: PostgresRegistry, reader: RangeReader | None
+    settings: Settings,
+    writer: Writer,
+    store: ArtifactStore,
+    registry: PostgresRegistry,
+    reader: RangeReader | None,
 ) -> dict[str, Runner]:
-    url, threads = settings.artifacts.url, settings.executor.threads
-    tools = RunnerTools(store=store, store_url=url, registry=registry, reader=reader, threads=threads)
+    tools = RunnerTools(
+        store=store,
+        store_url=settings.artifacts.url,
+        registry=registry,
+        reader=reader,
+        report=ProgressReports(writer, asyncio.get_running_loop()),
+        threads=settings.executor.threads,
+    )
     return {name: open_runner(name, tools) for name in runner_names()}
 
 

@@ -61,6 +61,7 @@ async def right(double: int) -> int:
 def join(left: int, right: int, context: StageContext) -> list[int]:
     context.record_metrics(sum=left + right)
     context.logger.info("joined %s and %s", left, right)
+    context.progress(1.0, "done")
     return [left, right]
 
 
@@ -76,7 +77,8 @@ async def test_every_stage_of_a_graph_runs_once_and_after_its_inputs(database: s
     assert sorted(done) == [(name, 1, "succeeded") for name in ("double", "ingest", "join", "left", "right")]
     [row] = await rows(database, "select output_inline, metrics from attempts where stage = 'join'")
     assert (row["output_inline"], row["metrics"]) == (b"[16,14]", b'{"sum":30.0}')
-    assert [row["message"] for row in await rows(database, "select * from stage_logs")] == ["joined 16 and 14"]
+    told = await rows(database, "select level, message from stage_logs order by seq")
+    assert [tuple(row) for row in told] == [("info", "joined 16 and 14"), ("progress", "100% done")]
 
 
 async def test_a_stage_starts_only_after_its_inputs_are_durable(database: str, tmp_path: Path) -> None:
