@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -79,6 +79,11 @@ def reading_consumer(access: KafkaAccess, group: str | None = None) -> AIOKafkaC
             **_connection(access),
         }
     )
+
+
+def writing_producer(access: KafkaAccess) -> AIOKafkaProducer:
+    """A producer of what may be written twice: the embedded broker knows no idempotent producers."""
+    return AIOKafkaProducer(acks="all", linger_ms=20, **_connection(access))
 
 
 def trouble_note(access: KafkaAccess, error: BaseException) -> str:
@@ -178,14 +183,18 @@ class BrokerLink:
         return Sight(answer.get("cluster_id") or "unnamed", found, absent)
 
 
-async def create_topics(access: KafkaAccess, topics: Sequence[str]) -> None:
+async def create_topics(
+    access: KafkaAccess, topics: Sequence[str], *, partitions: int = 0, settings: Mapping[str, str] | None = None
+) -> None:
     """Create what is missing, with the broker's own defaults (the embedded one has none). Safe to call twice."""
-    partitions, copies = (_EMBEDDED_PARTITIONS, 1) if access.embedded else (-1, -1)
+    copies = 1 if access.embedded else -1
+    partitions = partitions or (_EMBEDDED_PARTITIONS if access.embedded else -1)
+    wanted = [NewTopic(name, partitions, copies, topic_configs=settings) for name in topics]
     admin = AIOKafkaAdminClient(**_connection(access))
     try:
         async with asyncio.timeout(timing(access)["request_timeout_ms"] / 1000):
             await admin.start()
-            answer = await admin.create_topics([NewTopic(name, partitions, copies) for name in topics])
+            answer = await admin.create_topics(wanted)
     finally:
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(_STOP_S):

@@ -151,6 +151,10 @@ class GroupReader:
         if sight.partitions != self.partitions:
             raise SourceUnavailable("topics or partitions were created or deleted: joining again")
 
+    async def partitions_of(self, topic: str) -> frozenset[int]:
+        """Which partitions the broker has of any topic. Raises one of `TROUBLE`."""
+        return (await self._link.look([topic])).partitions.get(topic, frozenset())
+
     async def accept(
         self, cursor: Cursor, arrivals: Sequence[Arrival], next_offset: int, position: str | None = None
     ) -> bool:
