@@ -29,6 +29,7 @@ def kafka_access(settings: Settings) -> KafkaAccess | None:
     return KafkaAccess(
         bootstrap_servers=kafka.bootstrap_servers,
         group_prefix=kafka.group_prefix,
+        session_s=kafka.session_s,
         options=_options(kafka),
         create_topics=kafka.create_topics,
     )

@@ -105,6 +105,7 @@ class Kafka:
         None, values.servers, "brokers as `host:port`, several with commas; `up` embeds one where none is set"
     )
     group_prefix: str = setting("tidemill", values.text, "first part of the names of consumer groups")
+    session_s: float = setting(10.0, values.seconds(1, 300), "after this silence others read a daemon's partitions")
     create_topics: bool = setting(False, values.flag, "whether topics that triggers name are created when missing")
     security_protocol: SecurityProtocol = setting(
         SecurityProtocol.PLAINTEXT,

@@ -178,12 +178,16 @@ class TriggerStatus:
 
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
-    """How to reach the broker. `options` go to every aiokafka client (security, SASL, TLS context)."""
+    """How to reach the broker. `options` go to every aiokafka client (security, SASL, TLS context).
+
+    A consumer silent for `session_s` loses its partitions to the others of its group.
+    """
 
     bootstrap_servers: str
     group_prefix: str = "tidemill"
     options: Mapping[str, Any] = field(default_factory=dict)
     create_topics: bool = False
+    session_s: float = 10.0
     embedded: bool = False
 
 

@@ -49,7 +49,8 @@ def timing(access: KafkaAccess) -> Mapping[str, int]:
     """How patient a client is. A join to the embedded broker takes half the session timeout, and at least a second."""
     if access.embedded:
         return {"session_timeout_ms": 2_000, "heartbeat_interval_ms": 500, "request_timeout_ms": 5_000}
-    return {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 3_000, "request_timeout_ms": 15_000}
+    session_ms = int(access.session_s * 1000)
+    return {"session_timeout_ms": session_ms, "heartbeat_interval_ms": session_ms // 4, "request_timeout_ms": 15_000}
 
 
 def _connection(access: KafkaAccess) -> dict[str, Any]:

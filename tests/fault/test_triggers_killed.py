@@ -44,7 +44,7 @@ async def dies(dsn: str, folder: Path, pipeline: str, fault: str, **variables: s
 async def test_each_record_is_one_run_when_daemons_die_before_and_after_the_commit(
     database: str, kafka: str, topic: str, tmp_path: Path
 ) -> None:
-    variables = {"TIDEMILL_KAFKA_BOOTSTRAP_SERVERS": kafka, "TEST_TOPIC": topic}
+    variables = {"TIDEMILL_KAFKA_BOOTSTRAP_SERVERS": kafka, "TIDEMILL_KAFKA_SESSION_S": "2", "TEST_TOPIC": topic}
     pipeline = "tests.fault.listening:every_record"
     await produce(kafka, topic, RECORDS)
     for fault in ("accept.commit=crash@1", "accept.committed=crash@1"):
@@ -59,7 +59,7 @@ async def test_each_record_is_one_run_when_daemons_die_before_and_after_the_comm
 async def test_each_offset_is_in_one_batch_when_daemons_die_before_and_after_the_commit(
     database: str, kafka: str, topic: str, tmp_path: Path
 ) -> None:
-    variables = {"TIDEMILL_KAFKA_BOOTSTRAP_SERVERS": kafka, "TEST_TOPIC": topic}
+    variables = {"TIDEMILL_KAFKA_BOOTSTRAP_SERVERS": kafka, "TIDEMILL_KAFKA_SESSION_S": "2", "TEST_TOPIC": topic}
     pipeline = "tests.fault.listening:every_batch"
     await produce(kafka, topic, RECORDS)
     for fault in ("accept.commit=crash@1", "accept.committed=crash@1"):
