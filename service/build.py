@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from service.app import Daemon, Server
-from service.catalogue import Catalogue, load_catalogue
+from service.catalogue import Catalogue
 from service.clock import SystemClock
 from service.db.daemons import Registration
 from service.db.migrations import migrate, pending
@@ -17,7 +17,6 @@ from service.db.registry import PostgresRegistry
 from service.db.writer import Writer
 from service.errors import ConfigError, MigrationError
 from service.inbox import HandOver, NoHandOver, PostgresInbox
-from service.kafka_access import kafka_access
 from service.loops.checks import Checks
 from service.loops.driver import Driver
 from service.loops.executor import Executor
@@ -36,17 +35,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tidemill")
 
 
-async def open_daemon(settings: Settings, *, kafka: KafkaAccess | None = None) -> Daemon:
-    """Load the pipelines, connect to Postgres and put the daemon's parts together; nothing runs yet.
+async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAccess | None) -> Daemon:
+    """Connect to Postgres and put the daemon's parts together; nothing runs yet.
 
-    `kafka` overrides what the settings say (an embedded broker). Raises `ConfigError`, `InvalidPipeline`,
-    `InvalidTrigger`, `MigrationError`, `DatabaseUnavailable`.
+    Raises `ConfigError`, `MigrationError`, `DatabaseUnavailable`, `StoreUnavailable`.
     """
-    return await assemble(settings, load_catalogue(settings.pipelines), kafka or kafka_access(settings))
-
-
-async def assemble(settings: Settings, catalogue: Catalogue, kafka: KafkaAccess | None) -> Daemon:
-    """Like `open_daemon`, with the pipelines already loaded."""
     dsn = settings.database.url
     if dsn is None:
         raise ConfigError("no database is set: set TIDEMILL_DATABASE_URL, or run `tidemill up`, which embeds one")

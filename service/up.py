@@ -15,9 +15,11 @@ from typing import Any
 
 from service.app import Daemon
 from service.build import open_daemon
+from service.catalogue import load_catalogue
 from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
 from service.feeds import load_feed
+from service.kafka_access import kafka_access
 from service.settings import Settings
 from triggers.base import KafkaAccess
 
@@ -33,22 +35,23 @@ class Servers:
 
     settings: Settings
     kafka: KafkaAccess | None = None
-    deaths: list[Coroutine[Any, Any, None]] = field(default_factory=list)
+    deaths: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
 
 
 async def serve(settings: Settings, *, embed: bool, feed: str | None, say: Say) -> None:
     """Run a daemon until SIGINT or SIGTERM; a second signal does not wait for stages to finish.
 
-    `feed` is a coroutine function `package.module:name` run beside it. Raises what `open_daemon` and the embedded
-    servers raise; a server that dies ends the daemon loudly.
+    `feed` is a coroutine function `package.module:name` run beside it. Raises what `load_catalogue`, `open_daemon`
+    and the embedded servers raise; a server that dies ends the daemon loudly.
     """
     fed = load_feed(feed) if feed else None
+    catalogue = load_catalogue(settings.pipelines)
     async with _servers(settings, embed) as servers:
-        daemon = await open_daemon(servers.settings, kafka=servers.kafka)
+        daemon = await open_daemon(servers.settings, catalogue, servers.kafka or kafka_access(settings))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(daemon.run(_started(say, fed, tasks)))
             _heed_signals(daemon)
-            watching = [tasks.create_task(death) for death in servers.deaths]
+            watching = [tasks.create_task(death()) for death in servers.deaths]
             await daemon.stopped.wait()
             for task in watching:
                 task.cancel()
@@ -85,12 +88,12 @@ async def _servers(settings: Settings, embed: bool) -> AsyncIterator[Servers]:
             postgres = EmbeddedPostgres(settings.home)
             database = dataclasses.replace(settings.database, url=await stack.enter_async_context(postgres))
             servers.settings = dataclasses.replace(settings, database=database)
-            servers.deaths.append(postgres.watch())
+            servers.deaths.append(postgres.watch)
         if embed and settings.kafka.bootstrap_servers is None:
             broker = EmbeddedKafka(settings.home)
             address = await stack.enter_async_context(broker)
             servers.kafka = KafkaAccess(address, settings.kafka.group_prefix, create_topics=True, embedded=True)
-            servers.deaths.append(broker.watch())
+            servers.deaths.append(broker.watch)
         yield servers
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from service.app import Daemon
-from service.build import assemble
+from service.build import open_daemon
 from service.catalogue import Catalogue
 from service.model import RunState
 from service.settings import Artifacts, Database, Executor, Http, Role, Settings
@@ -48,7 +48,7 @@ async def daemon(
     given: Settings, *pipelines: Pipeline, kafka: KafkaAccess | None = None, on_start: Any = None
 ) -> AsyncIterator[Daemon]:
     """A daemon that runs from its start until the end of the block, drained."""
-    one = await assemble(given, catalogue(pipelines), kafka)
+    one = await open_daemon(given, catalogue(pipelines), kafka)
     ready = asyncio.Event()
 
     async def started(daemon: Daemon) -> None:
