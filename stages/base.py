@@ -80,7 +80,7 @@ class Stage:
     timeout_s: float | None = None
     memory_bytes: int | None = None
     environment: str | None = None
-    runner: str = "inline"
+    runner: str | None = None
     reuse: Reuse = "always"
     after: Sequence[str] = ()
 
@@ -98,7 +98,7 @@ def stage(
     timeout_s: float | None = None,
     memory_bytes: int | None = None,
     environment: str | None = None,
-    runner: str = "inline",
+    runner: str | None = None,
     reuse: Reuse = "always",
     after: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Stage]: ...
@@ -113,7 +113,7 @@ def stage(
     timeout_s: float | None = None,
     memory_bytes: int | None = None,
     environment: str | None = None,
-    runner: str = "inline",
+    runner: str | None = None,
     reuse: Reuse = "always",
     after: Sequence[str] = (),
 ) -> Stage | Callable[[Callable[..., Any]], Stage]:

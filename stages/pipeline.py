@@ -179,7 +179,7 @@ class Pipeline:
         )
 
     def _runner_of(self, stage: Stage) -> str:
-        return stage.runner if stage.runner != DEFAULT_RUNNER else self.runner or DEFAULT_RUNNER
+        return stage.runner or self.runner or DEFAULT_RUNNER
 
     def _check_triggers(self, problems: Problems) -> None:
         seen: set[str] = set()

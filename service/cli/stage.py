@@ -147,11 +147,12 @@ class _Report:
 
 
 def _exit_code(outcome: Outcome) -> int:
-    from stages.outcome import Failed
+    from stages.outcome import Failed, Succeeded
 
-    if isinstance(outcome, Failed):
-        return exits.TRANSIENT if outcome.error.transient else exits.FAILED
-    return exits.SUCCEEDED
+    if isinstance(outcome, Succeeded):
+        return exits.SUCCEEDED
+    passing = not isinstance(outcome, Failed) or outcome.error.transient
+    return exits.TRANSIENT if passing else exits.FAILED
 
 
 def _write(outcome: Outcome, file: Path | None) -> None:
