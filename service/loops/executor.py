@@ -65,12 +65,10 @@ class Executor:
 
     def begin(self, reserved: int, runs: Sequence[TakenRun]) -> None:
         """See `HandOver`."""
-        self._free += reserved - len(runs)
+        self._give_back(reserved - len(runs))
         for taken in runs:
             pipeline = self._catalogue.pipelines[taken.pipeline]
             self._start(LiveRun(taken.run_id, 1, pipeline, taken.event, orjson.loads(taken.params), RunView()))
-        if self._free:
-            self._wake.set()
 
     def cancel(self, run_id: int) -> None:
         """Cut a run short, if this process drives it."""
@@ -111,7 +109,6 @@ class Executor:
         forgotten = [
             row for row in rows if row["id"] not in self._runs and row["pipeline"] in self._catalogue.pipelines
         ]
-        self._free -= len(forgotten)
         self._claimed(0, forgotten)
 
     def _claim(self) -> None:
@@ -141,7 +138,7 @@ class Executor:
 
     def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
         """Runs inside the writer, right after the commit: it must not wait."""
-        self._free += limit - len(rows)
+        self._give_back(limit - len(rows))
         runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]]) for row in rows]
         self._runs.update({run.id: run for run in runs})
         if runs:
@@ -197,8 +194,11 @@ class Executor:
             return
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
-        self._free += 1
+        self._give_back(1)
         self._wake.set()
+
+    def _give_back(self, places: int) -> None:
+        self._free += places
         if not self.running:
             self._quiet.set()
 

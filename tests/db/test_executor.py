@@ -258,3 +258,33 @@ async def test_hundreds_of_runs_on_two_daemons_all_finish_once(database: str, tm
             assert await reached(one, run) is RunState.SUCCEEDED
     counted = await rows(database, "select run_id, count(*) as n from attempts group by run_id having count(*) <> 5")
     assert (len(set(runs)), counted) == (300, [])
+
+
+async def test_a_run_that_was_claimed_by_a_commit_nobody_confirmed_is_driven_after_the_outage(
+    database: str, tmp_path: Path
+) -> None:
+    async with daemon(settings(database, tmp_path, drain_s=0), diamond) as other:
+        run = await start(other, "diamond", "1", 5)
+        await reached(other, run)
+    async with daemon(settings(database, tmp_path), diamond) as one:
+        assert one.executor is not None
+        await rows(database, "delete from attempts")
+        await rows(
+            database,
+            "update runs set state = 'running', owner = $1, finished_at = null, epoch = epoch + 1",
+            one.writer.daemon,
+        )
+        one.executor.recover_owned()
+        assert await reached(one, run) is RunState.SUCCEEDED
+        one.stop()
+        await one.executor.drain()
+        assert one.executor.running == 0
+
+
+async def test_draining_does_not_wait_for_a_claim_that_found_nothing(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path, drain_s=60), diamond) as one, asyncio.timeout(10):
+        assert one.executor is not None
+        one.executor.wake()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await one.executor.drain()
