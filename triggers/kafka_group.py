@@ -58,7 +58,7 @@ class Cursor:
     """How far one partition was read, for as long as it is ours.
 
     `stored` is its position in the inbox (`""`: none), `offset` that of the first record not yet accepted, `read` that
-    of the first not yet read.
+    of the first not yet read. `is_anew`: the topic was made anew, and `stored` is of the old one.
     """
 
     partition: TopicPartition
@@ -67,6 +67,7 @@ class Cursor:
     read: int
     answered_ms: int | None = None
     answered_at_s: float = 0.0
+    is_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,7 @@ class GroupReader:
             else:
                 # The topic was made anew: what was read of the old one must not be mixed with it.
                 self._start(partition, cursor.stored, offset)
+                self._cursors[partition].is_anew = True
 
     async def _look(self, got_records: bool) -> bool:
         """Make sure that the same broker still answers and that every partition still moves. False: not asked now."""

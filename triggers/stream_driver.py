@@ -33,6 +33,7 @@ T = TypeVar("T")
 faust_logger = logging.getLogger("faust.tidemill")
 
 _POLL_S = 0.5
+_PAUSE_S = 0.02
 _RUN_RECORDS = 200
 _FLUSH_S = 5.0
 
@@ -115,6 +116,10 @@ class _Consumer(Consumer):
         recovering = [TopicPartition(*at) for at in active_partitions or () if at.topic == self._wiring.changelog]
         if recovering:
             return await self._ours(self._read_changelog(recovering))
+        if self.app.rebalancing:
+            # When its table is complete Faust empties its queues: what is in them by then would be lost.
+            await self.sleep(_PAUSE_S)
+            return {}
         fetched = await self._ours(self._reader.poll(_POLL_S))
         # Faust would pass over what is read again.
         self._read_offset.clear()

@@ -10,6 +10,7 @@ from typing import Any
 import faust
 import orjson
 from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
 
 from triggers.errors import SourceUnavailable
 from triggers.stream_driver import FollowsSource, RunMessage, StreamTransport, Wiring, faust_logger
@@ -24,7 +25,6 @@ _CHANGELOG_MESSAGES = 131_072
 class _Services(BootStrategy):
     """Neither Faust's leader election nor its replies: both bring topics of their own."""
 
-    enable_web = False
     app: _App
 
     def kafka_consumer(self) -> Iterable[Any]:
@@ -39,10 +39,6 @@ class _App(faust.App):
     logger = faust_logger
     wiring: Wiring
 
-    def on_init_dependencies(self) -> Iterable[Any]:
-        """Without the monitor, which nobody would look at."""
-        return self.boot_strategy.server()
-
     async def on_first_start(self) -> None:
         """Without the folder that Faust would create where the daemon was started."""
 
@@ -54,6 +50,15 @@ class _App(faust.App):
         """Faust would go on with what is left of it."""
         super()._crash(reason)
         self.wiring.fail(SourceUnavailable(f"Faust gave up, starting it anew: {reason!r}"))
+
+
+class _Tables(TableManager):
+    logger = faust_logger
+
+    async def on_start(self) -> None:
+        """Without the second in which others might still declare a table."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class _Table(faust.Table[bytes, bytes]):
@@ -107,8 +112,9 @@ class StreamHost:
 
     def drop_row(self, partition: int, start_ms: int, key: bytes) -> None:
         """Have the table forget a row, if it holds it."""
-        if self._table is not None:
-            self._table.pop(_table_key(partition, start_ms, key), None)
+        at = _table_key(partition, start_ms, key)
+        if self._table is not None and at in self._table:
+            del self._table[at]
 
     async def flush(self) -> None:
         """Give the broker a few seconds to take what was put and dropped."""
@@ -140,6 +146,7 @@ def _new_app(group: str, wiring: Wiring) -> faust.App:
         web_enabled=False,
         store="memory://",
         PartitionAssignor=FollowsSource,
+        TableManager=_Tables,
         table_standby_replicas=0,
         topic_disable_leader=True,
         topic_allow_declare=False,

@@ -140,9 +140,9 @@ class StreamSession:
     def _share_of(self, cursor: Cursor) -> _Share:
         share = self._shares.get(cursor)
         if share is None:
-            # Without what `resume` found, nothing was read of this partition, or it was made anew.
             blank = Windows(self._shape, Mark(cursor.offset, cursor.offset), cursor.offset)
-            windows = self._resumed.pop(cursor.partition, blank)
+            resumed = self._resumed.pop(cursor.partition, blank)
+            windows = blank if cursor.is_anew else resumed
             share = self._shares[cursor] = _Share(cursor, windows, self._loop.time())
             self._drop_strangers(cursor.partition.partition, windows)
         return share
