@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from triggers.aggregates import Aggregate, Count, Max, Mean, Min, Sum
     from triggers.approval import Approval
     from triggers.cloudevents import CloudEvents
     from triggers.event import Event
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from triggers.manual import Manual
     from triggers.schedule import Cron, Every
     from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
+    from triggers.stream import StreamFeatures
     from triggers.webhook import Webhook
 
 __all__ = [
     "HMAC",
+    "Aggregate",
     "Approval",
     "Bearer",
     "CloudEvents",
+    "Count",
     "Cron",
     "Event",
     "Every",
@@ -32,15 +36,22 @@ __all__ = [
     "KafkaArrivals",
     "KafkaBatches",
     "Manual",
+    "Max",
+    "Mean",
+    "Min",
     "StandardWebhooks",
+    "StreamFeatures",
+    "Sum",
     "Webhook",
 ]
 
 _HOMES = {
     "HMAC": "signatures",
+    "Aggregate": "aggregates",
     "Approval": "approval",
     "Bearer": "signatures",
     "CloudEvents": "cloudevents",
+    "Count": "aggregates",
     "Cron": "schedule",
     "Event": "event",
     "Every": "schedule",
@@ -49,7 +60,12 @@ _HOMES = {
     "KafkaArrivals": "kafka",
     "KafkaBatches": "kafka",
     "Manual": "manual",
+    "Max": "aggregates",
+    "Mean": "aggregates",
+    "Min": "aggregates",
     "StandardWebhooks": "signatures",
+    "StreamFeatures": "stream",
+    "Sum": "aggregates",
     "Webhook": "webhook",
 }
 

@@ -33,7 +33,6 @@ T = TypeVar("T")
 faust_logger = logging.getLogger("faust.tidemill")
 
 _POLL_S = 0.5
-_PAUSE_S = 0.02
 _RUN_RECORDS = 200
 _FLUSH_S = 5.0
 
@@ -112,14 +111,16 @@ class _Consumer(Consumer):
         self.app.consumer_generation_id += 1
         await self.on_partitions_assigned(set(self._assigned), self.app.consumer_generation_id)
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a full queue makes us wait by itself, and Faust would pause for a second."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Nothing either."""
+
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         recovering = [TopicPartition(*at) for at in active_partitions or () if at.topic == self._wiring.changelog]
         if recovering:
             return await self._ours(self._read_changelog(recovering))
-        if self.app.rebalancing:
-            # When its table is complete Faust empties its queues: what is in them by then would be lost.
-            await self.sleep(_PAUSE_S)
-            return {}
         fetched = await self._ours(self._reader.poll(_POLL_S))
         # Faust would pass over what is read again.
         self._read_offset.clear()

@@ -19,6 +19,7 @@ from triggers.windows import Row
 logger = logging.getLogger(__name__)
 
 _STOP_S = 10.0
+_QUEUED_RUNS = 16
 _CHANGELOG_MESSAGES = 131_072
 
 
@@ -151,6 +152,7 @@ def _new_app(group: str, wiring: Wiring) -> faust.App:
         topic_disable_leader=True,
         topic_allow_declare=False,
         stream_wait_empty=False,
+        stream_buffer_maxsize=_QUEUED_RUNS,
     )
     app.wiring = wiring
     app.transport = app.producer_transport = StreamTransport(app, wiring)

@@ -24,10 +24,10 @@ from tests.broker.seam import (
     producing,
     told,
 )
+from triggers import StreamFeatures
 from triggers.aggregates import Aggregate, Count, Sum
 from triggers.base import Fate, ListenerState
 from triggers.errors import InboxBusy
-from triggers.stream import StreamFeatures
 from triggers.stream_event import FEATURES_TYPE
 from triggers.stream_listener import changelog_of
 from triggers.windows import Mark

@@ -15,9 +15,19 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.broker.seam import RecordingInbox, RestartableBroker, access_to, listener_of, listening, produce, told
+from tests.broker.seam import (
+    RecordingInbox,
+    RestartableBroker,
+    access_to,
+    create_topic,
+    listener_of,
+    listening,
+    produce,
+    told,
+)
+from triggers import StreamFeatures, stream_session
 from triggers.base import ListenerState
-from triggers.stream import StreamFeatures
+from triggers.errors import InboxBusy
 
 STREAM = StreamFeatures("t", "k", time="t", window_s=10, grace_s=0, idle_s=None, flush_every_s=0.05)
 
@@ -78,6 +88,25 @@ async def test_it_leaves_nothing_behind_and_everything_as_it_was(broker: Restart
     after = surroundings()
     assert after.pop("threads") <= before.pop("threads")
     assert after == before
+
+
+async def test_while_the_inbox_takes_nothing_kafka_waits(
+    broker: RestartableBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_session, "_MOST_SEALED_ROWS", 5)
+    tasks, inbox, folded = asyncio.all_tasks(), RecordingInbox(), 8_000
+    access = access_to(broker.servers, create_topics=True)
+    inbox.refuse += [InboxBusy("full", retry_after_s=0.05)] * 1_000
+    await create_topic(broker.servers, "t")
+    await produce(broker.servers, "t", [orjson.dumps({"t": at, "k": "a"}) for at in range(folded)])
+    listener = listener_of([STREAM], access, inbox)
+    async with listening(listener):
+        assert "the inbox takes nothing now" in await told(listener, ListenerState.RETRYING)
+    assert {task for task in asyncio.all_tasks() if not task.done()} == tasks
+    inbox.refuse.clear()
+    async with listening(listener):
+        await inbox.until_events(folded // 10 - 1)
+    assert {arrival.event.data["offsets"]["count"] for arrival in inbox.events.values()} == {10}
 
 
 async def test_stopped_while_it_starts_it_ends_as_well(broker: RestartableBroker) -> None:
