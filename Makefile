@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 UV := $(BIN)/uv
-UV_INSTALL := $(UV) pip install --python $(BIN)/python
+# uv's own scratch files stay in .venv too.
+UV_INSTALL := mkdir -p $(VENV)/tmp && TMPDIR="$(CURDIR)/$(VENV)/tmp" $(UV) pip install --python $(BIN)/python
 LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-version 3.11 --quiet $(UPGRADE)
 
 .DEFAULT_GOAL := help

@@ -29,6 +29,8 @@ from triggers.base import KafkaAccess, Listener, RecordReader
 
 logger = logging.getLogger("tidemill")
 
+LEAVE_S = 5.0
+
 
 class Server(Protocol):
     """What answers HTTP for a daemon."""
@@ -105,10 +107,7 @@ class Daemon:
                 await self._intake(started)
                 await self._drain()
                 _cancel(working)
-            await self.writer.drained()
-            [given_back] = await self.writer.submit(Release())
-            if given_back:
-                logger.info("gave back %s runs", given_back)
+            await self._leave()
             _cancel(lasting)
 
     async def _intake(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:
@@ -139,6 +138,18 @@ class Daemon:
             _cancel(ways)
         if self.executor.running:
             logger.warning("%s runs are not finished: another process will go on with them", self.executor.running)
+
+    async def _leave(self) -> None:
+        """Write what is left, give back the runs and the lease; where Postgres is away, the lease lapses instead."""
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self.writer.drained()
+                [given_back] = await self.writer.submit(Release())
+        except TimeoutError:
+            logger.warning("Postgres does not answer: runs go on elsewhere once the lease of this process has lapsed")
+        else:
+            if given_back:
+                logger.info("gave back %s runs", given_back)
 
     async def _hurried(self) -> None:
         await self.hurrying.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -73,9 +73,9 @@ class _Attempt:
         what = f"stage {self.stage.name!r}"
         if self.stage.is_async:
             value = await self.stage.stage.function(**arguments)
-            return Succeeded(await save(value, self.store, self.scratch, what=what), self.metrics)
+            return Succeeded(await save(value, self.store, self.scratch, what=what), plain_metrics(self.metrics))
         label, payload = await self._in_thread(partial(self._call_and_encode, arguments, what))
-        return Succeeded(await keep(label, payload, self.store), self.metrics)
+        return Succeeded(await keep(label, payload, self.store), plain_metrics(self.metrics))
 
     def _call_and_encode(self, arguments: dict[str, Any], what: str) -> tuple[str, Payload]:
         try:
@@ -141,3 +141,14 @@ class _Attempt:
                 f"start the pipeline by KafkaBatches"
             ) from None
         return Records(await self.reader.read(offsets))
+
+
+def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics as they are stored: text to number. Raises `Permanent` naming one that is not."""
+    plain = {}
+    for name, value in metrics.items():
+        try:
+            plain[str(name).encode().decode()] = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise Permanent(f"metric {name!r} is {type(value).__name__}: a metric is a number with a name") from None
+    return plain

@@ -88,7 +88,10 @@ Result = TypeVar("Result")
 
 
 async def guarded(work: Awaitable[Result]) -> Result | Failed:
-    """Run the author's code: whatever it raises is a `Failed`. Only being cancelled is raised."""
+    """Run the author's code: whatever it raises is a `Failed`, even what is no `Exception` (a panic in polars is not).
+
+    Only being cancelled, or closed, is raised.
+    """
     try:
         return await work
     except asyncio.CancelledError as error:
@@ -96,7 +99,9 @@ async def guarded(work: Awaitable[Result]) -> Result | Failed:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
         return Failed(record_of(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # the one place, around one attempt
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  # the one place, around one attempt
         return Failed(record_of(error))
 
 

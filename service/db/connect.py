@@ -35,13 +35,14 @@ OUTAGES = (
     asyncio.TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.exceptions.InternalClientError,  # a connection cut in the middle of an answer
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.exceptions.InsufficientResourcesError,
     asyncpg.exceptions.TransactionRollbackError,
     asyncpg.exceptions.ReadOnlySQLTransactionError,
 )
-# The server answers, and refuses what it was given: trying again will not help.
-REFUSALS = (asyncpg.PostgresError, asyncpg.exceptions.DataError)
+# The server, or the encoding for it, refuses what it was given: trying again will not help.
+REFUSALS = (asyncpg.PostgresError, asyncpg.exceptions.DataError, TypeError, ValueError, OverflowError)
 
 
 def is_outage(error: BaseException) -> bool:

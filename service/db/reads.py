@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from service.db.connect import OUTAGES, open_pool, sql, where
+from service.db.connect import OUTAGES, is_outage, open_pool, sql, where
 from service.db.rows import Row
 from service.errors import DatabaseUnavailable
 
@@ -39,6 +39,8 @@ class Reads:
         try:
             return await self._fetch(self._pool, name, arguments)
         except OUTAGES as error:
+            if not is_outage(error):
+                raise
             raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} does not answer: {error}") from error
 
     async def _fetch(self, pool: asyncpg.Pool, name: str, arguments: Sequence[Any]) -> list[Row]:
@@ -72,10 +74,6 @@ class Reads:
         attempts = await self.fetch("attempts_of", run_ids)
         gates = await self.fetch("gates_of", run_ids)
         return _by_run(attempts), _by_run(gates)
-
-    async def owned_runs(self, daemon: int) -> Rows:
-        """The runs the database says a daemon is driving, as a claim would return them."""
-        return await self.fetch("owned_runs", daemon)
 
 
 def _by_run(rows: Rows) -> Mapping[int, Rows]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import orjson
@@ -30,7 +31,7 @@ class MoveRun(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[MoveRun]) -> Sequence[RunLost | None]:
         """The answer is None, or `RunLost`."""
-        rows = [_move(op) for op in operations]
+        rows = sorted((_move(op) for op in operations), key=itemgetter(0))
         moved = {row["id"]: row for row in await flush.connection.fetch(sql("move_runs"), *columns(rows, 5))}
         for op in operations:
             row = moved.get(op.run_id)
@@ -119,6 +120,26 @@ class Claim(Operation):
             drained = len(rows) < op.limit
             answers.append((rows, await flush.connection.fetchval(sql("next_ready"), names) if drained else None))
         return answers
+
+
+@dataclass(eq=False, slots=True)
+class Owned(Operation):
+    """Find the runs that are this process's. Comes before anything else in its flush: what earlier flushes claimed is
+    known to the process by then, what this one claims is not among them.
+    """
+
+    order: ClassVar[int] = 1
+
+    found: Callable[[Sequence[Row]], None]
+
+    def committed(self, answer: Any) -> None:
+        """Tell them."""
+        self.found(answer)
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Owned]) -> Sequence[Sequence[Row]]:
+        """Writes nothing."""
+        return [await flush.connection.fetch(sql("owned_runs"), flush.daemon)] * len(operations)
 
 
 def _taken(row: Row) -> dict[str, Any]:

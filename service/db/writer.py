@@ -188,6 +188,9 @@ class Writer:
         while (kept := _wanted(units)) or not units:
             try:
                 answers = await self._transact(kept)
+            except asyncpg.exceptions.TransactionRollbackError as error:
+                # Two processes wanted each other's rows, and Postgres undid this one: simply again.
+                logger.info("repeating a flush: %s", str(error).splitlines()[0])
             except (*OUTAGES, *REFUSALS, DatabaseUnavailable) as error:
                 if not (is_outage(error) or isinstance(error, DatabaseUnavailable)):
                     await self._single_out(kept, error)

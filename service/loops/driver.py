@@ -23,6 +23,7 @@ from service.machine import Check, Close, Move, Park, Start, decide
 from service.model import AttemptState, Checked, GateState, RunState, Tried
 from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.call import Call
+from stages.errors import StageError
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Succeeded
 from stages.plan import PlanStage, stage_key
 from stages.runners.base import Runner
@@ -83,9 +84,14 @@ class Driver:
 
     async def _job(self, move: Start | Check, key: UUID | None, known: Mapping[UUID, Known]) -> Job:
         result = known.get(key) if key is not None else None
-        if result is not None and result.output.inline is None and not await self.store.exists(result.output.digest):
-            result = None
-        return Job(move, key, result)
+        return Job(move, key, result if result is not None and await self._there(result) else None)
+
+    async def _there(self, result: Known) -> bool:
+        """Whether a known result can be used; where the store does not answer, the stage is run."""
+        try:
+            return result.output.inline is not None or await self.store.exists(result.output.digest)
+        except StageError:
+            return False
 
     def _key(self, run: LiveRun, name: str) -> UUID | None:
         """The key under which any run may use this stage's result; None where it belongs to this run alone."""

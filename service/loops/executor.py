@@ -11,7 +11,7 @@ import orjson
 from service.catalogue import Catalogue
 from service.db.reads import Reads, Rows
 from service.db.rows import Row
-from service.db.runs import Claim, MoveRun
+from service.db.runs import Claim, MoveRun, Owned
 from service.db.writer import Writer
 from service.errors import DatabaseUnavailable, RunLost, ServiceError
 from service.inbox import TakenRun
@@ -34,7 +34,6 @@ class Executor:
         self._reads = reads
         self._catalogue = catalogue
         self._driver = driver
-        self._places = places
         self._free = places
         self._claiming = False
         self._backlog = False
@@ -48,8 +47,8 @@ class Executor:
 
     @property
     def running(self) -> int:
-        """How many places are taken."""
-        return self._places - self._free
+        """How many runs this process drives."""
+        return len(self._runs)
 
     def wake(self) -> None:
         """Something may be ready: look."""
@@ -65,7 +64,7 @@ class Executor:
 
     def begin(self, reserved: int, runs: Sequence[TakenRun]) -> None:
         """See `HandOver`."""
-        self._give_back(reserved - len(runs))
+        self._free += reserved - len(runs)
         for taken in runs:
             pipeline = self._catalogue.pipelines[taken.pipeline]
             self._start(LiveRun(taken.run_id, 1, pipeline, taken.event, orjson.loads(taken.params), RunView()))
@@ -99,17 +98,11 @@ class Executor:
     def recover_owned(self) -> None:
         """After an outage: drive the runs that the database says are ours and that we do not know of."""
         if self._tasks is not None and not self._closing:
-            self._tasks.create_task(self._recover_owned())
+            self._writer.post(Owned(self._recover))
 
-    async def _recover_owned(self) -> None:
-        try:
-            rows = await self._reads.owned_runs(self._writer.daemon)
-        except DatabaseUnavailable:
-            return  # the next recovery asks again
-        forgotten = [
-            row for row in rows if row["id"] not in self._runs and row["pipeline"] in self._catalogue.pipelines
-        ]
-        self._claimed(0, forgotten)
+    def _recover(self, rows: Sequence[Row]) -> None:
+        known = self._catalogue.pipelines
+        self._claimed(0, [row for row in rows if row["id"] not in self._runs and row["pipeline"] in known])
 
     def _claim(self) -> None:
         """Ask for as many runs as there are places, unless an answer is still awaited."""
@@ -138,7 +131,7 @@ class Executor:
 
     def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
         """Runs inside the writer, right after the commit: it must not wait."""
-        self._give_back(limit - len(rows))
+        self._free += limit - len(rows)
         runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]]) for row in rows]
         self._runs.update({run.id: run for run in runs})
         if runs:
@@ -194,12 +187,9 @@ class Executor:
             return
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
-        self._give_back(1)
+        self._free += 1
         self._wake.set()
-
-    def _give_back(self, places: int) -> None:
-        self._free += places
-        if not self.running:
+        if not self._runs:
             self._quiet.set()
 
     def _group(self) -> asyncio.TaskGroup:

@@ -25,10 +25,8 @@ async def evaluate(gate: Gate, evidence: GateContext) -> GateResult:
     A check that raises has failed: an AssertionError by its message, anything else with the error as evidence (and
     whether it is transient). So has one that takes longer than `CHECK_TIMEOUT_S`.
     """
-    found = await guarded(_answer(gate, evidence))
-    if isinstance(found, Failed):
-        found = _raised(gate, found.error)
-    return replace(found, evidence=_plain(found.evidence))
+    found = await guarded(_plain_answer(gate, evidence))
+    return _raised(gate, found.error) if isinstance(found, Failed) else found
 
 
 async def output_for(gate: Gate, ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch) -> Any:
@@ -39,6 +37,12 @@ async def output_for(gate: Gate, ref: ArtifactRef, store: ArtifactStore, wanted:
     if gate.needs_output or ref.codec == "json":
         return await load(ref, store, wanted, scratch)
     return None
+
+
+async def _plain_answer(gate: Gate, evidence: GateContext) -> GateResult:
+    answer = await _answer(gate, evidence)
+    reason = str(answer.reason).encode("utf-8", "replace").decode()
+    return replace(answer, reason=reason, evidence=_plain(answer.evidence))
 
 
 async def _answer(gate: Gate, evidence: GateContext) -> GateResult:

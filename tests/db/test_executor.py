@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -288,3 +289,49 @@ async def test_draining_does_not_wait_for_a_claim_that_found_nothing(database: s
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         await one.executor.drain()
+
+
+class Panic(BaseException):
+    """What some compiled libraries raise."""
+
+
+@stage
+async def panics(event: Event) -> int:
+    raise Panic("index out of bounds")
+
+
+@stage
+async def measures_too_much(event: Event, context: StageContext) -> int:
+    context.metrics[event.data["name"]] = event.data["value"]
+    return 1
+
+
+def tells_too_much(output: int) -> GateResult:
+    """Evidence that JSON cannot hold."""
+    return GateResult.of(False, "because \ud800", {"rows": 2**80})
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "data"),
+    [
+        (Pipeline("panics", [panics]), 1),
+        (Pipeline("huge", [measures_too_much]), {"name": "k", "value": "many"}),
+        (Pipeline("tells", [ingest, double], gates={("ingest", "double"): tells_too_much}), 1),
+    ],
+    ids=lambda one: getattr(one, "name", ""),
+)
+async def test_nothing_an_author_raises_or_returns_takes_the_daemon_down(
+    database: str, tmp_path: Path, pipeline: Pipeline, data: object
+) -> None:
+    async with daemon(settings(database, tmp_path), pipeline, diamond) as one:
+        assert await reached(one, await start(one, pipeline.name, "1", data)) is RunState.FAILED
+        assert await reached(one, await start(one, "diamond", "2", 5)) is RunState.SUCCEEDED
+
+
+async def test_what_can_be_read_as_a_number_is_a_metric(database: str, tmp_path: Path) -> None:
+    huge = Pipeline("huge", [measures_too_much])
+    async with daemon(settings(database, tmp_path), huge) as one:
+        run = await start(one, "huge", "1", {"name": "k", "value": "1e24"})
+        assert await reached(one, run) is RunState.SUCCEEDED
+    [row] = await rows(database, "select metrics from attempts")
+    assert json.loads(row["metrics"]) == {"k": 1e24}

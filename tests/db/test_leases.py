@@ -202,3 +202,47 @@ async def test_the_run_log_tells_every_move_in_commit_order(database: str) -> No
         database, "select e->>'move' as move from run_log, json_array_elements(convert_from(entries, 'utf8')::json) e"
     )
     assert [row["move"] for row in entries] == ["queued", "running", "succeeded", "succeeded"]
+
+
+async def test_a_run_that_is_poked_while_its_owner_lets_go_of_it_moves_all_the_same(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        [run] = await claim(writer)
+        other = await asyncpg.connect(database)
+        try:
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute("update runs set poked = true")
+            moving = asyncio.ensure_future(
+                writer.submit(MoveRun(run["id"], run["epoch"], RunState.WAITING, ready_in_s=3600))
+            )
+            while not await rows(database, "select from pg_stat_activity where wait_event_type = 'Lock'"):
+                await asyncio.sleep(0.01)
+            await transaction.commit()
+        finally:
+            await other.close()
+        assert await moving == [None]
+        assert len(await claim(writer)) == 1
+
+
+async def test_two_processes_that_want_each_others_rows_both_write_in_the_end(database: str) -> None:
+    async with writing(database) as one, writing(database) as other:
+        for n in range(40):
+            one.post(accept(str(n), "a"))
+        await one.drained()
+        mine, theirs = await claim(one, 20), await claim(other, 20)
+        moves = [
+            *(
+                one.submit(MoveRun(run["id"], run["epoch"], RunState.WAITING), Cancel(away["id"], "kim"))
+                for run, away in zip(mine, theirs, strict=True)
+            ),
+            *(
+                other.submit(MoveRun(run["id"], run["epoch"], RunState.WAITING), Cancel(away["id"], "kim"))
+                for run, away in zip(theirs, mine, strict=True)
+            ),
+        ]
+        await asyncio.gather(*moves)
+        assert one.outage is None
+        assert other.outage is None
+    states = await rows(database, "select state, owner, ready_at is not null as ready from runs")
+    assert all(row["owner"] is None and (row["state"] == "cancelled" or row["ready"]) for row in states)

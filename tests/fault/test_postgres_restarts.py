@@ -14,6 +14,7 @@ from service.model import RunState
 from stages import Event, Pipeline, stage
 from tests.db.daemons import attempts, daemon, event, reached, settings, start
 from tests.db.writing import rows
+from tests.fault.daemons import daemon_process
 from triggers.base import Arrival, Offer
 from triggers.errors import InboxBusy
 
@@ -75,3 +76,13 @@ async def until_busy(one: object) -> None:
     async with asyncio.timeout(20):
         while True:
             await one.inbox.accept([Arrival(event("2", 1), [Offer("outage", "test")])])  # type: ignore[attr-defined]
+
+
+async def test_sigterm_ends_a_daemon_whose_postgres_is_away(home: Path) -> None:
+    server = EmbeddedPostgres(home)
+    dsn = await server.start()
+    async with daemon_process(dsn, home, "tests.fault.six:six") as process:
+        await server.stop()
+        process.terminate()
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0

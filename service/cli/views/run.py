@@ -72,7 +72,7 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "started", _started(run)
     yield "finished", moment(run["finished_at"], now)
     yield "took" if run["finished_at"] else "so far", took(run["duration_s"])
-    yield "adopted", f"{run['adoptions']} times without finishing a stage" if run["adoptions"] else ""
+    yield "adopted", f"{run['adoptions']} times in a row without finishing a stage" if run["adoptions"] > 1 else ""
     yield "cancel", f"asked by {run['cancelled_by']}" if run["cancelled_by"] else ""
     yield "waits for", run["waits_for"] or ""
     yield "goes on", moment(run["ready_at"], now)

@@ -1,10 +1,10 @@
 -- The owner lets go of runs: finished, or waiting. A run that was poked or asked to stop meanwhile is ready at once.
 with mine as materialized (
-    select r.place, g.state, g.ready_in_s, g.failure
+    select r.id, g.state, g.ready_in_s, g.failure
     from unnest($1::bigint[], $2::int[], $3::text[], $4::float8[], $5::bytea[])
         as g (run_id, epoch, state, ready_in_s, failure)
     cross join lateral (
-        select ctid as place from runs where id = g.run_id and epoch = g.epoch and state = 'running' limit 1
+        select id from runs where id = g.run_id and epoch = g.epoch and state = 'running' limit 1
         for no key update
     ) r
 )
@@ -20,5 +20,5 @@ update runs r set
     end,
     finished_at = case when m.state <> 'waiting' then now() end
 from mine m
-where r.ctid = m.place
+where r.id = m.id
 returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready
