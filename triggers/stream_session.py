@@ -72,7 +72,7 @@ class StreamSession:
         if not late and not unreadable:
             return ""
         last = f"; the last: {self._last_aside}" if self._last_aside else ""
-        return f"{unreadable} records could not be read, {late} came too late{last}"
+        return f"records unreadable: {unreadable}, too late: {late}{last}"
 
     def fail(self, error: BaseException) -> None:
         """End the session with `error`. The first one counts."""

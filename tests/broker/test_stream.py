@@ -91,7 +91,7 @@ async def test_windows_hold_what_their_partition_brought_in_time(kafka: str, mak
     assert fates[1][2] == "x: x: 'text' is no number"
     assert fates[2][2] == "of 1970-01-01T00:00:04Z, when its partition had come to 1970-01-01T00:00:15Z"
     assert (status.state, status.lag_records) == (ListenerState.LISTENING, 0)
-    assert status.note.startswith("2 records could not be read, 1 came too late; the last: offset 0/8: of 1970")
+    assert status.note.startswith("records unreadable: 2, too late: 1; the last: offset 0/8: of 1970")
     assert status.last_seen_at is not None
 
 
