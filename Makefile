@@ -22,8 +22,18 @@ setup: $(VENV)/.dev ## Install everything for development into .venv (PYTHON=...
 up: $(VENV)/.examples ## Start Tidemill with the flights example; Ctrl-C drains and stops it (ARGS=... for options)
 	@exec $(BIN)/tidemill up --config examples/flights/tidemill.toml --feed examples.flights.feed:feed $(ARGS)
 
+# The tests that mostly wait for brokers, kills and restarts run beside the others.
+SLOW := tests/broker tests/fault
+
 test: $(VENV)/.dev ## Run all tests (ARGS=... chooses some)
+ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
+else
+	@$(BIN)/pytest -p no:cacheprovider $(SLOW) >$(VENV)/slow-tests.log 2>&1 & slow=$$!; \
+	$(BIN)/pytest $(SLOW:%=--ignore=%); quick=$$?; \
+	echo "waiting for $(SLOW)"; wait $$slow; status=$$?; \
+	cat $(VENV)/slow-tests.log; exit $$((quick | status))
+endif
 
 check: $(VENV)/.dev ## Check style, format, types and the three floors
 	$(BIN)/ruff check .

@@ -147,6 +147,11 @@ async def test_a_worker_is_kept_and_serves_every_pipeline(world: World) -> None:
     assert await world.made("process_id", of=second) == first
 
 
+async def test_what_is_no_exception_is_a_failure_all_the_same(world: World) -> None:
+    error = await world.error("raises_what_nobody_catches")
+    assert (error.type, error.message, error.transient) == ("BaseException", "odd", False)
+
+
 @pytest.mark.parametrize(
     ("stage", "reason"),
     [
@@ -154,7 +159,6 @@ async def test_a_worker_is_kept_and_serves_every_pipeline(world: World) -> None:
         ("crashes", "the worker process was ended by SIGSEGV"),
         ("is_killed", "the worker process was ended by SIGKILL: out of memory, or killed by hand"),
         ("interrupts", "the worker process was ended by SIGINT"),
-        ("raises_what_nobody_catches", "the worker process ended by itself, with exit code 1"),
     ],
 )
 async def test_a_worker_that_dies_is_lost_and_replaced(stage: str, reason: str, world: World) -> None:
