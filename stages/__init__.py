@@ -3,6 +3,7 @@
 from stages.base import Stage, StageContext, stage
 from stages.errors import InvalidParams, InvalidPipeline, Permanent, StageError, Transient
 from stages.gates.base import GateContext, GateResult, GateState
+from stages.limits import Concurrency, Rate
 from stages.pipeline import Pipeline, load
 from stages.records import Records
 from stages.registry import AliasMoved, ModelVersion, NewVersion, Registry
@@ -12,6 +13,7 @@ from triggers.event import Event
 
 __all__ = [
     "AliasMoved",
+    "Concurrency",
     "Event",
     "GateContext",
     "GateResult",
@@ -22,6 +24,7 @@ __all__ = [
     "NewVersion",
     "Permanent",
     "Pipeline",
+    "Rate",
     "Record",
     "Records",
     "Registry",

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NewType, overload
+from typing import TYPE_CHECKING, Any, Literal, NewType, TypedDict, Unpack, overload
 
 from stages.retry import Retry
 
@@ -78,65 +78,71 @@ class Stage:
     function: Callable[..., Any]
     retry: Retry = field(default_factory=Retry)
     timeout_s: float | None = None
+    heartbeat_s: float | None = None
     memory_bytes: int | None = None
+    cpu_s: float | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
     environment: str | None = None
+    image: str | None = None
     runner: str | None = None
     reuse: Reuse = "always"
+    expires_s: float | None = None
     after: Sequence[str] = ()
+    map: str | None = None
+    at_once: int = 32
+    when: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
 
+class StageSettings(TypedDict, total=False):
+    """What `stage` may be told; the fields of `Stage` say what is so otherwise."""
+
+    name: str
+    retry: Retry
+    timeout_s: float | None
+    heartbeat_s: float | None
+    memory_bytes: int | None
+    cpu_s: float | None
+    resources: Mapping[str, float]
+    environment: str | None
+    image: str | None
+    runner: str | None
+    reuse: Reuse
+    expires_s: float | None
+    after: Sequence[str]
+    map: str | None
+    at_once: int
+    when: Callable[..., Any] | None
+
+
 @overload
 def stage(function: Callable[..., Any], /) -> Stage: ...
 @overload
-def stage(
-    *,
-    name: str | None = None,
-    retry: Retry = ...,
-    timeout_s: float | None = None,
-    memory_bytes: int | None = None,
-    environment: str | None = None,
-    runner: str | None = None,
-    reuse: Reuse = "always",
-    after: Sequence[str] = (),
-) -> Callable[[Callable[..., Any]], Stage]: ...
+def stage(**settings: Unpack[StageSettings]) -> Callable[[Callable[..., Any]], Stage]: ...
 
 
 def stage(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    retry: Retry = Retry(),  # noqa: B008
-    timeout_s: float | None = None,
-    memory_bytes: int | None = None,
-    environment: str | None = None,
-    runner: str | None = None,
-    reuse: Reuse = "always",
-    after: Sequence[str] = (),
+    function: Callable[..., Any] | None = None, /, **settings: Unpack[StageSettings]
 ) -> Stage | Callable[[Callable[..., Any]], Stage]:
     """Declare a function as a stage, bare or with settings.
 
     Its inputs are its parameters: one named like another stage takes that stage's output; one annotated `Event`,
     `StageContext`, `Records` or with the pipeline's params model takes that. `reuse`: `always` re-uses the result of
     the same key from any run, `run` only within its run (for effects outside), `never` not at all. `after` names
-    stages that must be finished first though nothing of theirs is taken. `memory_bytes`, for the process runner on
-    Linux, is how much the function may allocate before it gets a MemoryError.
+    stages that must be finished first though nothing of theirs is taken.
+
+    `timeout_s` bounds one attempt (`Retry.total_s`: all of them together), `heartbeat_s` the silence between two calls
+    of `StageContext.progress`. `memory_bytes` and `cpu_s` bound what an attempt may use, where its runner can tell;
+    `resources` is what it takes of the daemon's own (`{"gpu": 1}`) while it runs. `environment` is a lock file and
+    `image` a container image by digest; each needs the runner of that kind. `expires_s`: a stored result older than
+    that is made anew. `map` names the input that is a list: each item is an attempt of its own, `at_once` at a time,
+    and the results are one list again. `when` is a function of some of the stage's arguments: where it returns False,
+    the stage is skipped.
     """
 
     def declare(target: Callable[..., Any]) -> Stage:
-        return Stage(
-            name=name or target.__name__,
-            function=target,
-            retry=retry,
-            timeout_s=timeout_s,
-            memory_bytes=memory_bytes,
-            environment=environment,
-            runner=runner,
-            reuse=reuse,
-            after=tuple(after),
-        )
+        return Stage(**{"name": target.__name__, **settings, "function": target})  # type: ignore[arg-type]
 
     return declare if function is None else declare(function)

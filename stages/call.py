@@ -14,10 +14,16 @@ from stages.artifacts import ArtifactRef
 from stages.errors import InvalidCall
 from triggers.event import Event
 
+# The item of an attempt that is not one of a list.
+WHOLE = -1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One attempt. `pipeline` is its name or `package.module:name`; `params` are the raw JSON parameters of the run."""
+    """One attempt. `pipeline` is its name or `package.module:name`; `params` are the raw JSON parameters of the run.
+
+    `item` is the place in the list that a mapped stage works through, `WHOLE` for a stage as a whole.
+    """
 
     pipeline: str
     stage: str
@@ -28,6 +34,7 @@ class Call:
     params: Mapping[str, Any] | None = None
     inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
     timeout_s: float | None = None
+    item: int = WHOLE
 
     def to_json(self) -> bytes:
         """The call as the file `stage run --call` reads. The event in it is a CloudEvent in JSON format."""
@@ -42,6 +49,7 @@ class Call:
                 "params": self.params,
                 "inputs": {name: ref_to_plain(ref) for name, ref in self.inputs.items()},
                 "timeout_s": self.timeout_s,
+                "item": self.item,
             }
         )
 
@@ -129,6 +137,7 @@ class _Call(BaseModel):
     params: dict[str, Any] | None = None
     inputs: dict[str, _Ref] = {}
     timeout_s: float | None = None
+    item: int = WHOLE
 
 
 def ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import BaseModel
 
@@ -21,6 +21,7 @@ from stages.digests import code_digest, digest_text, value_digest
 from stages.errors import InvalidPipeline, StageError
 from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
+from stages.policy import RunPolicy, RunSettings
 from stages.problems import Problems, caller, nearest, place_of_error, place_of_function
 from stages.runners.base import runner_names
 from stages.signature import Signature, is_async, read_signature
@@ -53,6 +54,8 @@ class Pipeline:
     `gates` maps an arrow `(stage, stage)` to a gate, a function, or a list of them. `params` is needed only where no
     stage annotates the model. `serve` is what answers prediction requests. `runner` is the runner of stages that name
     none of their own.
+
+    The rest are the settings of `RunPolicy`.
     """
 
     def __init__(
@@ -65,11 +68,13 @@ class Pipeline:
         params: type[BaseModel] | None = None,
         serve: Callable[..., Any] | None = None,
         runner: str | None = None,
+        **settings: Unpack[RunSettings],
     ) -> None:
         self.name = name
         self.on = tuple(on)
         self.serve = serve
         self.runner = runner
+        self.policy = RunPolicy(**settings)
         self.spec: str | None = None
         self.home, self.where = caller(1)
         problems = Problems(name, self.where)

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+Errors = tuple[type[BaseException], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and when a stage is tried again after a transient failure. Delays are in seconds."""
+    """How often and when a stage is tried again after a transient failure. Delays are in seconds.
+
+    `total_s` is the time a stage has over all its attempts, from the start of the first one: what still runs then is
+    stopped, and nothing is tried again. `transient` and `permanent` name errors beside those known by themselves: by
+    their types, or for `transient` by a function of the error that returns True, False, or None for "as usual".
+    """
 
     max_attempts: int = 3
     initial_s: float = 1.0
     factor: float = 2.0
     max_delay_s: float = 300.0
     jitter: bool = True
+    total_s: float | None = None
+    transient: Errors | Callable[[BaseException], bool | None] = ()
+    permanent: Errors = ()
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise ValueError(f"Retry(max_attempts={self.max_attempts}): a stage is tried at least once")
         if self.initial_s < 0 or self.max_delay_s < 0 or self.factor < 1:
             raise ValueError("Retry: delays must not be negative and factor must be at least 1")
+        if self.total_s is not None and self.total_s <= 0:
+            raise ValueError(f"Retry(total_s={self.total_s}): that leaves a stage no time")
+        for name, given in (("transient", self.transient), ("permanent", self.permanent)):
+            if not _are_errors(given) and not (name == "transient" and callable(given)):
+                what = "error types in a tuple" + (", or a function of the error" if name == "transient" else "")
+                raise ValueError(f"Retry({name}={given!r}): give {what}")
 
     def delay_s(self, failures: int, chance: float, retry_after_s: float | None = None) -> float:
         """How long to wait after the `failures`-th failure (from 1). `chance` in [0, 1) draws the jitter.
@@ -29,3 +46,15 @@ class Retry:
         ceiling = min(self.max_delay_s, self.initial_s * self.factor ** min(failures - 1, 64))
         drawn = ceiling * chance if self.jitter else ceiling
         return max(drawn, retry_after_s or 0.0)
+
+    def says_transient(self, error: BaseException) -> bool | None:
+        """Whether this policy calls the error transient; None where it has nothing to say of it."""
+        if isinstance(error, self.permanent):
+            return False
+        if isinstance(self.transient, tuple):
+            return True if isinstance(error, self.transient) else None
+        return self.transient(error)
+
+
+def _are_errors(given: object) -> bool:
+    return isinstance(given, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in given)

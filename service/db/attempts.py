@@ -16,14 +16,20 @@ from service.db.writer import Flush, Operation
 from service.errors import RunLost
 from service.model import AttemptState
 from stages.artifacts import ArtifactRef
+from stages.call import WHOLE
 from stages.outcome import ErrorRecord
+
+WIDTH = 23
+
+Place = tuple[int, str, int, int]
 
 
 @dataclass(eq=False, slots=True)
 class PutAttempt(Operation):
     """Write an attempt as it starts or ends. The answer is whether somebody asked to cancel the run, or `RunLost`.
 
-    `started` and `finished` are readings of `time.monotonic`; the row gets the database's time.
+    `started` and `finished` are readings of `time.monotonic`; the row gets the database's time. `item` is the place in
+    the list of a mapped stage. `reusable`: any run may take the result under `key`.
     """
 
     order: ClassVar[int] = 20
@@ -44,20 +50,31 @@ class PutAttempt(Operation):
     reused_run: int | None = None
     made_at: datetime | None = None
     retry_in_s: float | None = None
+    item: int = WHOLE
+    reusable: bool = False
+    child_run: int | None = None
+    reason: str | None = None
+    version: str | None = None
     dropped: bool = False
+
+    @property
+    def place(self) -> Place:
+        """What no other attempt shares."""
+        return (self.run_id, self.stage, self.item, self.attempt)
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutAttempt]) -> Sequence[bool | RunLost]:
         """A start that is overtaken by its end (`dropped`) is not written at all."""
-        kept = {(op.run_id, op.stage, op.attempt): op for op in operations if not op.dropped}
+        kept = {op.place: op for op in operations if not op.dropped}
         now = time.monotonic()
         rows = [_row(op, now) for op in kept.values()]
-        cancels: dict[tuple[int, str, int], bool] = {}
+        cancels: dict[Place, bool] = {}
         if rows:
-            for run_id, stage, attempt, cancel in await flush.connection.fetch(sql("put_attempts"), *columns(rows, 18)):
-                cancels[run_id, stage, attempt] = cancel
-                flush.log.append(_entry(kept[run_id, stage, attempt]))
-        return [_answer(op, cancels.get((op.run_id, op.stage, op.attempt))) for op in operations]
+            for *place, cancel in await flush.connection.fetch(sql("put_attempts"), *columns(rows, WIDTH)):
+                found = (place[0], place[1], place[2], place[3])
+                cancels[found] = cancel
+                flush.log.append(_entry(kept[found]))
+        return [_answer(op, cancels.get(op.place)) for op in operations]
 
 
 def _answer(operation: PutAttempt, cancel: bool | None) -> bool | RunLost:
@@ -69,7 +86,14 @@ def _answer(operation: PutAttempt, cancel: bool | None) -> bool | RunLost:
 
 
 def _entry(op: PutAttempt) -> dict[str, Any]:
-    return {"run": op.run_id, "pipeline": op.pipeline, "stage": op.stage, "attempt": op.attempt, "move": op.state.value}
+    entry = {
+        "run": op.run_id,
+        "pipeline": op.pipeline,
+        "stage": op.stage,
+        "attempt": op.attempt,
+        "move": op.state.value,
+    }
+    return entry if op.item == WHOLE else entry | {"item": op.item}
 
 
 def _row(op: PutAttempt, now: float) -> tuple[Any, ...]:
@@ -78,10 +102,12 @@ def _row(op: PutAttempt, now: float) -> tuple[Any, ...]:
         op.run_id,
         op.epoch,
         op.stage,
+        op.item,
         op.attempt,
         op.state.value,
         op.transient,
         op.key,
+        op.reusable,
         output.digest if output else None,
         output.codec if output else None,
         output.size_bytes if output else None,
@@ -89,6 +115,9 @@ def _row(op: PutAttempt, now: float) -> tuple[Any, ...]:
         orjson.dumps(op.metrics) if op.metrics else None,
         orjson.dumps(op.failure) if op.failure else None,
         op.reused_run,
+        op.child_run,
+        op.reason,
+        op.version,
         now - op.started,
         None if op.finished is None else now - op.finished,
         op.retry_in_s,

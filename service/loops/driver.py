@@ -111,7 +111,7 @@ class Driver:
         outcome = await self._outcome(run, stage, move)
         row.dropped = True
         result = self._result(run, stage, move, outcome, started)
-        result.key = key
+        result.key, result.reusable = key, key is not None
         await faults.reach(f"stage.{move.stage}.done")
         return await self._record(run, [result])
 

@@ -13,8 +13,9 @@ from service.db.connect import connect, sql
 ARGUMENTS = {
     "accept": "uuid[], text[], text[], text[], text[], timestamptz[], bytea[], uuid[], text[], text[], text[], bytea[],"
     " smallint[], bigint[], uuid[], text[], text[], text[], text[]",
-    "put_attempts": "bigint[], int[], text[], int[], text[], boolean[], uuid[], text[], text[], bigint[], bytea[],"
-    " bytea[], bytea[], bigint[], float8[], float8[], float8[], timestamptz[]",
+    "put_attempts": "bigint[], int[], text[], int[], int[], text[], boolean[], uuid[], boolean[], text[], text[],"
+    " bigint[], bytea[], bytea[], bytea[], bigint[], bigint[], text[], text[], float8[], float8[], float8[],"
+    " timestamptz[]",
     "put_gates": "bigint[], int[], text[], text[], text[], text[], text[], bytea[], text[], text[]",
     "move_runs": "bigint[], int[], text[], float8[], bytea[]",
     "known_results": "uuid[]",

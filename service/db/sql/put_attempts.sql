@@ -1,39 +1,42 @@
 -- Attempts as they start and end. Only the owner's epoch may write; times are the database's, moved back by how long
--- ago the worker says it was. (Lateral with a limit: each given row finds its run by the key, whatever the planner thinks
--- of a table it has no statistics of.)
+-- ago the worker says it was. An attempt that waits for a sub-run is ended by whoever owns the run by then. (Lateral with
+-- a limit: each given row finds its run by the key, whatever the planner thinks of a table it has no statistics of.)
 with given as (
     select * from unnest(
-        $1::bigint[], $2::int[], $3::text[], $4::int[], $5::text[], $6::boolean[], $7::uuid[], $8::text[], $9::text[],
-        $10::bigint[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bigint[], $15::float8[], $16::float8[],
-        $17::float8[], $18::timestamptz[]
+        $1::bigint[], $2::int[], $3::text[], $4::int[], $5::int[], $6::text[], $7::boolean[], $8::uuid[],
+        $9::boolean[], $10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bigint[],
+        $17::bigint[], $18::text[], $19::text[], $20::float8[], $21::float8[], $22::float8[], $23::timestamptz[]
     ) as g (
-        run_id, epoch, stage, attempt, state, transient, key, output_digest, output_codec,
-        output_size, output_inline, metrics, failure, reused_run, started_ago_s, finished_ago_s, retry_in_s, made_at
+        run_id, epoch, stage, item, attempt, state, transient, key, reusable, output_digest, output_codec,
+        output_size, output_inline, metrics, failure, reused_run, child_run, reason, version, started_ago_s,
+        finished_ago_s, retry_in_s, made_at
     )
 ), put as (
     insert into attempts (
-        run_id, epoch, stage, attempt, state, transient, key, output_digest, output_codec, output_size, output_inline,
-        metrics, failure, reused_run, made_at, started_at, finished_at, retry_at
+        run_id, epoch, stage, item, attempt, state, transient, key, reusable, output_digest, output_codec, output_size,
+        output_inline, metrics, failure, reused_run, child_run, reason, version, made_at, started_at, finished_at, retry_at
     )
-    select g.run_id, g.epoch, g.stage, g.attempt, g.state, g.transient, g.key, g.output_digest, g.output_codec,
-        g.output_size, g.output_inline, g.metrics, g.failure, g.reused_run, g.made_at,
+    select g.run_id, g.epoch, g.stage, g.item, g.attempt, g.state, g.transient, g.key, g.reusable, g.output_digest,
+        g.output_codec, g.output_size, g.output_inline, g.metrics, g.failure, g.reused_run, g.child_run, g.reason,
+        g.version, g.made_at,
         clock_timestamp() - make_interval(secs => g.started_ago_s),
         clock_timestamp() - make_interval(secs => g.finished_ago_s),
         clock_timestamp() + make_interval(secs => g.retry_in_s)
     from given g cross join lateral (
         select from runs r where r.id = g.run_id and r.epoch = g.epoch and r.state = 'running' limit 1
     ) mine
-    on conflict (run_id, stage, attempt) do update set
-        state = excluded.state, transient = excluded.transient, key = excluded.key,
+    on conflict (run_id, stage, item, attempt) do update set
+        epoch = excluded.epoch, state = excluded.state, transient = excluded.transient, key = excluded.key,
+        reusable = excluded.reusable,
         output_digest = excluded.output_digest, output_codec = excluded.output_codec,
         output_size = excluded.output_size, output_inline = excluded.output_inline, metrics = excluded.metrics,
-        failure = excluded.failure, reused_run = excluded.reused_run, made_at = excluded.made_at,
-        finished_at = excluded.finished_at,
+        failure = excluded.failure, reused_run = excluded.reused_run, child_run = excluded.child_run,
+        reason = excluded.reason, made_at = excluded.made_at, finished_at = excluded.finished_at,
         retry_at = excluded.retry_at
-    where attempts.epoch = excluded.epoch
-    returning run_id, stage, attempt
+    where attempts.epoch = excluded.epoch or attempts.state = 'waiting'
+    returning run_id, stage, item, attempt
 )
-select p.run_id, p.stage, p.attempt, r.cancel
+select p.run_id, p.stage, p.item, p.attempt, r.cancel
 from put p cross join lateral (
     select cancel_requested_at is not null as cancel from runs where id = p.run_id limit 1
 ) r
