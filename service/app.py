@@ -170,6 +170,8 @@ class Daemon:
             return
         if payload.startswith("cancel "):
             self.executor.cancel(int(payload.removeprefix("cancel ")))
+        elif payload.startswith("poke "):
+            self.executor.poked(int(payload.removeprefix("poke ")))
         self.executor.wake()
 
     def _announce_pipelines(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from service.app import Daemon, Server
@@ -20,8 +20,11 @@ from service.inbox import HandOver, NoHandOver, PostgresInbox
 from service.loops.checks import Checks
 from service.loops.driver import Driver
 from service.loops.executor import Executor
+from service.loops.fanout import FanOut
 from service.loops.listeners import CalledTriggers, make_listeners
+from service.loops.subruns import SubRuns
 from service.news import News
+from service.outbox import Outbox
 from service.settings import Role, Settings
 from service.stage_logs import ProgressReports, StageLogHandler
 from stages.artifacts import ArtifactStore
@@ -80,17 +83,19 @@ def _daemon(
     registry = PostgresRegistry(writer, reads)
     reader = _reader(kafka)
     closers = [reads.close] if reader is None else [reads.close, reader.close]
+    outbox = Outbox(catalogue)
     executor = stage_logs = None
     hand_over: HandOver = NoHandOver()
     if Role.EXECUTOR in settings.roles:
         runners = _runners(settings, writer, store, registry, reader)
         closers += [runner.close for runner in runners.values()]
-        driver = Driver(writer=writer, clock=clock, store=store, runners=runners, checks=Checks(store, clock))
+        driver = _driver(writer, reads, store, runners, outbox)
         executor = hand_over = Executor(
             writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=settings.executor.max_runs
         )
         stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
     inbox = PostgresInbox(writer, reads, catalogue, hand_over)
+    outbox.opens_into(inbox)
     around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
     return Daemon(
         settings=settings,
@@ -110,6 +115,23 @@ def _daemon(
         clock=clock,
         closers=closers,
         serves=_server() if Role.API in settings.roles else None,
+    )
+
+
+def _driver(
+    writer: Writer, reads: Reads, store: ArtifactStore, runners: Mapping[str, Runner], outbox: Outbox
+) -> Driver:
+    clock = SystemClock()
+    return Driver(
+        writer=writer,
+        reads=reads,
+        clock=clock,
+        store=store,
+        runners=runners,
+        checks=Checks(store, clock),
+        fan_out=FanOut(store),
+        sub_runs=SubRuns(reads, store),
+        outbox=outbox,
     )
 
 

@@ -35,6 +35,7 @@ class TakenRun:
     pipeline: str
     event: Event
     params: bytes
+    depth: int = 0
 
 
 class HandOver(Protocol):

@@ -6,8 +6,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 from stages.artifacts import ArtifactRef
+from stages.call import WHOLE
 from stages.gates.base import GateState
 
 
@@ -23,22 +25,24 @@ class RunState(enum.StrEnum):
 
 
 class AttemptState(enum.StrEnum):
-    """Where one try of a stage stands."""
+    """Where one try of a stage stands. A waiting one waits for a sub-run."""
 
     RUNNING = "running"
+    WAITING = "waiting"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     LOST = "lost"
     CANCELLED = "cancelled"
     REUSED = "reused"
+    SKIPPED = "skipped"
 
 
-__all__ = ["AttemptState", "Checked", "GateState", "RunState", "RunView", "Tried"]
+__all__ = ["AttemptState", "Checked", "GateState", "Items", "RunState", "RunView", "Tried", "unit_of"]
 
 R, A, G = RunState, AttemptState, GateState
 
 RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
-    R.QUEUED: frozenset({R.RUNNING, R.CANCELLED}),
+    R.QUEUED: frozenset({R.RUNNING, R.CANCELLED, R.FAILED}),
     R.RUNNING: frozenset({R.WAITING, R.QUEUED, R.SUCCEEDED, R.FAILED, R.CANCELLED}),
     R.WAITING: frozenset({R.RUNNING, R.CANCELLED}),
     R.SUCCEEDED: frozenset(),
@@ -46,12 +50,14 @@ RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.CANCELLED: frozenset({R.QUEUED}),
 }
 ATTEMPT_MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
-    A.RUNNING: frozenset({A.SUCCEEDED, A.FAILED, A.LOST, A.CANCELLED}),
+    A.RUNNING: frozenset({A.WAITING, A.SUCCEEDED, A.FAILED, A.LOST, A.CANCELLED, A.SKIPPED}),
+    A.WAITING: frozenset({A.SUCCEEDED, A.FAILED, A.CANCELLED}),
     A.SUCCEEDED: frozenset(),
     A.FAILED: frozenset(),
     A.LOST: frozenset(),
     A.CANCELLED: frozenset(),
     A.REUSED: frozenset(),
+    A.SKIPPED: frozenset(),
 }
 GATE_MOVES: Mapping[GateState, frozenset[GateState]] = {
     G.WAITING: frozenset({G.PASSED, G.FAILED}),
@@ -60,12 +66,17 @@ GATE_MOVES: Mapping[GateState, frozenset[GateState]] = {
 }
 
 FINISHED_RUNS = frozenset(state for state, moves in RUN_MOVES.items() if not moves) | {R.FAILED, R.CANCELLED}
-DONE = frozenset({A.SUCCEEDED, A.REUSED})
+DONE = frozenset({A.SUCCEEDED, A.REUSED, A.SKIPPED})
+
+
+def unit_of(stage: str, item: int = WHOLE) -> str:
+    """What is tried by itself: a stage, or one item of a mapped stage. No stage is called like an item."""
+    return stage if item == WHOLE else f"{stage}[{item}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What the machine must know of a stage's latest attempt."""
+    """What the machine must know of a unit's latest attempt. `child` is the state of the sub-run it waits for."""
 
     attempt: int
     state: AttemptState
@@ -74,6 +85,9 @@ class Tried:
     metrics: Mapping[str, float] = field(default_factory=dict)
     finished_at: datetime | None = None
     retry_at: datetime | None = None
+    child_run: int | None = None
+    child: RunState | None = None
+    key: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +100,71 @@ class Checked:
 
 
 @dataclass(slots=True)
-class RunView:
-    """A run as the machine sees it: the latest attempt of each stage, the gates, and what counts against it.
+class Items:
+    """The items of a mapped stage: their inputs, in order, and which of them have no result yet.
 
-    `checking` names the gates that are being checked at this moment.
+    `open` keeps their order; `troubled` are those whose latest attempt failed or was lost.
+    """
+
+    inputs: list[ArtifactRef]
+    open: dict[int, None]
+    troubled: set[int] = field(default_factory=set)
+
+    def heard(self, item: int, state: AttemptState) -> None:
+        """Take in what became of an attempt."""
+        self.troubled.discard(item)
+        if state in DONE:
+            self.open.pop(item, None)
+        elif state in (A.FAILED, A.LOST):
+            self.troubled.add(item)
+
+
+@dataclass(slots=True)
+class RunView:
+    """A run as the machine sees it: the latest attempt of each unit, the gates, and what counts against it.
+
+    `checking` names the gates that are being checked at this moment, `under_way` the units being tried (or split, or
+    collected). `began_at` is when each unit was first tried. `expired` and `cancel` end the run. `deadline` is when its
+    own time is over. `stale` holds results that count only if they turn out to have the same key; the units in `anew`
+    take nobody's result. `voided` counts the results of a unit that were set aside.
     """
 
     tried: dict[str, Tried] = field(default_factory=dict)
     gates: dict[str, Checked] = field(default_factory=dict)
+    items: dict[str, Items] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
+    began_at: dict[str, datetime] = field(default_factory=dict)
     checking: set[str] = field(default_factory=set)
+    under_way: set[str] = field(default_factory=set)
+    stale: dict[str, Tried] = field(default_factory=dict)
+    anew: set[str] = field(default_factory=set)
+    voided: dict[str, int] = field(default_factory=dict)
     adoptions: int = 0
     cancel: bool = False
+    expired: bool = False
+    deadline: datetime | None = None
 
-    def record(self, stage: str, tried: Tried) -> None:
-        """Take in the latest attempt of a stage, and count what speaks against it."""
-        self.tried[stage] = tried
+    def begin(self, stage: str, item: int, attempt: int, now: datetime) -> None:
+        """A unit is being tried."""
+        unit = unit_of(stage, item)
+        self.under_way.add(unit)
+        self.began_at.setdefault(unit, now)
+        self.tried[unit] = Tried(attempt, A.RUNNING)
+
+    def record(self, stage: str, tried: Tried, item: int = WHOLE) -> None:
+        """Take in the latest attempt of a unit, and count what speaks against it."""
+        unit = unit_of(stage, item)
+        self.tried[unit] = tried
+        if tried.state is A.RUNNING:
+            self.under_way.add(unit)
+        else:
+            self.under_way.discard(unit)
         if tried.state is A.FAILED:
-            self.failures[stage] = self.failures.get(stage, 0) + 1
+            self.failures[unit] = self.failures.get(unit, 0) + 1
         elif tried.state is A.LOST:
-            self.losses[stage] = self.losses.get(stage, 0) + 1
+            self.losses[unit] = self.losses.get(unit, 0) + 1
         elif tried.state in DONE:
             self.adoptions = 0
+        if item != WHOLE and stage in self.items:
+            self.items[stage].heard(item, tried.state)

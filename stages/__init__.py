@@ -1,6 +1,7 @@
 """What a run is made of: stages, gates, pipelines, artifacts, runners."""
 
 from stages.base import Stage, StageContext, stage
+from stages.ending import RunEnd
 from stages.errors import InvalidParams, InvalidPipeline, Permanent, StageError, Transient
 from stages.gates.base import GateContext, GateResult, GateState
 from stages.limits import Concurrency, Rate
@@ -8,6 +9,7 @@ from stages.pipeline import Pipeline, load
 from stages.records import Records
 from stages.registry import AliasMoved, ModelVersion, NewVersion, Registry
 from stages.retry import Retry
+from stages.subrun import SubRun
 from triggers.base import Record
 from triggers.event import Event
 
@@ -29,9 +31,11 @@ __all__ = [
     "Records",
     "Registry",
     "Retry",
+    "RunEnd",
     "Stage",
     "StageContext",
     "StageError",
+    "SubRun",
     "Transient",
     "load",
     "stage",

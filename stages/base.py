@@ -21,6 +21,7 @@ Reuse = Literal["always", "run", "never"]
 class StageContext:
     """What a stage may know of its own attempt. Injected into a parameter annotated `StageContext`.
 
+    `item` is the place in the list of a mapped stage, else None.
     `idempotency_key` stays the same over every attempt and resume of this stage in this run: hand it to whatever the
     stage changes outside. It does not enter the stage's key: a stage that needs it should say `reuse="run"`.
     """
@@ -37,6 +38,7 @@ class StageContext:
         registry: Registry | None = None,
         report: Callable[[float, str], None] = lambda fraction, note: None,
         folder: Callable[[], Path] = lambda: Path(tempfile.mkdtemp(prefix="tidemill-")),
+        item: int | None = None,
     ) -> None:
         self.run_id = run_id
         self.pipeline = pipeline
@@ -45,7 +47,9 @@ class StageContext:
         self.idempotency_key = idempotency_key
         self.artifact_digests = artifact_digests
         self.logger = logging.getLogger(f"tidemill.stage.{pipeline}.{stage}")
+        self.item = item
         self.metrics: dict[str, float] = {}
+        self.emitted: list[Mapping[str, Any]] = []
         self._registry = registry
         self._report = report
         self._folder = folder
@@ -64,6 +68,17 @@ class StageContext:
     def record_metrics(self, **values: float) -> None:
         """Record numbers that gates check and `tidemill show` prints. A later value of a name wins."""
         self.metrics.update({name: float(value) for name, value in values.items()})
+
+    def emit(self, kind: str, data: Any = None, *, subject: str | None = None, event_id: str | None = None) -> None:
+        """Tell that something happened: an event of type `kind`, to which `CloudEvents` triggers listen.
+
+        It becomes real with this attempt's result, or not at all. `event_id` (by default its place among the emitted)
+        tells it apart from the others of this stage in this run: the same id is the same event. `data` is plain JSON.
+        """
+        place = f"{self.run_id}" if self.item is None else f"{self.run_id}/{self.item}"
+        named = event_id if event_id is not None else str(len(self.emitted) + 1)
+        event = {"type": kind, "id": f"{place}/{named}", "subject": subject, "data": data}
+        self.emitted.append({name: value for name, value in event.items() if value is not None})
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Tell how far this attempt is, from 0 to 1. Cheap: call it as often as you like."""

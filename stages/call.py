@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from stages.artifacts import ArtifactRef
+from stages.ending import RunEnd
 from stages.errors import InvalidCall
 from triggers.event import Event
 
@@ -22,7 +23,9 @@ WHOLE = -1
 class Call:
     """One attempt. `pipeline` is its name or `package.module:name`; `params` are the raw JSON parameters of the run.
 
-    `item` is the place in the list that a mapped stage works through, `WHOLE` for a stage as a whole.
+    `item` is the place in the list that a mapped stage works through, `WHOLE` for a stage as a whole. `depth` is how
+    many runs, one caused by the other, lie behind this one. `ending` is for stages that clean up. An input that is
+    missing comes from a stage that was skipped.
     """
 
     pipeline: str
@@ -35,6 +38,8 @@ class Call:
     inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
     timeout_s: float | None = None
     item: int = WHOLE
+    depth: int = 0
+    ending: RunEnd | None = None
 
     def to_json(self) -> bytes:
         """The call as the file `stage run --call` reads. The event in it is a CloudEvent in JSON format."""
@@ -50,6 +55,8 @@ class Call:
                 "inputs": {name: ref_to_plain(ref) for name, ref in self.inputs.items()},
                 "timeout_s": self.timeout_s,
                 "item": self.item,
+                "depth": self.depth,
+                "ending": None if self.ending is None else asdict(self.ending),
             }
         )
 
@@ -138,6 +145,8 @@ class _Call(BaseModel):
     inputs: dict[str, _Ref] = {}
     timeout_s: float | None = None
     item: int = WHOLE
+    depth: int = 0
+    ending: RunEnd | None = None
 
 
 def ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:

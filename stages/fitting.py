@@ -61,6 +61,20 @@ def without_none(annotation: Any) -> Any:
     return options[0] if len(options) == 1 else annotation
 
 
+def may_be_none(annotation: Any) -> bool:
+    """Whether `X | None` is what it says."""
+    return type(None) in alternatives(annotation)
+
+
+def element_type(annotation: Any) -> Any:
+    """What a list so annotated holds; None where nobody says, or where it is no list."""
+    for one in alternatives(annotation):
+        kind = typing.get_origin(one)
+        if isinstance(kind, type) and issubclass(kind, Sequence) and typing.get_args(one):
+            return typing.get_args(one)[0]
+    return None
+
+
 def alternatives(annotation: Any) -> list[Any]:
     """The options of a union, and what stands behind `Annotated` and `NewType`."""
     origin = typing.get_origin(annotation)

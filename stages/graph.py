@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from stages.base import Stage
-from stages.fitting import fits, spoken
+from stages.fitting import element_type, fits, spoken
 from stages.gates.base import Gate, as_gate
 from stages.plan import PlanGate
 from stages.problems import Problems, nearest, place_of_function
@@ -58,11 +58,16 @@ def _steady(stages: Sequence[Stage], edges: Mapping[str, frozenset[str]]) -> lis
 
 def check_types(stages: Sequence[Stage], signatures: Mapping[str, Signature], problems: Problems) -> None:
     """Note every edge whose ends are annotated with plainly different types."""
+    mapped = {stage.name for stage in stages if stage.map is not None}
     for stage in stages:
         for argument in signatures[stage.name].arguments:
             if argument.upstream is None or argument.upstream not in signatures:
                 continue
             produced = signatures[argument.upstream].output_type
+            if argument.upstream in mapped and produced is not None:
+                produced = list[produced]  # type: ignore[valid-type]
+            if argument.parameter == stage.map:
+                produced = element_type(produced)
             if not fits(produced, argument.wanted):
                 problems.add(
                     f"stage {stage.name!r} takes {argument.parameter!r} as {spoken(argument.wanted)}, but stage "

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, assert_never
+from urllib.parse import quote
 
-from stages.artifacts import ArtifactStore
+import orjson
+
+from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.base import StageContext
-from stages.call import Call
+from stages.call import WHOLE, Call
 from stages.codecs.base import Payload, Scratch, encode
 from stages.errors import InvalidCall, Permanent, Undecodable
-from stages.outcome import Outcome, Succeeded, guarded
+from stages.outcome import Outcome, Skipped, Succeeded, Waits, guarded
 from stages.params import parse_params
 from stages.plan import Argument, PlanStage, Source
 from stages.records import Records
 from stages.registry import Registry
+from stages.subrun import SubRun
 from stages.values import keep, load, save
 from triggers.base import OffsetRange, RecordReader
+from triggers.event import utc_now
 
 # Which attempt the code that runs right now belongs to; also set in the threads that blocking stages run in, so that
 # a log handler can tell whose line it is.
 current_attempt: ContextVar[Call | None] = ContextVar("current_attempt", default=None)
 
 Report = Callable[[float, str], None]
+Made = tuple[str, Payload] | Skipped | Waits
+
+# Sources of events that runs cause, and nobody outside.
+EMITTED = "tidemill:emitted/"
 
 
 async def invoke(
@@ -49,7 +59,7 @@ async def invoke(
     try:
         with Scratch() as scratch:
             attempt = _Attempt(stage, call, store, registry, reader, report, executor, scratch)
-            return await guarded(attempt.run())
+            return await guarded(attempt.run(), stage.stage.retry.says_transient)
     finally:
         current_attempt.reset(mark)
 
@@ -67,24 +77,34 @@ class _Attempt:
     executor: Executor | None
     scratch: Scratch
     metrics: dict[str, float] = field(default_factory=dict)
+    emitted: list[Mapping[str, Any]] = field(default_factory=list)
 
-    async def run(self) -> Succeeded:
+    async def run(self) -> Outcome:
         arguments = {one.parameter: await self._resolved(one) for one in self.stage.arguments}
         what = f"stage {self.stage.name!r}"
         if self.stage.is_async:
+            if (reason := unwanted(self.stage, arguments)) is not None:
+                return Skipped(reason)
             value = await self.stage.stage.function(**arguments)
-            return Succeeded(await save(value, self.store, self.scratch, what=what), plain_metrics(self.metrics))
-        label, payload = await self._in_thread(partial(self._call_and_encode, arguments, what))
-        return Succeeded(await keep(label, payload, self.store), plain_metrics(self.metrics))
+            if isinstance(value, SubRun):
+                return Waits(value)
+            return self._succeeded(await save(value, self.store, self.scratch, what=what))
+        made = await self._in_thread(partial(self._call_and_encode, arguments, what))
+        return made if isinstance(made, Skipped | Waits) else self._succeeded(await keep(*made, self.store))
 
-    def _call_and_encode(self, arguments: dict[str, Any], what: str) -> tuple[str, Payload]:
+    def _call_and_encode(self, arguments: dict[str, Any], what: str) -> Made:
+        if (reason := unwanted(self.stage, arguments)) is not None:
+            return Skipped(reason)
         try:
             value = self.stage.stage.function(**arguments)
         except StopIteration as error:
             raise RuntimeError(f"{what} raised StopIteration") from error
-        return encode(value, self.scratch, what)
+        return Waits(value) if isinstance(value, SubRun) else encode(value, self.scratch, what)
 
-    async def _in_thread(self, work: Callable[[], tuple[str, Payload]]) -> tuple[str, Payload]:
+    def _succeeded(self, output: ArtifactRef) -> Succeeded:
+        return Succeeded(output, plain_metrics(self.metrics), plain_events(self.stage, self.call, self.emitted))
+
+    async def _in_thread(self, work: Callable[[], Made]) -> Made:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, copy_context().run, work)
 
@@ -100,11 +120,15 @@ class _Attempt:
                 return self._context()
             case Source.RECORDS:
                 return await self._records()
+            case Source.ENDING:
+                return self.call.ending
             case _:
                 assert_never(argument.source)
 
     async def _input(self, argument: Argument) -> Any:
         ref = self.call.inputs.get(argument.parameter)
+        if ref is None and argument.optional:
+            return None
         if ref is None:
             raise InvalidCall(f"the call gives stage {self.stage.name!r} no input {argument.parameter!r}")
         try:
@@ -125,8 +149,9 @@ class _Attempt:
             registry=self.registry,
             report=self.report,
             folder=self.scratch.place,
+            item=None if self.call.item == WHOLE else self.call.item,
         )
-        self.metrics = context.metrics
+        self.metrics, self.emitted = context.metrics, context.emitted
         return context
 
     async def _records(self) -> Records:
@@ -141,6 +166,41 @@ class _Attempt:
                 f"start the pipeline by KafkaBatches"
             ) from None
         return Records(await self.reader.read(offsets))
+
+
+def unwanted(stage: PlanStage, arguments: Mapping[str, Any]) -> str | None:
+    """Why the stage need not run, by its own `when`; None where it must. Raises TypeError for what is no bool."""
+    when = stage.stage.when
+    if when is None:
+        return None
+    answer = when(**{name: arguments[name] for name in inspect.signature(when).parameters})
+    wanted = answer.item() if hasattr(answer, "item") else answer
+    if not isinstance(wanted, bool):
+        raise TypeError(f"the `when` of stage {stage.name!r} returned a {type(answer).__name__}: return a bool")
+    return None if wanted else "its `when` said no"
+
+
+def plain_events(stage: PlanStage, call: Call, emitted: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """What a stage emitted, as CloudEvents in JSON format. Raises `Permanent` for data that JSON cannot hold."""
+    source = emitted_source(stage.pipeline, stage.name)
+    cause = cause_of(call.run_id, stage.name, call.depth)
+    time = utc_now().isoformat()
+    try:
+        events = [{"specversion": "1.0", "source": source, "time": time, **one, **cause} for one in emitted]
+        plain: list[Mapping[str, Any]] = orjson.loads(orjson.dumps(events))
+    except TypeError as error:
+        raise Permanent(f"stage {stage.name!r} emitted an event whose data are no plain JSON: {error}") from None
+    return tuple(plain)
+
+
+def cause_of(run_id: int, stage: str, depth: int) -> dict[str, str | int]:
+    """The extension attributes that tell which run caused an event. (An Integer of CloudEvents holds 32 bits.)"""
+    return {"tidemillrun": str(run_id), "tidemillstage": stage, "tidemilldepth": depth + 1}
+
+
+def emitted_source(pipeline: str, stage: str) -> str:
+    """The source of the events a stage emits."""
+    return f"{EMITTED}{quote(pipeline, safe='')}/{quote(stage, safe='')}"
 
 
 def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from traceback import StackSummary, TracebackException
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stages.artifacts import ArtifactRef
+from stages.subrun import SubRun
 
 MESSAGE_LIMIT = 2000
 TRACEBACK_LIMIT = 6000
@@ -63,10 +64,28 @@ class ErrorRecord:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The attempt's output, durable (inline or in the store), and what it measured."""
+    """The attempt's output, durable (inline or in the store), and what it measured.
+
+    `events` are CloudEvents in JSON format that the stage emitted: they become real together with the result.
+    """
 
     output: ArtifactRef
     metrics: Mapping[str, float] = field(default_factory=dict)
+    events: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The stage's own `when` says that there is nothing to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The stage asks for a sub-run, and has its result when that has ended."""
+
+    sub_run: SubRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +102,15 @@ class Lost:
     reason: str
 
 
-Outcome = Succeeded | Failed | Lost
+Outcome = Succeeded | Skipped | Waits | Failed | Lost
 Result = TypeVar("Result")
+Says = Callable[[BaseException], bool | None]
 
 
-async def guarded(work: Awaitable[Result]) -> Result | Failed:
+async def guarded(work: Awaitable[Result], says_transient: Says = lambda error: None) -> Result | Failed:
     """Run the author's code: whatever it raises is a `Failed`, even what is no `Exception` (a panic in polars is not).
 
-    Only being cancelled, or closed, is raised.
+    Only being cancelled, or closed, is raised. `says_transient` is what the stage's own policy knows of an error.
     """
     try:
         return await work
@@ -98,15 +118,16 @@ async def guarded(work: Awaitable[Result]) -> Result | Failed:
         # When nobody cancelled this task, a library of the author's let one out (aiokafka#647 does).
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
-        return Failed(record_of(error))
+        return Failed(record_of(error, says_transient))
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001  # the one place, around one attempt
-        return Failed(record_of(error))
+        return Failed(record_of(error, says_transient))
 
 
-def record_of(error: BaseException) -> ErrorRecord:
+def record_of(error: BaseException, says_transient: Says = lambda error: None) -> ErrorRecord:
     """An exception as plain values, safe to store as text."""
+    said = says_transient(error)
     kind = type(error)
     home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     told = TracebackException.from_exception(error, limit=-SHOWN_FRAMES)
@@ -115,7 +136,7 @@ def record_of(error: BaseException) -> ErrorRecord:
         type=f"{home}{kind.__qualname__}",
         message=_clean(str(told))[:MESSAGE_LIMIT],
         traceback=_clean("".join(told.format()))[-TRACEBACK_LIMIT:],
-        transient=is_transient(error),
+        transient=is_transient(error) if said is None else said,
         retry_after_s=_retry_after_s(error),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from stages.artifacts import digest_of
 from stages.base import Stage
 from stages.digests import code_digest, digest_text, value_digest
 from stages.errors import InvalidPipeline, StageError
+from stages.fitting import element_type
 from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
 from stages.policy import RunPolicy, RunSettings
@@ -29,6 +30,11 @@ from triggers.base import Trigger
 from triggers.errors import TriggerError
 
 SHOWN_VERSION = 12
+# The settings of a stage that make another version of its pipeline.
+VERSIONED = (
+    *("retry", "timeout_s", "heartbeat_s", "memory_bytes", "cpu_s", "resources", "reuse", "expires_s", "after", "map"),
+    *("at_once", "image"),
+)
 DEFAULT_RUNNER = "inline"
 # What a module of the author's may raise while it is imported, short of what ends the process.
 _OF_A_MODULE = (
@@ -82,10 +88,12 @@ class Pipeline:
         declared = _distinct(stages, problems)
         if not declared:
             problems.add("it has no stages")
-        self._signatures = {one.name: read_signature(one, {two.name for two in declared}, problems) for one in declared}
+        names = {one.name for one in declared}
+        self.hooks = self._named_hooks(names, problems)
+        self._signatures = {one.name: read_signature(one, names, problems) for one in (*declared, *self.hooks.values())}
         self.stages = tuple(graph.ordered(declared, self._signatures, problems))
         graph.check_types(self.stages, self._signatures, problems)
-        self.params = agreed_params(params, self.stages, self._signatures, problems)
+        self.params = agreed_params(params, (*self.stages, *self.hooks.values()), self._signatures, problems)
         self.gates = graph.named_gates(gates or {}, self.arrows, problems)
         self._check_triggers(problems)
         self._check_settings(problems)
@@ -107,22 +115,16 @@ class Pipeline:
     def plan(self) -> Plan:
         """What the executor reads. Worked out on first use, when the module is whole: code is read for the digests."""
         ordered = tuple(self._plan_stage(index, stage) for index, stage in enumerate(self.stages))
-        stages = MappingProxyType({one.name: one for one in ordered})
-        return Plan(ordered, stages, MappingProxyType(self.gates))
+        hooks = {when: self._plan_hook(hook) for when, hook in self.hooks.items()}
+        stages = MappingProxyType({one.name: one for one in (*ordered, *hooks.values())})
+        return Plan(ordered, stages, MappingProxyType(self.gates), MappingProxyType(hooks))
 
     @cached_property
     def version_digest(self) -> str:
         """The digest of the code, signatures and declared settings of the stages, and of the gates."""
         parts = [self.name]
-        for one in self.plan.order:
-            settings = (
-                one.stage.retry,
-                one.stage.timeout_s,
-                one.stage.memory_bytes,
-                one.runner,
-                one.stage.reuse,
-                one.stage.after,
-            )
+        for one in self.plan.stages.values():
+            settings = {name: getattr(one.stage, name) for name in VERSIONED} | {"runner": one.runner}
             parts += [one.name, one.code_digest, one.environment_digest or "", value_digest(settings, self.home)]
         for gate in (gate for gates in self.plan.gates.values() for gate in gates):
             parts += [gate.name, gate.src, gate.dst, value_digest(gate.gate, self.home)]
@@ -145,15 +147,16 @@ class Pipeline:
         signature = self._signatures[stage.name]
         sources = {argument.source for argument in signature.arguments}
         inputs = {one.parameter: one.upstream for one in signature.arguments if one.upstream is not None}
-        code, environment = code_digest(stage.function), _environment_digest(stage)
+        code, environment = _stage_digest(stage, self.home), _environment_digest(stage)
         return PlanStage(
             name=stage.name,
             index=index,
             stage=stage,
             pipeline=self.name,
             runner=self._runner_of(stage),
-            arguments=self._decoding(signature),
+            arguments=self._decoding(stage, signature),
             inputs=MappingProxyType(inputs),
+            optional=frozenset(one.parameter for one in signature.arguments if one.optional),
             upstream=graph.upstream_of(stage, signature),
             downstream=frozenset(dst for src, dst in self.arrows if src == stage.name),
             is_async=is_async(stage.function),
@@ -161,7 +164,7 @@ class Pipeline:
             takes_params=Source.PARAMS in sources,
             takes_context=Source.CONTEXT in sources,
             takes_records=Source.RECORDS in sources,
-            output_type=signature.output_type,
+            output_type=_stored_type(stage, signature),
             params_type=self.params,
             code_digest=code,
             environment_digest=environment,
@@ -169,19 +172,43 @@ class Pipeline:
             spec=self.spec or self._found_at(),
         )
 
+    def _plan_hook(self, hook: Stage) -> PlanStage:
+        """A stage that waits for nothing: what is not there by then is None."""
+        planned = self._plan_stage(len(self.stages), hook)
+        arguments = tuple(replace(one, optional=True) for one in planned.arguments)
+        optional = frozenset(planned.inputs)
+        return replace(planned, arguments=arguments, optional=optional, upstream=frozenset(), downstream=frozenset())
+
+    def _named_hooks(self, names: Collection[str], problems: Problems) -> Mapping[str, Stage]:
+        """The stages that run at the end. One that is called like a stage of the graph is a problem."""
+        given: Mapping[Any, Any] = self.policy.hooks
+        found: dict[str, Stage] = {}
+        for when, hook in given.items():
+            if not isinstance(hook, Stage):
+                problems.add(f"{when}={hook!r}: not a stage: decorate the function with @stage")
+            elif hook.name in names or hook.name in {one.name for one in found.values()}:
+                problems.add(f"{when}: another stage is called {hook.name!r} too: give it another name=", _place(hook))
+            elif hook.map is not None:
+                problems.add(f"{when}: stage {hook.name!r} is mapped: a clean-up is one stage", _place(hook))
+            else:
+                found[when] = hook
+        return found
+
     def _found_at(self) -> str | None:
         """`module:name` of the variable that holds this pipeline, None where another process would not find it."""
         module = None if self.home == "__main__" else sys.modules.get(self.home)
         return next((f"{self.home}:{name}" for name, value in vars(module or object).items() if value is self), None)
 
-    def _decoding(self, signature: Signature) -> tuple[Argument, ...]:
+    def _decoding(self, stage: Stage, signature: Signature) -> tuple[Argument, ...]:
         """Where the taker does not say what it wants, the maker's annotation tells what it is."""
-        return tuple(
-            replace(one, wanted=self._signatures[one.upstream].output_type)
-            if one.upstream is not None and one.wanted in (None, Any)
-            else one
-            for one in signature.arguments
-        )
+        by_name = {one.name: one for one in self.stages}
+        found = []
+        for one in signature.arguments:
+            if one.upstream is not None and one.wanted in (None, Any):
+                made = _stored_type(by_name[one.upstream], self._signatures[one.upstream])
+                one = replace(one, wanted=element_type(made) if one.parameter == stage.map else made)
+            found.append(one)
+        return tuple(found)
 
     def _runner_of(self, stage: Stage) -> str:
         return stage.runner or self.runner or DEFAULT_RUNNER
@@ -200,13 +227,20 @@ class Pipeline:
 
     def _check_settings(self, problems: Problems) -> None:
         runners = runner_names()
-        for stage in self.stages:
+        for wrong in self.policy.problems():
+            problems.add(wrong)
+        for stage in (*self.stages, *self.hooks.values()):
             where = _place(stage)
             problems.name("stage", stage.name, where)
             if (runner := self._runner_of(stage)) not in runners:
                 problems.add(f"stage {stage.name!r}: no runner {runner!r}; there are {', '.join(runners)}", where)
-            if stage.timeout_s is not None and stage.timeout_s <= 0:
-                problems.add(f"stage {stage.name!r}: timeout_s={stage.timeout_s} leaves it no time", where)
+            for name in ("timeout_s", "heartbeat_s", "cpu_s", "expires_s"):
+                if (value := getattr(stage, name)) is not None and value <= 0:
+                    problems.add(f"stage {stage.name!r}: {name}={value} leaves it no time", where)
+            if stage in self.stages and any(
+                one.source is Source.ENDING for one in self._signatures[stage.name].arguments
+            ):
+                problems.add(f"stage {stage.name!r}: only on_failure, on_cancel and finally_ are told a RunEnd", where)
             if stage.memory_bytes is not None and runner == DEFAULT_RUNNER:
                 problems.add(f"stage {stage.name!r}: memory_bytes needs a process of its own: runner='process'", where)
             if stage.environment is not None and _lock_file(stage) is None:
@@ -234,6 +268,20 @@ def _lock_file(stage: Stage) -> Path | None:
     """The lock a stage names, looked for beside its module and then in the working folder."""
     beside = Path(inspect.unwrap(stage.function).__code__.co_filename).parent
     return next((path for root in (beside, Path.cwd()) if (path := root / (stage.environment or "")).is_file()), None)
+
+
+def _stage_digest(stage: Stage, home: str) -> str:
+    """The digest of what decides a stage's result: its function, and how it is applied."""
+    code = code_digest(stage.function)
+    if stage.when is None and stage.map is None:
+        return code
+    return digest_text(code, stage.map or "", value_digest(stage.when, home))
+
+
+def _stored_type(stage: Stage, signature: Signature) -> Any:
+    """What others get: a list, where the stage is mapped."""
+    made = signature.output_type
+    return made if stage.map is None or made is None else list[made]  # type: ignore[valid-type]
 
 
 def _environment_digest(stage: Stage) -> str | None:

@@ -24,16 +24,21 @@ class Source(enum.Enum):
     PARAMS = "params"
     CONTEXT = "context"
     RECORDS = "records"
+    ENDING = "ending"
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One parameter of a stage. `wanted` is the type its value is decoded to, None where nobody says."""
+    """One parameter of a stage. `wanted` is the type its value is decoded to, None where nobody says.
+
+    An `optional` one is None where the stage it comes from was skipped.
+    """
 
     parameter: str
     source: Source
     upstream: str | None = None
     wanted: Any = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,8 @@ class PlanStage:
 
     `inputs` maps a parameter to the stage whose output fills it; `upstream` adds the stages of `after=`. `index` is
     its place in a topological order. `spec` is where another process can import the pipeline from, if it can.
-    `output_type` is what the function's return annotation says, None if nothing.
+    `output_type` is what is stored: what the function's return annotation says, None if nothing, and a list of that
+    where the stage is mapped. `optional` are the inputs it can do without.
     """
 
     name: str
@@ -62,6 +68,7 @@ class PlanStage:
     runner: str
     arguments: tuple[Argument, ...]
     inputs: Mapping[str, str]
+    optional: frozenset[str]
     upstream: frozenset[str]
     downstream: frozenset[str]
     is_async: bool
@@ -79,11 +86,23 @@ class PlanStage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole pipeline: stages in topological order, and the gates on each arrow (an arrow without gates is absent)."""
+    """A whole pipeline: stages in topological order, and the gates on each arrow (an arrow without gates is absent).
+
+    `stages` holds those of `order` and the `hooks` that run at the end (`on_cancel`, `on_failure`, `finally_`).
+    """
 
     order: tuple[PlanStage, ...]
     stages: Mapping[str, PlanStage]
     gates: Mapping[tuple[str, str], tuple[PlanGate, ...]]
+    hooks: Mapping[str, PlanStage] = field(default_factory=dict)
+
+    def below(self, name: str) -> frozenset[str]:
+        """The stage called `name`, and every stage that needs it, directly or not."""
+        found = {name}
+        for stage in self.order:
+            if stage.upstream & found:
+                found.add(stage.name)
+        return frozenset(found)
 
     def gate(self, name: str) -> PlanGate | None:
         """The gate called `name`, or None."""
@@ -105,11 +124,12 @@ def stage_key(
 ) -> UUID:
     """The 128-bit identity of a stage's result: equal keys, equal results, never computed twice.
 
-    It covers the code of the stage and its environment's lock; its inputs (parameter -> `ArtifactRef.identity`); the
-    run's parameters and the event only where the stage takes them. How it is run (retry, timeout, runner) is not in it.
+    It covers the code of the stage and its environment's lock; its inputs (parameter -> `ArtifactRef.identity`, or
+    nothing where what makes it was skipped); the run's parameters and the event only where the stage takes them. How it
+    is run (retry, timeout, runner) is not in it.
     `environment_digest` overrides the lock's own, where a runner knows better (an image digest).
     """
-    parts = [_counted(parameter) + _counted(inputs[parameter]) for parameter in stage.inputs]
+    parts = [_counted(parameter) + _counted(inputs.get(parameter, "")) for parameter in stage.inputs]
     if stage.takes_params:
         parts.append(_counted(params_digest))
     if stage.takes_event or stage.takes_records:

@@ -11,13 +11,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from stages.base import Stage, StageContext
-from stages.fitting import without_none
+from stages.ending import RunEnd
+from stages.fitting import alternatives, may_be_none, without_none
 from stages.plan import Argument, Source
 from stages.problems import Problems, nearest, place_of_function
 from stages.records import Records
+from stages.subrun import SubRun
 from triggers.event import Event
 
-INJECTED: dict[type, Source] = {Event: Source.EVENT, StageContext: Source.CONTEXT, Records: Source.RECORDS}
+INJECTED: dict[type, Source] = {
+    Event: Source.EVENT,
+    StageContext: Source.CONTEXT,
+    Records: Source.RECORDS,
+    RunEnd: Source.ENDING,
+}
 _SPREAD = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 _LIKELY = {
     "event": "`Event` (from stages)",
@@ -29,7 +36,10 @@ _LIKELY = {
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function asks for and gives. `params_type` is the model it annotates its parameters with, if any."""
+    """What a function asks for and gives. `params_type` is the model it annotates its parameters with, if any.
+
+    A stage that may start a sub-run gives what that makes, which nobody can tell here: its `output_type` is None.
+    """
 
     arguments: tuple[Argument, ...]
     output_type: Any
@@ -47,10 +57,39 @@ def read_signature(stage: Stage, stage_names: Collection[str], problems: Problem
         argument = _argument(stage, parameter, hints.get(parameter.name), stage_names, problems)
         if argument is not None:
             arguments.append(argument)
+    _check_map(stage, arguments, problems)
+    _check_when(stage, arguments, problems)
     models = {one.wanted for one in arguments if one.source is Source.PARAMS}
     if len(models) > 1:
         problems.add(f"stage {stage.name!r} asks for {len(models)} params models: a pipeline has one", where)
-    return Signature(tuple(arguments), hints.get("return"), next(iter(models), None))
+    made = hints.get("return")
+    return Signature(tuple(arguments), None if SubRun in alternatives(made) else made, next(iter(models), None))
+
+
+def _check_map(stage: Stage, arguments: Collection[Argument], problems: Problems) -> None:
+    inputs = sorted(one.parameter for one in arguments if one.source is Source.STAGE)
+    if stage.map is not None and stage.map not in inputs:
+        has = f"its inputs are {', '.join(inputs)}" if inputs else "it takes no other stage's output"
+        near = nearest(stage.map, inputs)
+        problems.add(
+            f"stage {stage.name!r}: map={stage.map!r} is none of its inputs; {has}{near}",
+            place_of_function(stage.function),
+        )
+    if stage.at_once < 1:
+        problems.add(f"stage {stage.name!r}: at_once={stage.at_once}: at least one", place_of_function(stage.function))
+
+
+def _check_when(stage: Stage, arguments: Collection[Argument], problems: Problems) -> None:
+    if stage.when is None:
+        return
+    known = {one.parameter for one in arguments}
+    for name in inspect.signature(stage.when).parameters:
+        if name not in known:
+            problems.add(
+                f"stage {stage.name!r}: its `when` asks for {name!r}, which the stage does not take; it takes "
+                f"{', '.join(sorted(known)) or 'nothing'}{nearest(name, known)}",
+                place_of_function(stage.function),
+            )
 
 
 def _hints(stage: Stage, where: str, problems: Problems) -> dict[str, Any]:
@@ -80,7 +119,8 @@ def _argument(
     if isinstance(kind, type) and kind in INJECTED:
         return Argument(parameter.name, INJECTED[kind])
     if parameter.name in stage_names:
-        return Argument(parameter.name, Source.STAGE, upstream=parameter.name, wanted=wanted)
+        optional = may_be_none(wanted)
+        return Argument(parameter.name, Source.STAGE, upstream=parameter.name, wanted=wanted, optional=optional)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return Argument(parameter.name, Source.PARAMS, wanted=kind)
     if parameter.default is parameter.empty or nearest(parameter.name, stage_names):

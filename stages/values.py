@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from stages.artifacts import INLINE_LIMIT_BYTES, ArtifactRef, ArtifactStore, digest_of, verified
 from stages.codecs.base import Payload, Scratch, codec_of, decode, encode
+from stages.fitting import element_type
+from stages.gathered import GATHERED, unpack
 
+T = TypeVar("T")
+
+AT_ONCE = 16
 LIGHT_BYTES = 65_536
 LIGHT_ITEMS = 200
 _SCALARS = (bool, int, float, date, UUID, Enum)
@@ -48,9 +55,10 @@ async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scr
 
     What it is made of on disk lives in `scratch`. Raises `Undecodable`, and what the store raises.
     """
+    if ref.codec == GATHERED:
+        return await _load_list(ref, store, wanted, scratch)
     if ref.inline is not None:
-        verified(ref.digest, digest_of(ref.inline), "its row")
-        return decode(ref.codec, ref.inline, wanted, scratch)
+        return decode(ref.codec, await content(ref, store), wanted, scratch)
     payload: Payload
     if codec_of(ref.codec).reads_files:
         payload = scratch.place() / "content"
@@ -58,6 +66,40 @@ async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scr
     else:
         payload = await store.get(ref.digest)
     return await asyncio.to_thread(decode, ref.codec, payload, wanted, scratch)
+
+
+async def content(ref: ArtifactRef, store: ArtifactStore) -> bytes:
+    """The bytes of an artifact, checked against its digest."""
+    if ref.inline is None:
+        return await store.get(ref.digest)
+    verified(ref.digest, digest_of(ref.inline), "its row")
+    return ref.inline
+
+
+async def _load_list(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch) -> list[Any]:
+    """The results of a mapped stage; None for an item that was skipped."""
+    element = element_type(wanted)
+
+    async def one(item: ArtifactRef | None) -> Any:
+        return None if item is None else await load(item, store, element, scratch)
+
+    return await all_of([partial(one, item) for item in unpack(await content(ref, store))])
+
+
+async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """The answers of all calls in their order, a few at a time. The first error ends the rest and is raised."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def answer(call: Callable[[], Awaitable[T]]) -> T:
+        async with room:
+            return await call()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            answers = [tasks.create_task(answer(call)) for call in calls]
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    return [task.result() for task in answers]
 
 
 def is_light(value: Any) -> bool:

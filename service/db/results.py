@@ -18,12 +18,13 @@ from stages.artifacts import ArtifactRef
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A finished result, the run that made it, and when."""
+    """A finished result, the run that made it, and when; `age_s` is how long ago by the database's clock."""
 
     run_id: int
     output: ArtifactRef
     metrics: Mapping[str, float]
     made_at: datetime
+    age_s: float = 0.0
 
 
 @dataclass(eq=False, slots=True)
@@ -39,8 +40,12 @@ class LookUp(Operation):
         """Writes nothing: one read for the whole flush."""
         keys = sorted({key for op in operations for key in op.keys})
         rows = await flush.connection.fetch(sql("known_results"), keys)
-        known = {row["key"]: Known(row["run_id"], output_of(row), metrics_of(row), row["finished_at"]) for row in rows}
+        known = {row["key"]: _known(row) for row in rows}
         return [{key: known[key] for key in op.keys if key in known} for op in operations]
+
+
+def _known(row: asyncpg.Record) -> Known:
+    return Known(row["run_id"], output_of(row), metrics_of(row), row["finished_at"], row["age_s"])
 
 
 def output_of(row: asyncpg.Record) -> ArtifactRef:

@@ -4,39 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
-from service import faults
-from service.db.attempts import PutAttempt
+from service import faults, machine
+from service.db.caused import PutCausing, StartChild
+from service.db.reads import Reads
 from service.db.results import Known, LookUp
 from service.db.runs import MoveRun, PutGate
 from service.db.writer import Operation, Writer
-from service.errors import ServiceError
+from service.errors import DatabaseUnavailable
 from service.loops.checks import Checks
-from service.loops.live import LiveRun
-from service.machine import Check, Close, Move, Park, Start, decide
-from service.model import AttemptState, Checked, GateState, RunState, Tried
-from stages.artifacts import ArtifactRef, ArtifactStore
+from service.loops.fanout import FanOut
+from service.loops.live import LiveRun, recall_children, recall_gates
+from service.loops.records import Attempt, CutShort, Ending, Reused, is_reusable
+from service.loops.subruns import SubRuns
+from service.machine import Check, Close, Collect, Gather, Move, Park, Skip, Split, Start, decide
+from service.model import AttemptState, Checked, GateState, RunState, unit_of
+from service.outbox import Outbox
+from stages.artifacts import ArtifactStore
 from stages.call import Call
+from stages.ending import RunEnd
 from stages.errors import StageError
-from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Succeeded
-from stages.plan import PlanStage, stage_key
+from stages.outcome import Failed, Outcome, Skipped, Succeeded, Waits, record_of
 from stages.runners.base import Runner
 from triggers.base import Clock
 
 logger = logging.getLogger("tidemill.executor")
+
+RETRY_S = 0.5
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """Something a run waits for may have happened while it is being driven: read it again."""
+
+
+Work = Start | Split | Gather | Collect | Skip | Check | Refresh
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One move that takes work. `key` and `known`: under which key the stage's result is kept, and the result."""
 
-    move: Start | Check
+    move: Work
     key: UUID | None = None
     known: Known | None = None
 
@@ -46,10 +62,14 @@ class Driver:
     """Everything a run is driven with; shared by all runs of the process."""
 
     writer: Writer
+    reads: Reads
     clock: Clock
     store: ArtifactStore
     runners: Mapping[str, Runner]
     checks: Checks
+    fan_out: FanOut
+    sub_runs: SubRuns
+    outbox: Outbox
 
     async def begin(self, run: LiveRun) -> list[Job]:
         """What a run that was just taken does first."""
@@ -57,34 +77,47 @@ class Driver:
 
     async def work(self, run: LiveRun, job: Job) -> list[Job]:
         """Do one job, make its result durable, and return what can be done next. Raises `RunLost`."""
-        if isinstance(job.move, Check):
-            return await self._check(run, job.move)
-        if job.known is not None:
-            return await self._reuse(run, job.move, job.key, job.known)
-        return await self._attempt(run, job.move, job.key)
+        match job.move:
+            case Check():
+                return await self._check(run, job.move)
+            case Split():
+                return await self._split(run, job.move)
+            case Refresh():
+                return await self._refresh(run)
+            case Start():
+                return await self._start(run, job.move, job.key, job.known)
+            case _:
+                return await self._make_up(run, job.move)
 
     async def _record(self, run: LiveRun, results: Sequence[Operation]) -> list[Job]:
         """Write results, and with them whatever follows at once: letting go of the run, looking up known results."""
-        moves = decide(run.plan, run.view, self.clock.now())
-        keys: dict[Move, UUID | None] = {move: self._key(run, move.stage) for move in moves if isinstance(move, Start)}
+        now = self.clock.now()
+        moves = () if run.leaving else decide(run.plan, run.view, now)
+        keys = {move: run.key_of(run.plan.stages[move.stage], move.item) for move in moves if isinstance(move, Start)}
         operations = [*results]
         letting_go = _letting_go(run, moves, self.clock)
         if letting_go is not None:
+            run.leaving = True
             operations.append(letting_go)
-        wanted = [key for key in keys.values() if key is not None]
+        wanted = [key for move, key in keys.items() if _may_be_known(run, move)]
         if wanted:
             operations.append(LookUp(wanted))
         for move in moves:
-            _mark(run, move)
+            _mark(run, move, self.clock)
         answers = await self.writer.submit(*operations) if operations else []
-        if any(answer is True for answer in answers):
+        if any(answer is True or (isinstance(answer, tuple) and answer[0] is True) for answer in answers):
             run.cancel()
-        known = answers[-1] if wanted else {}
-        return [await self._job(move, keys.get(move), known) for move in moves if isinstance(move, Start | Check)]
+        known: Mapping[UUID, Known] = answers[-1] if wanted else {}
+        return [await self._job(run, move, keys, known) for move in moves if not isinstance(move, Park | Close)]
 
-    async def _job(self, move: Start | Check, key: UUID | None, known: Mapping[UUID, Known]) -> Job:
-        result = known.get(key) if key is not None else None
-        return Job(move, key, result if result is not None and await self._there(result) else None)
+    async def _job(self, run: LiveRun, move: Work, keys: Mapping[Start, UUID], known: Mapping[UUID, Known]) -> Job:
+        if not isinstance(move, Start):
+            return Job(move)
+        key = keys[move]
+        result = _kept(run, move, key, self.clock) or known.get(key)
+        if result is not None and (_expired(run, move, result) or not await self._there(result)):
+            result = None
+        return Job(move, key, result)
 
     async def _there(self, result: Known) -> bool:
         """Whether a known result can be used; where the store does not answer, the stage is run."""
@@ -93,91 +126,114 @@ class Driver:
         except StageError:
             return False
 
-    def _key(self, run: LiveRun, name: str) -> UUID | None:
-        """The key under which any run may use this stage's result; None where it belongs to this run alone."""
-        stage = run.plan.stages[name]
-        if stage.stage.reuse != "always" or stage.takes_event or stage.takes_records:
-            return None
-        inputs = {parameter: output(run, source).identity for parameter, source in stage.inputs.items()}
-        params_digest = run.params_digest if stage.takes_params else ""
-        return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=run.event.key)
-
-    async def _attempt(self, run: LiveRun, move: Start, key: UUID | None) -> list[Job]:
-        stage = run.plan.stages[move.stage]
-        started = time.monotonic()
-        row = _attempt_row(run, move, AttemptState.RUNNING, started)
+    async def _start(self, run: LiveRun, move: Start, key: UUID | None, known: Known | None) -> list[Job]:
+        attempt = self._attempt(run, move, key)
+        if known is not None:
+            return await self._end(attempt, Reused(known))
+        row = attempt.row(AttemptState.RUNNING)
         self.writer.later(row)
         await faults.reach(f"stage.{move.stage}")
-        outcome = await self._outcome(run, stage, move)
+        outcome = await self._outcome(attempt)
         row.dropped = True
-        result = self._result(run, stage, move, outcome, started)
-        result.key, result.reusable = key, key is not None
         await faults.reach(f"stage.{move.stage}.done")
-        return await self._record(run, [result])
+        return await self._end(attempt, outcome)
 
-    async def _outcome(self, run: LiveRun, stage: PlanStage, move: Start) -> Outcome | None:
-        """What the runner says; None when the attempt was cut short because the run is cancelled."""
+    async def _make_up(self, run: LiveRun, move: Gather | Collect | Skip) -> list[Job]:
+        """End an attempt that no runner makes."""
+        stage = run.plan.stages[move.stage]
+        if isinstance(move, Gather):
+            return await self._end(self._attempt(run, move, run.key_of(stage)), await self.fan_out.gather(run, stage))
+        if isinstance(move, Collect):
+            key = run.key_of(stage, move.item)
+            ending = await self._patiently(partial(self.sub_runs.collect, run, move))
+            return await self._end(self._attempt(run, move, key), ending)
+        return await self._end(self._attempt(run, move, None), Skipped(move.reason))
+
+    def _attempt(self, run: LiveRun, move: Start | Gather | Collect | Skip, key: UUID | None) -> Attempt:
+        return Attempt(run=run, stage=run.plan.stages[move.stage], move=move, key=key, started=time.monotonic())
+
+    async def _end(self, attempt: Attempt, ending: Ending) -> list[Job]:
+        """Make the ending of an attempt durable, together with what it causes."""
+        try:
+            operation = self._operation(attempt, ending)
+        except StageError as error:
+            operation = attempt.end(Failed(record_of(error)), self.clock.now())
+        return await self._record(attempt.run, [operation])
+
+    def _operation(self, attempt: Attempt, ending: Ending) -> Operation:
+        if isinstance(ending, Waits):
+            accept = self.outbox.child(attempt.run, attempt.stage, attempt.item, ending.sub_run)
+            return StartChild(attempt.end(ending, self.clock.now()), accept)
+        if isinstance(ending, Succeeded) and ending.events:
+            emitted = self.outbox.emitted(ending.events)
+            return PutCausing(attempt.end(ending, self.clock.now()), emitted)
+        return attempt.end(ending, self.clock.now())
+
+    async def _outcome(self, attempt: Attempt) -> Outcome | CutShort:
+        """What the runner says, unless the attempt is cut short because its run is to end."""
+        run, stage = attempt.run, attempt.stage
         try:
             async with asyncio.timeout(None) as scope:
-                run.scopes.add(scope)
-                if run.view.cancel:
-                    run.cancel()
-                return await self.runners[stage.runner].run(stage, self._call(run, stage, move))
+                if stage.name not in _hook_names(run):
+                    run.scopes.add(scope)
+                    if run.view.cancel or run.view.expired:
+                        scope.reschedule(asyncio.get_running_loop().time())
+                return await self.runners[stage.runner].run(stage, self._call(attempt))
         except TimeoutError:
-            return None
+            return CutShort("the run was cancelled" if run.view.cancel else "the run's time was over")
         finally:
             run.scopes.discard(scope)
 
-    def _call(self, run: LiveRun, stage: PlanStage, move: Start) -> Call:
+    def _call(self, attempt: Attempt) -> Call:
+        run, stage, item = attempt.run, attempt.stage, attempt.item
         return Call(
             pipeline=run.pipeline.name,
             stage=stage.name,
             run_id=run.id,
-            attempt=move.attempt,
-            idempotency_key=f"{run.event.key}-{run.pipeline.name}-{stage.name}",
+            attempt=attempt.move.attempt,
+            idempotency_key=f"{run.event.key}-{run.pipeline.name}-{attempt.unit}",
             event=run.event,
             params=run.params,
-            inputs={parameter: output(run, source) for parameter, source in stage.inputs.items()},
-            timeout_s=stage.stage.timeout_s,
+            inputs=run.inputs_of(stage, item),
+            timeout_s=self._timeout_s(attempt),
+            item=item,
+            depth=run.depth,
+            ending=self._run_end(run) if stage.name in _hook_names(run) else None,
         )
 
-    def _result(
-        self, run: LiveRun, stage: PlanStage, move: Start, outcome: Outcome | None, started: float
-    ) -> PutAttempt:
-        """Take an outcome into the run's view; return the row that makes it durable."""
-        finished = time.monotonic()
-        now = self.clock.now()
-        if isinstance(outcome, Succeeded):
-            tried = Tried(move.attempt, AttemptState.SUCCEEDED, False, outcome.output, outcome.metrics, now)
-            row = _attempt_row(run, move, AttemptState.SUCCEEDED, started, finished)
-            row.output, row.metrics = outcome.output, outcome.metrics
-        elif isinstance(outcome, Failed):
-            failures = run.view.failures.get(stage.name, 0) + 1
-            delay_s = _retry_in_s(stage, outcome.error, failures)
-            due = None if delay_s is None else now + timedelta(seconds=delay_s)
-            tried = Tried(move.attempt, AttemptState.FAILED, outcome.error.transient, finished_at=now, retry_at=due)
-            row = _attempt_row(run, move, AttemptState.FAILED, started, finished)
-            row.failure, row.transient, row.retry_in_s = outcome.error, outcome.error.transient, delay_s
-        elif isinstance(outcome, Lost):
-            delay_s = stage.stage.retry.delay_s(run.view.losses.get(stage.name, 0) + 1, random.random())
-            due = now + timedelta(seconds=delay_s)
-            tried = Tried(move.attempt, AttemptState.LOST, finished_at=now, retry_at=due)
-            row = _attempt_row(run, move, AttemptState.LOST, started, finished)
-            row.failure, row.retry_in_s = ErrorRecord("WorkerLost", outcome.reason, transient=True), delay_s
-        else:
-            tried = Tried(move.attempt, AttemptState.CANCELLED, finished_at=now)
-            row = _attempt_row(run, move, AttemptState.CANCELLED, started, finished)
-        run.view.record(stage.name, tried)
-        return row
+    def _timeout_s(self, attempt: Attempt) -> float | None:
+        """What is left of the unit's time: of one attempt's, and of all its attempts' together."""
+        deadline = machine.stage_deadline(attempt.run.view, attempt.stage, attempt.unit)
+        left_s = None if deadline is None else max((deadline - self.clock.now()).total_seconds(), 0.001)
+        return min((one for one in (attempt.stage.stage.timeout_s, left_s) if one is not None), default=None)
 
-    async def _reuse(self, run: LiveRun, move: Start, key: UUID | None, known: Known) -> list[Job]:
-        now = time.monotonic()
-        row = _attempt_row(run, move, AttemptState.REUSED, now, now)
-        row.output, row.metrics, row.key = known.output, known.metrics, key
-        row.reused_run, row.made_at = known.run_id, known.made_at
-        tried = Tried(move.attempt, AttemptState.REUSED, False, known.output, known.metrics, known.made_at)
-        run.view.record(move.stage, tried)
-        return await self._record(run, [row])
+    def _run_end(self, run: LiveRun) -> RunEnd:
+        ending = machine.ended(run.plan, run.view, self.clock.now())
+        return RunEnd("succeeded") if ending is None else RunEnd(ending.state.value, ending.stage, ending.reason)
+
+    async def _split(self, run: LiveRun, move: Split) -> list[Job]:
+        stage = run.plan.stages[move.stage]
+        failed = await self.fan_out.split(run, stage)
+        run.view.under_way.discard(stage.name)
+        if failed is None:
+            return await self._record(run, [])
+        tried = run.view.tried.get(stage.name)
+        start = Start(stage.name, 1 if tried is None else tried.attempt + 1)
+        return await self._end(self._attempt(run, start, None), failed)
+
+    async def _refresh(self, run: LiveRun) -> list[Job]:
+        attempts, gates = await self._patiently(partial(self.reads.progress, [run.id]))
+        recall_children(run.view, attempts.get(run.id, ()))
+        recall_gates(run.view, gates.get(run.id, ()))
+        return await self._record(run, [])
+
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What a read answers, however long the database takes."""
+        while True:
+            try:
+                return await read()
+            except DatabaseUnavailable:
+                await self.clock.sleep(RETRY_S)
 
     async def _check(self, run: LiveRun, move: Check) -> list[Job]:
         gate, artifact, found = await self.checks.check(run, move.gate)
@@ -203,20 +259,42 @@ class Driver:
         return jobs
 
 
-def output(run: LiveRun, stage: str) -> ArtifactRef:
-    """The artifact a finished stage made."""
-    made = run.view.tried[stage].output
-    if made is None:
-        raise ServiceError(f"run {run.id}: stage {stage} is not finished")
-    return made
+def _hook_names(run: LiveRun) -> set[str]:
+    return {hook.name for hook in run.plan.hooks.values()}
 
 
-def _mark(run: LiveRun, move: Move) -> None:
+def _may_be_known(run: LiveRun, move: Start) -> bool:
+    """Whether another run's result may be taken for this unit."""
+    return is_reusable(run.plan.stages[move.stage]) and unit_of(move.stage, move.item) not in run.view.anew
+
+
+def _kept(run: LiveRun, move: Start, key: UUID, clock: Clock) -> Known | None:
+    """The unit's own result that was set aside, if it turns out to be what would be made now."""
+    unit = unit_of(move.stage, move.item)
+    stale = run.view.stale.get(unit)
+    fit = stale is not None and stale.key == key and run.plan.stages[move.stage].stage.reuse != "never"
+    if stale is None or not fit or unit in run.view.anew or stale.output is None or stale.finished_at is None:
+        return None
+    age_s = (clock.now() - stale.finished_at).total_seconds()
+    return Known(run.id, stale.output, stale.metrics, stale.finished_at, age_s)
+
+
+def _expired(run: LiveRun, move: Start, known: Known) -> bool:
+    expires_s = run.plan.stages[move.stage].stage.expires_s
+    return expires_s is not None and known.age_s > expires_s
+
+
+def _mark(run: LiveRun, move: Move, clock: Clock) -> None:
     """Remember that a move is being made, so that it is not made twice."""
-    if isinstance(move, Check):
-        run.view.checking.add(move.gate)
-    elif isinstance(move, Start):
-        run.view.tried[move.stage] = Tried(move.attempt, AttemptState.RUNNING)
+    match move:
+        case Check():
+            run.view.checking.add(move.gate)
+        case Start():
+            run.view.begin(move.stage, move.item, move.attempt, clock.now())
+        case Collect():
+            run.view.under_way.add(unit_of(move.stage, move.item))
+        case Split() | Gather() | Skip():
+            run.view.under_way.add(move.stage)
 
 
 def _letting_go(run: LiveRun, moves: Sequence[Move], clock: Clock) -> MoveRun | None:
@@ -229,17 +307,3 @@ def _letting_go(run: LiveRun, moves: Sequence[Move], clock: Clock) -> MoveRun | 
             wait_s = None if move.until is None else max((move.until - clock.now()).total_seconds(), 0.0)
             return MoveRun(run.id, run.epoch, RunState.WAITING, ready_in_s=wait_s)
     return None
-
-
-def _attempt_row(
-    run: LiveRun, move: Start, state: AttemptState, started: float, finished: float | None = None
-) -> PutAttempt:
-    return PutAttempt(run.id, run.pipeline.name, run.epoch, move.stage, move.attempt, state, started, finished)
-
-
-def _retry_in_s(stage: PlanStage, error: ErrorRecord, failures: int) -> float | None:
-    """When to try again, or None where the policy says not to."""
-    policy = stage.stage.retry
-    if not error.transient or failures >= policy.max_attempts:
-        return None
-    return policy.delay_s(failures, random.random(), error.retry_after_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import orjson
 
@@ -15,7 +16,7 @@ from service.db.runs import Claim, MoveRun, Owned
 from service.db.writer import Writer
 from service.errors import DatabaseUnavailable, RunLost, ServiceError
 from service.inbox import TakenRun
-from service.loops.driver import Driver, Job
+from service.loops.driver import Driver, Job, Refresh
 from service.loops.live import LiveRun, live_run, recall
 from service.model import RunState, RunView
 from stages.errors import StageError
@@ -66,14 +67,26 @@ class Executor:
         """See `HandOver`."""
         self._free += reserved - len(runs)
         for taken in runs:
-            pipeline = self._catalogue.pipelines[taken.pipeline]
-            self._start(LiveRun(taken.run_id, 1, pipeline, taken.event, orjson.loads(taken.params), RunView()))
+            self._start(self._taken(taken))
+
+    def _taken(self, taken: TakenRun) -> LiveRun:
+        pipeline = self._catalogue.pipelines[taken.pipeline]
+        run = LiveRun(taken.run_id, 1, pipeline, taken.event, orjson.loads(taken.params), RunView(), taken.depth)
+        if pipeline.policy.timeout_s is not None:
+            run.view.deadline = self._driver.clock.now() + timedelta(seconds=pipeline.policy.timeout_s)
+        return run
 
     def cancel(self, run_id: int) -> None:
         """Cut a run short, if this process drives it."""
         run = self._runs.get(run_id)
         if run is not None:
             run.cancel()
+
+    def poked(self, run_id: int) -> None:
+        """Look again at what a run waits for, if this process drives it."""
+        run = self._runs.get(run_id)
+        if run is not None and run.branches and not run.leaving:
+            self._spawn(run, Job(Refresh()))
 
     async def run(self) -> None:
         """Claim and drive until cancelled."""
@@ -132,7 +145,8 @@ class Executor:
     def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
         """Runs inside the writer, right after the commit: it must not wait."""
         self._free += limit - len(rows)
-        runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]]) for row in rows]
+        now = self._driver.clock.now()
+        runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]], now) for row in rows]
         self._runs.update({run.id: run for run in runs})
         if runs:
             self._group().create_task(self._recall(runs, {row["id"]: row["resume_epoch"] for row in rows}))
@@ -143,7 +157,7 @@ class Executor:
         now = self._driver.clock.now()
         for run in runs:
             if run.epoch > 1:
-                recall(run.view, attempts.get(run.id, ()), gates.get(run.id, ()), resume_epochs[run.id], now)
+                recall(run, attempts.get(run.id, ()), gates.get(run.id, ()), resume_epochs[run.id], now)
             self._start(run)
 
     async def _progress(self, run_ids: Sequence[int]) -> tuple[Mapping[int, Rows], Mapping[int, Rows]]:
@@ -157,6 +171,7 @@ class Executor:
 
     def _start(self, run: LiveRun) -> None:
         self._runs[run.id] = run
+        run.watch(self._driver.clock.now())
         self._spawn(run, None)
 
     def _spawn(self, run: LiveRun, job: Job | None) -> None:
@@ -185,6 +200,7 @@ class Executor:
         """Give the place back once the last branch has ended."""
         if run.branches:
             return
+        run.unwatch()
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
         self._free += 1

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from service.db.results import metrics_of, output_of
 from service.db.rows import Row
-from service.model import AttemptState, Checked, GateState, RunView, Tried
+from service.errors import ServiceError
+from service.model import DONE, AttemptState, Checked, GateState, RunState, RunView, Tried, unit_of
+from stages.artifacts import ArtifactRef
+from stages.call import WHOLE
 from stages.pipeline import Pipeline
-from stages.plan import Plan
+from stages.plan import Plan, PlanStage, stage_key
 from triggers.cloudevents import restore
 from triggers.event import Event
 
@@ -23,7 +27,8 @@ from triggers.event import Event
 class LiveRun:
     """One run in the hands of this process. `scopes` are the attempts under way, so that they can be cut short.
 
-    `branches` counts the tasks that drive it.
+    `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way. `depth` is how
+    many runs, one caused by the other, lie behind it.
     """
 
     id: int
@@ -32,9 +37,12 @@ class LiveRun:
     event: Event
     params: Mapping[str, Any]
     view: RunView
+    depth: int = 0
     scopes: set[asyncio.Timeout] = field(default_factory=set)
     branches: int = 0
+    leaving: bool = False
     digest: str | None = None
+    expiry: asyncio.TimerHandle | None = None
 
     @property
     def plan(self) -> Plan:
@@ -48,35 +56,114 @@ class LiveRun:
             self.digest = self.pipeline.digest_params(self.pipeline.parse_params(self.params))
         return self.digest
 
+    def input_of(self, stage: PlanStage, parameter: str, item: int = WHOLE) -> ArtifactRef | None:
+        """What fills a parameter: for the mapped one of a mapped stage, the item. None: there is nothing."""
+        if item != WHOLE and parameter == stage.stage.map:
+            return self.view.items[stage.name].inputs[item]
+        made = self.view.tried.get(stage.inputs[parameter])
+        return made.output if made is not None and made.state in DONE else None
+
+    def inputs_of(self, stage: PlanStage, item: int = WHOLE) -> dict[str, ArtifactRef]:
+        """Everything a stage takes of other stages, as far as it is there."""
+        found = {parameter: self.input_of(stage, parameter, item) for parameter in stage.inputs}
+        return {parameter: ref for parameter, ref in found.items() if ref is not None}
+
+    def key_of(self, stage: PlanStage, item: int = WHOLE) -> UUID:
+        """The identity of the result that a stage would have now."""
+        inputs = {parameter: ref.identity for parameter, ref in self.inputs_of(stage, item).items()}
+        params_digest = self.params_digest if stage.takes_params else ""
+        return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=self.event.key)
+
     def cancel(self) -> None:
         """Cut short what is under way; the machine closes the run."""
         self.view.cancel = True
+        self._cut()
+
+    def expire(self) -> None:
+        """The run's own time is over: the same."""
+        self.view.expired = True
+        self._cut()
+
+    def watch(self, now: datetime) -> None:
+        """See to it that the run ends when its time is over."""
+        if self.view.deadline is not None:
+            left_s = max((self.view.deadline - now).total_seconds(), 0.0)
+            self.expiry = asyncio.get_running_loop().call_later(left_s, self.expire)
+
+    def unwatch(self) -> None:
+        """It is in other hands now, or over."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+
+    def _cut(self) -> None:
         for scope in self.scopes:
             scope.reschedule(asyncio.get_running_loop().time())
 
 
-def live_run(row: Row, pipeline: Pipeline) -> LiveRun:
+def output(run: LiveRun, stage: str) -> ArtifactRef:
+    """The artifact a finished stage made."""
+    made = run.view.tried[stage].output
+    if made is None:
+        raise ServiceError(f"run {run.id}: stage {stage} has made nothing")
+    return made
+
+
+def live_run(row: Row, pipeline: Pipeline, now: datetime) -> LiveRun:
     """A claimed run, as far as its own row tells."""
     view = RunView(adoptions=row["adoptions"], cancel=row["cancel"])
+    if pipeline.policy.timeout_s is not None:
+        view.deadline = now + timedelta(seconds=pipeline.policy.timeout_s - row["timed_s"])
     event = restore(orjson.loads(row["envelope"]))
-    return LiveRun(row["id"], row["epoch"], pipeline, event, orjson.loads(row["params"]), view)
+    return LiveRun(row["id"], row["epoch"], pipeline, event, orjson.loads(row["params"]), view, row["depth"])
 
 
-def recall(view: RunView, attempts: Iterable[Row], gates: Iterable[Any], resume_epoch: int, now: datetime) -> None:
+def recall(run: LiveRun, attempts: Iterable[Row], gates: Iterable[Any], resume_epoch: int, now: datetime) -> None:
     """Bring back what earlier owners did. What was tried before a person resumed the run does not count against it.
 
     Raises nothing for attempts another process of this daemon's name left running: the claim called them lost.
     """
+    view = run.view
     adoptions = view.adoptions
+    hooks = {hook.name for hook in run.plan.hooks.values()}
     for row in attempts:
-        tried = _tried(row, now)
-        if row["epoch"] > resume_epoch:
-            view.record(row["stage"], tried)
+        unit, tried = unit_of(row["stage"], row["item"]), _tried(row, now)
+        if row["void"] is not None:
+            _set_aside(view, unit, tried, row["void"])
+        elif row["epoch"] > resume_epoch:
+            view.began_at.setdefault(unit, now - timedelta(seconds=row["started_ago_s"]))
+            view.record(row["stage"], tried, row["item"])
+        elif row["stage"] in hooks:
+            view.tried[unit] = Tried(tried.attempt, AttemptState.CANCELLED)
         else:
-            view.tried[row["stage"]] = tried
+            view.tried[unit] = replace(tried, retry_at=None)
     view.adoptions = adoptions
+    recall_gates(view, gates)
+
+
+def recall_gates(view: RunView, gates: Iterable[Any]) -> None:
+    """Take in what the gates' rows say, but for those being checked at this moment."""
     for row in gates:
-        view.gates[row["gate"]] = Checked(GateState(row["state"]), row["subject"], row["reason"])
+        if row["gate"] not in view.checking:
+            view.gates[row["gate"]] = Checked(GateState(row["state"]), row["subject"], row["reason"])
+
+
+def recall_children(view: RunView, attempts: Iterable[Row]) -> None:
+    """Take in how far the sub-runs are that attempts wait for."""
+    for row in attempts:
+        unit = unit_of(row["stage"], row["item"])
+        waiting = view.tried.get(unit)
+        if waiting is not None and waiting.state is AttemptState.WAITING and waiting.attempt == row["attempt"]:
+            view.tried[unit] = replace(waiting, child_run=row["child_run"], child=_child(row))
+
+
+def _set_aside(view: RunView, unit: str, tried: Tried, void: str) -> None:
+    """A result that counts no longer: it may be found to hold all the same, unless somebody wanted it made anew."""
+    view.tried[unit] = Tried(tried.attempt, AttemptState.CANCELLED)
+    view.voided[unit] = view.voided.get(unit, 0) + 1
+    if void == "forced":
+        view.anew.add(unit)
+    elif tried.state in DONE and tried.output is not None:
+        view.stale[unit] = tried
 
 
 def _tried(row: Row, now: datetime) -> Tried:
@@ -89,4 +176,11 @@ def _tried(row: Row, now: datetime) -> Tried:
         metrics=metrics_of(row),
         finished_at=row["finished_at"],
         retry_at=None if retry_in_s is None else now + timedelta(seconds=retry_in_s),
+        child_run=row["child_run"],
+        child=_child(row),
+        key=row["key"],
     )
+
+
+def _child(row: Row) -> RunState | None:
+    return None if row["child_state"] is None else RunState(row["child_state"])

@@ -11,11 +11,13 @@ with given_events as (
     select * from unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::smallint[], $14::bigint[])
         as g (event_key, pipeline, version, trigger, params, priority, owner)
 ), new_runs as (
-    insert into runs (event_key, pipeline, version, trigger, params, priority, owner, state, epoch, ready_at, started_at)
+    insert into runs (event_key, pipeline, version, trigger, params, priority, owner, state, epoch, ready_at, started_at,
+        timed_from)
     select event_key, pipeline, version, trigger, params, priority, owner,
         case when owner is null then 'queued' else 'running' end,
         case when owner is null then 0 else 1 end,
         case when owner is null then now() end,
+        case when owner is not null then now() end,
         case when owner is not null then now() end
     from given_runs g
     where not exists (

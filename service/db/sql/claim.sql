@@ -10,10 +10,11 @@ with picked as (
 ), claimed as (
     update runs r set
         state = 'running', owner = $1, epoch = r.epoch + 1, ready_at = null, poked = false,
-        started_at = coalesce(r.started_at, now()), version = g.version
+        started_at = coalesce(r.started_at, now()), timed_from = coalesce(r.timed_from, now()), version = g.version
     from picked p, unnest($2::text[], $3::text[]) as g (pipeline, version)
     where r.id = p.id and g.pipeline = r.pipeline
-    returning r.id, r.pipeline, r.epoch, r.resume_epoch, r.adoptions, r.event_key, r.params,
+    returning r.id, r.pipeline, r.epoch, r.resume_epoch, r.adoptions, r.event_key, r.params, r.depth,
+        extract(epoch from now() - r.timed_from)::float8 as timed_s,
         r.cancel_requested_at is not null as cancel, p.version as old_version, r.version as version
 ), lost as (
     update attempts a set state = 'lost', finished_at = now()

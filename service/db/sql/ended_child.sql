@@ -1,0 +1,1 @@
+select id, pipeline, state, failure from runs where id = $1

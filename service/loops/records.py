@@ -1,0 +1,148 @@
+"""What becomes of an attempt: the row that makes it durable, taken into the run's view at once."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+from uuid import UUID
+
+from service.db.attempts import PutAttempt
+from service.db.results import Known
+from service.loops.live import LiveRun
+from service.machine import Collect, Gather, Skip, Start
+from service.model import AttemptState, Tried, unit_of
+from stages.artifacts import ArtifactRef
+from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Skipped, Succeeded, Waits
+from stages.plan import PlanStage
+
+Tries = Start | Gather | Collect | Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """Not tried at all: the result was known, in this run (`run_id` is its own) or another."""
+
+    known: Known
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """Stopped by us before it had a result."""
+
+    reason: str
+
+
+Ending = Outcome | Reused | CutShort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a unit under way. `started` is a reading of `time.monotonic`."""
+
+    run: LiveRun
+    stage: PlanStage
+    move: Tries
+    key: UUID | None
+    started: float
+
+    @property
+    def item(self) -> int:
+        """Which item of a mapped stage it is for, if any."""
+        return self.move.item if isinstance(self.move, Start | Collect) else -1
+
+    @property
+    def unit(self) -> str:
+        """What the run's view calls it."""
+        return unit_of(self.stage.name, self.item)
+
+    def row(self, state: AttemptState, finished: float | None = None) -> PutAttempt:
+        """Its row, as far as it is known without an ending."""
+        run = self.run
+        return PutAttempt(
+            run.id,
+            run.pipeline.name,
+            run.epoch,
+            self.stage.name,
+            self.move.attempt,
+            state,
+            self.started,
+            finished,
+            key=self.key,
+            item=self.item,
+            version=run.pipeline.version,
+        )
+
+    def end(self, ending: Ending, now: datetime) -> PutAttempt:
+        """Take an ending into the run's view; return the row that makes it durable."""
+        tried, row = _ended(self, ending, now)
+        self.run.view.record(self.stage.name, tried, self.item)
+        return row
+
+
+def _ended(attempt: Attempt, ending: Ending, now: datetime) -> tuple[Tried, PutAttempt]:
+    finished = time.monotonic()
+    match ending:
+        case Succeeded():
+            row = attempt.row(AttemptState.SUCCEEDED, finished)
+            row.reusable, row.metrics = is_reusable(attempt.stage), ending.metrics
+            return _made(attempt, row, ending.output, now)
+        case Reused():
+            return _reused(attempt, ending.known, finished)
+        case Failed():
+            return _failed(attempt, ending.error, now, finished)
+        case Lost():
+            return _lost(attempt, ending, now, finished)
+        case Waits():
+            row = attempt.row(AttemptState.WAITING)
+            row.reason = ending.sub_run.output or ""
+            return Tried(attempt.move.attempt, AttemptState.WAITING, key=attempt.key), row
+        case Skipped() | CutShort():
+            state = AttemptState.SKIPPED if isinstance(ending, Skipped) else AttemptState.CANCELLED
+            row = attempt.row(state, finished)
+            row.reason = ending.reason
+            return Tried(attempt.move.attempt, state, finished_at=now), row
+        case _:
+            assert_never(ending)
+
+
+def _made(attempt: Attempt, row: PutAttempt, output: ArtifactRef, now: datetime) -> tuple[Tried, PutAttempt]:
+    row.output = output
+    return Tried(attempt.move.attempt, row.state, False, output, row.metrics, now, key=attempt.key), row
+
+
+def _reused(attempt: Attempt, known: Known, finished: float) -> tuple[Tried, PutAttempt]:
+    row = attempt.row(AttemptState.REUSED, finished)
+    row.metrics, row.reused_run, row.made_at = known.metrics, known.run_id, known.made_at
+    return _made(attempt, row, known.output, known.made_at)
+
+
+def _failed(attempt: Attempt, error: ErrorRecord, now: datetime, finished: float) -> tuple[Tried, PutAttempt]:
+    policy = attempt.stage.stage.retry
+    failures = attempt.run.view.failures.get(attempt.unit, 0) + 1
+    delay_s = None
+    if error.transient and failures < policy.max_attempts:
+        delay_s = policy.delay_s(failures, random.random(), error.retry_after_s)
+    row = attempt.row(AttemptState.FAILED, finished)
+    row.failure, row.transient, row.retry_in_s = error, error.transient, delay_s
+    due = _due(now, delay_s)
+    return Tried(attempt.move.attempt, row.state, error.transient, finished_at=now, retry_at=due), row
+
+
+def _lost(attempt: Attempt, lost: Lost, now: datetime, finished: float) -> tuple[Tried, PutAttempt]:
+    losses = attempt.run.view.losses.get(attempt.unit, 0) + 1
+    delay_s = attempt.stage.stage.retry.delay_s(losses, random.random())
+    row = attempt.row(AttemptState.LOST, finished)
+    row.failure, row.retry_in_s = ErrorRecord("WorkerLost", lost.reason, transient=True), delay_s
+    return Tried(attempt.move.attempt, row.state, finished_at=now, retry_at=_due(now, delay_s)), row
+
+
+def _due(now: datetime, delay_s: float | None) -> datetime | None:
+    return None if delay_s is None else now + timedelta(seconds=delay_s)
+
+
+def is_reusable(stage: PlanStage) -> bool:
+    """Whether any run may take the result of this stage."""
+    return stage.stage.reuse == "always" and not stage.takes_event and not stage.takes_records

@@ -1,0 +1,81 @@
+"""Events that runs cause: what stages emit, and the sub-runs they ask for, on their way into the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.catalogue import Catalogue
+from service.db.accept import Accept
+from service.errors import ServiceError
+from service.inbox import PostgresInbox
+from service.loops.live import LiveRun
+from service.model import unit_of
+from stages.errors import Permanent
+from stages.invoke import cause_of, emitted_source
+from stages.plan import PlanStage
+from stages.subrun import SubRun
+from triggers.base import Arrival, Offer
+from triggers.cloudevents import CloudEvents, from_json
+from triggers.errors import TriggerError
+from triggers.event import Event, utc_now
+from triggers.match import offer
+
+
+class Outbox:
+    """Makes the writes that accept them. The inbox comes later, since it hands runs over to whoever uses this."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._inbox: PostgresInbox | None = None
+
+    def opens_into(self, inbox: PostgresInbox) -> None:
+        """Where the events go."""
+        self._inbox = inbox
+
+    def emitted(self, events: Sequence[Mapping[str, Any]]) -> Accept:
+        """The write that accepts what a stage emitted. Raises `Permanent` for what is no CloudEvent."""
+        arrivals = []
+        for plain in events:
+            try:
+                event = from_json(dict(plain))
+            except TriggerError as error:
+                raise Permanent(f"an emitted event is no CloudEvent: {error}") from None
+            listening = self._catalogue.bindings(CloudEvents)
+            arrivals.append(Arrival(event, [offer(binding, event) for binding in listening]))
+        return self._operation(arrivals)
+
+    def child(self, run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> Accept:
+        """The write that starts a sub-run, or finds the one that was started. Raises `Permanent` or `InvalidParams`."""
+        pipeline = self._catalogue.pipelines.get(wanted.pipeline)
+        if pipeline is None:
+            known = ", ".join(sorted(self._catalogue.pipelines))
+            raise Permanent(f"no pipeline is called {wanted.pipeline!r} here, to run as a sub-run; loaded: {known}")
+        if wanted.output is not None and wanted.output not in pipeline.plan.stages:
+            raise Permanent(
+                f"sub-run: pipeline {wanted.pipeline!r} has no stage {wanted.output!r} to take an output of"
+            )
+        pipeline.parse_params(wanted.params)
+        offered = Offer(wanted.pipeline, "subrun", params=dict(wanted.params))
+        return self._operation([Arrival(_child_event(run, stage, item, wanted), [offered])])
+
+    def _operation(self, arrivals: Sequence[Arrival]) -> Accept:
+        if self._inbox is None:
+            raise ServiceError("events cannot be emitted before the daemon has an inbox")
+        return self._inbox.operation_for(arrivals)
+
+
+def _child_event(run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> Event:
+    """The same each time the stage asks, unless its result was set aside in between."""
+    unit = unit_of(stage.name, item)
+    generation = run.view.voided.get(unit, 0)
+    return Event(
+        source=f"{emitted_source(run.pipeline.name, stage.name)}/subrun",
+        id=f"{run.id}/{unit}" + (f"/{generation}" if generation else ""),
+        type="dev.tidemill.subrun",
+        time=utc_now(),
+        subject=wanted.pipeline,
+        datacontenttype="application/json",
+        data={"params": dict(wanted.params), "data": wanted.data},
+        extensions=cause_of(run.id, stage.name, run.depth),
+    )
