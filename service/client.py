@@ -114,9 +114,34 @@ class Client:
         """Ask for a run to be cancelled; the answer's `state` is `running` while its stage is being stopped."""
         return self._post(f"/api/v1/runs/{run_id}/cancel", {"by": by} if by else {})
 
-    def resume(self, run_id: int, by: str | None = None) -> Json:
-        """Queue a failed or cancelled run again; its finished stages stay."""
-        return self._post(f"/api/v1/runs/{run_id}/resume", {"by": by} if by else {})
+    def resume(
+        self,
+        run_id: int,
+        by: str | None = None,
+        *,
+        since: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        on: str = "same",
+        dry_run: bool = False,
+    ) -> Json:
+        """Queue a failed or cancelled run again; its finished stages stay.
+
+        `since` makes that stage and all that need it again, `params` replace those of the run, `on="latest"` moves it
+        to the version that is loaded. The answer's `plan` tells what runs again and why; `dry_run` only tells.
+        """
+        wanted = {"by": by, "from": since, "params": params, "on": on, "dry_run": dry_run}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        return self._post(f"/api/v1/runs/{run_id}/resume", body)
+
+    def skip(self, run_id: int, stage: str, reason: str, by: str | None = None) -> Json:
+        """Pass over a stage of a failed run, where what comes after can do without it, and go on."""
+        return self._post(
+            f"/api/v1/runs/{run_id}/stages/{_part(stage)}/skip", {"reason": reason} | ({"by": by} if by else {})
+        )
+
+    def abandon(self, run_id: int, reason: str, by: str | None = None) -> Json:
+        """Close the review of a failed run: nobody will resume it."""
+        return self._post(f"/api/v1/runs/{run_id}/abandon", {"reason": reason} | ({"by": by} if by else {}))
 
     def decide(self, run_id: int, gate: str, decision: str, by: str, reason: str = "") -> Json:
         """Decide a waiting gate: `decision` is `approve` or `reject`. Doing it again changes nothing."""

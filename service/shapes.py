@@ -217,6 +217,20 @@ class RunState(TypedDict):
     state: str
 
 
+class StagePlanShape(TypedDict):
+    """What resuming does with a stage: `keep` its result, make it `again`, or `run` it for the first time; and why."""
+
+    stage: str
+    action: str
+    why: str
+
+
+class ResumeAnswer(RunState):
+    """What became of a request to resume. `plan` is told where something changes, or was asked for by `dry_run`."""
+
+    plan: list[StagePlanShape]
+
+
 class GateDecision(TypedDict):
     """A decision as it is recorded. `runs` were started by it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -46,6 +46,33 @@ class ByBody(Body):
     """Who asks."""
 
     by: Name = "api"
+
+
+class ResumeBody(ByBody):
+    """What to change before a run goes on. `from`: that stage and all that need it are made again.
+
+    `params` replace those of the run. `on`: `latest` moves the run to the version that is loaded. With `dry_run`
+    nothing is done.
+    """
+
+    since: Annotated[Key | None, Field(alias="from")] = None
+    params: dict[str, Any] | None = None
+    on: Literal["same", "latest"] = "same"
+    dry_run: bool = False
+
+
+class SkipBody(Body):
+    """Who passes over a stage, and why."""
+
+    by: Name = "api"
+    reason: Annotated[Text, Field(min_length=1)]
+
+
+class AbandonBody(Body):
+    """Who gives a run up, and why."""
+
+    by: Name = "api"
+    reason: Annotated[Text, Field(min_length=1)]
 
 
 class DecideBody(Body):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 
-from service.api import events, gates, health, listings, logs, models, runs
+from service.api import events, gates, health, listings, logs, models, runs, steering
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint, Handler
@@ -55,6 +55,7 @@ def _document() -> Mapping[str, object]:
 ENDPOINTS: Sequence[Endpoint] = (
     *events.ENDPOINTS,
     *runs.ENDPOINTS,
+    *steering.ENDPOINTS,
     *logs.ENDPOINTS,
     *gates.ENDPOINTS,
     *listings.ENDPOINTS,

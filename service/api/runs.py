@@ -1,4 +1,4 @@
-"""Runs: start one by hand, list, show, cancel, resume."""
+"""Runs: start one by hand, list, show."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answers import Json, events_answer
-from service.api.bodies import ByBody, StartBody
+from service.api.bodies import StartBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
-from service.db.runs import Cancel, Resume
 from service.errors import Conflict, NotFound
 from service.model import RunState
 from service.shapes import EventsAnswer, RunDetail, RunsPage
-from service.shapes import RunState as StateShape
 from triggers.base import Arrival, Binding, Fate, Receipt
 from triggers.event import Event
 from triggers.headers import fold, key_of
@@ -112,34 +110,6 @@ async def found_run(context: Context, request: Request) -> RunDetail:
     return run
 
 
-async def cancel(context: Context, request: Request) -> Response:
-    """Ask for a run to end. Asking again answers the state it has by then."""
-    run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, ByBody)
-    await _known_state(context, run_id)
-    [state] = await context.write(Cancel(run_id, body.by))
-    if state is None and (now := await _known_state(context, run_id)) != RunState.CANCELLED:
-        raise Problem(409, f"run {run_id} is {now}: there is nothing left to cancel", state=now)
-    return Json({"run": run_id, "state": state.value if state else RunState.CANCELLED.value})
-
-
-async def resume(context: Context, request: Request) -> Response:
-    """Queue a failed or cancelled run again."""
-    run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, ByBody)
-    await _known_state(context, run_id)
-    [resumed] = await context.write(Resume(run_id, body.by))
-    if not resumed:
-        now = await _known_state(context, run_id)
-        raise Problem(409, f"run {run_id} is {now}: only a failed or cancelled run can be resumed", state=now)
-    return Json({"run": run_id, "state": RunState.QUEUED.value}, 202)
-
-
-async def _known_state(context: Context, run_id: int) -> str:
-    state = await context.views.run_state(run_id)
-    if state is None:
-        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
-    return state
-
-
 ENDPOINTS = (
     Endpoint(
         method="POST",
@@ -171,27 +141,5 @@ ENDPOINTS = (
         handler=show,
         answers={200: RunDetail},
         problems=(404,),
-    ),
-    Endpoint(
-        method="POST",
-        path="/api/v1/runs/{run}/cancel",
-        summary="Cancel a run; `running` means that its stage was asked to stop",
-        tag="runs",
-        handler=cancel,
-        body=ByBody,
-        needs_body=False,
-        answers={200: StateShape},
-        problems=(404, 409, 413, 415, 422, 429),
-    ),
-    Endpoint(
-        method="POST",
-        path="/api/v1/runs/{run}/resume",
-        summary="Queue a failed or cancelled run again; finished stages stay",
-        tag="runs",
-        handler=resume,
-        body=ByBody,
-        needs_body=False,
-        answers={202: StateShape},
-        problems=(404, 409, 413, 415, 422, 429),
     ),
 )

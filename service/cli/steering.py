@@ -1,23 +1,36 @@
-"""`tidemill cancel`, `resume`, `approve` and `reject`."""
+"""`tidemill cancel`, `resume`, `skip`, `abandon`, `approve` and `reject`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from service.cli.arguments import Asker, RunId, asker
+from service.cli.arguments import Asker, RunId, asker, parse_params
 from service.cli.options import AsJson, ConfigFile
 
 Gate = Annotated[str, typer.Argument(metavar="GATE", help="The gate that waits, as `tidemill show` names it.")]
 By = Annotated[str, typer.Option(metavar="NAME", help="Who decides.")]
+Why = Annotated[str, typer.Option("--reason", metavar="WHY", help="Why, for those who read it later.")]
+Since = Annotated[
+    str | None, typer.Option("--from", metavar="STAGE", help="Make this stage and all that need it again.")
+]
+WithParam = Annotated[
+    list[str] | None,
+    typer.Option("--with-param", metavar="KEY=VALUE", help="Change one parameter of the run. May be repeated."),
+]
+On = Annotated[str | None, typer.Option(metavar="latest", help="`latest`: move the run to the version that is loaded.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would run again, and why.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something runs again.")]
 Reason = Annotated[str, typer.Option(help="Why, for those who read it later.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (cancel, resume, approve, reject):
+    for command in (cancel, resume, skip, abandon, approve, reject):
         app.command()(command)
 
 
@@ -40,21 +53,85 @@ def cancel(run: RunId, by: Asker = None, config_file: ConfigFile = None, as_json
         typer.echo(f"run {run} is asked to stop: tidemill show {run}")
 
 
-def resume(run: RunId, by: Asker = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+def resume(
+    run: RunId,
+    since: Since = None,
+    with_param: WithParam = None,
+    on: On = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: Asker = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Go on with a failed or cancelled run.
 
-    It is the same run: finished stages are not run again.
+    It is the same run: finished stages are not run again, unless what is changed here makes them. What runs again, and
+    why, is shown first; on a terminal it asks before it does anything.
 
-    Example: tidemill resume 12
+    Example: tidemill resume 12 --from train --with-param trees=80
     """
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).resume(run, by=asker(by))
+    client = open_client(config_file)
+    changes: dict[str, Any] = {"since": since, "params": parse_params(with_param, None) or None, "on": on or "same"}
+    planned = client.resume(run, dry_run=True, **changes) if dry_run or any((since, with_param, on)) else None
+    if planned is not None and not as_json:
+        _show_plan(planned)
+        if not dry_run and not yes and sys.stdin.isatty():
+            typer.confirm(f"resume run {run}?", abort=True)
+    answer = planned if dry_run else client.resume(run, by=asker(by), **changes)
+    if as_json:
+        print_json(answer)
+    elif answer is not None and not dry_run:
+        typer.echo(f"run {run} is {answer['state']} again: tidemill show {run}")
+
+
+def _show_plan(planned: Mapping[str, Any]) -> None:
+    from service.cli.output import Column, print_table
+
+    rows = [(one["stage"], one["action"], one["why"]) for one in planned["plan"]]
+    print_table([Column("STAGE"), Column("DOES"), Column("WHY", wrap=True)], rows, nothing="it has no stages")
+
+
+def skip(
+    run: RunId,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="The stage to pass over.")],
+    reason: Why,
+    by: Asker = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pass over a stage of a failed run, and go on.
+
+    Possible where every stage that takes its output can do without: its parameter is annotated `TYPE | None`.
+
+    Example: tidemill skip 12 report --reason "the mail server is gone"
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json
+
+    answer = open_client(config_file).skip(run, stage, reason, by=asker(by))
     if as_json:
         print_json(answer)
     else:
-        typer.echo(f"run {run} is {answer['state']} again: tidemill show {run}")
+        typer.echo(f"run {run} goes on without {stage}: tidemill show {run}")
+
+
+def abandon(run: RunId, reason: Why, by: Asker = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Give a failed run up: it leaves the review queue, and stays failed.
+
+    Example: tidemill abandon 12 --reason "the file was a test"
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json
+
+    answer = open_client(config_file).abandon(run, reason, by=asker(by))
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(f"run {run} is given up")
 
 
 def approve(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from service.db.accept import Accept, Accepted
+from service.db.accept import Accept
 from service.db.attempts import PutAttempt
 from service.db.connect import sql
 from service.db.writer import Flush, Operation
@@ -89,13 +89,3 @@ async def _bind(flush: Flush, attempt: PutAttempt, outcome: Outcome) -> None:
         over = await flush.connection.fetchval(sql("adopt_child"), outcome.run_id, attempt.run_id)
     if over:
         await flush.connection.execute(sql("poke"), attempt.run_id)
-
-
-async def tell_parents(flush: Flush, parents: Sequence[int]) -> None:
-    """Wake the runs that wait for sub-runs which have just ended."""
-    for run_id in sorted(set(parents)):
-        await flush.connection.execute(sql("poke"), run_id)
-        flush.wakes |= {"", f"poke {run_id}"}
-
-
-__all__ = ["Accepted", "PutCausing", "StartChild", "tell_parents"]

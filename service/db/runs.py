@@ -1,4 +1,4 @@
-"""Moving runs: claim, let go, cancel, resume, and decide a gate."""
+"""Moving runs: claim, let go, and decide a gate."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import orjson
 
 from service.db.connect import columns, sql
+from service.db.parents import tell_parents
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
@@ -39,6 +40,7 @@ class MoveRun(Operation):
                 flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": op.state.value})
                 if row["ready"]:
                     flush.wakes.add("")
+        await tell_parents(flush, [row["parent_run"] for row in moved.values() if row["parent_run"] is not None])
         return [None if op.run_id in moved else RunLost(f"run {op.run_id} was adopted by another") for op in operations]
 
 
@@ -150,51 +152,6 @@ def _taken(row: Row) -> dict[str, Any]:
 
 
 @dataclass(eq=False, slots=True)
-class Cancel(Operation):
-    """Ask for a run to be cancelled. The answer is its state: `running` means that its owner was asked to stop it."""
-
-    order: ClassVar[int] = 50
-
-    run_id: int
-    by: str
-
-    @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[Cancel]) -> Sequence[RunState | None]:
-        """None for a run that was finished already."""
-        answers: list[RunState | None] = []
-        for op in operations:
-            row = await flush.connection.fetchrow(sql("request_cancel"), op.run_id, op.by)
-            answers.append(RunState(row["state"]) if row else None)
-            if row and row["state"] == RunState.RUNNING:
-                flush.wakes.add(f"cancel {op.run_id}")
-            elif row:
-                flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "cancelled", "by": op.by})
-        return answers
-
-
-@dataclass(eq=False, slots=True)
-class Resume(Operation):
-    """Queue a failed or cancelled run again, keeping its finished stages. The answer is whether there was one."""
-
-    order: ClassVar[int] = 50
-
-    run_id: int
-    by: str
-
-    @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[Resume]) -> Sequence[bool]:
-        """Twice in a row is once: the second finds the run queued."""
-        answers = []
-        for op in operations:
-            row = await flush.connection.fetchrow(sql("resume"), op.run_id)
-            answers.append(row is not None)
-            if row is not None:
-                flush.wakes.add("")
-                flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "queued", "by": op.by})
-        return answers
-
-
-@dataclass(eq=False, slots=True)
 class DecideGate(Operation):
     """Record a person's decision on a waiting gate, and wake the run. The answer is whether the gate was waiting."""
 
@@ -220,7 +177,7 @@ class DecideGate(Operation):
             answers.append(decided is not None)
             if decided is not None:
                 await flush.connection.execute(sql("poke"), op.run_id)
-                flush.wakes.add("")
+                flush.wakes |= {"", f"poke {op.run_id}"}
                 entry = {"run": op.run_id, "pipeline": op.pipeline, "gate": op.gate, "move": op.state.value}
                 flush.log.append(entry | {"by": op.by})
         return answers

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from service.db.runs import Cancel, DecideGate, Resume
+from service.db.runs import DecideGate
+from service.db.steering import Cancel, Resume
 from service.model import GateState, RunState
 from stages.base import StageContext, stage
 from stages.errors import Permanent, Transient

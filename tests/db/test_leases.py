@@ -12,8 +12,9 @@ import pytest
 
 from service.db.attempts import PutAttempt
 from service.db.daemons import Adopt, Release
-from service.db.runs import Cancel, Claim, MoveRun, PutGate, Resume
+from service.db.runs import Claim, MoveRun, PutGate
 from service.db.runs import DecideGate as Decide
+from service.db.steering import Cancel, Resume
 from service.db.writer import Writer
 from service.errors import RunLost
 from service.model import AttemptState, GateState, RunState

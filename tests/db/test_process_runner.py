@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from service.db.runs import Cancel
+from service.db.steering import Cancel
 from service.model import RunState
 from tests.db.daemons import attempts, daemon, reached, settings, start
 from tests.db.process_stages import dying, sleeping, whole

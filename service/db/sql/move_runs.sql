@@ -21,4 +21,5 @@ update runs r set
     finished_at = case when m.state <> 'waiting' then now() end
 from mine m
 where r.id = m.id
-returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready
+returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready,
+    case when r.finished_at is not null then r.parent_run end as parent_run

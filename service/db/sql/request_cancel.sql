@@ -1,13 +1,15 @@
--- A run nobody drives ends here; the owner of one that runs is asked to stop it.
+-- A run nobody drives ends here, unless it has begun and must clean up: then it is ready for somebody to end it. The owner
+-- of one that runs is asked to stop it.
 with locked as (
-    select id, state, owner from runs where id = $1 for no key update
+    select id, state, cancel_requested_at is null as first, state <> 'running' and not (cleans and epoch > 0) as ends
+    from runs where id = $1 for no key update
 )
 update runs r set
-    state = case when r.state = 'running' then r.state else 'cancelled' end,
-    ready_at = case when r.state = 'running' then r.ready_at end,
-    finished_at = case when r.state = 'running' then r.finished_at else now() end,
+    state = case when l.ends then 'cancelled' else r.state end,
+    ready_at = case when l.ends or r.state = 'running' then null else now() end,
+    finished_at = case when l.ends then now() end,
     cancel_requested_at = coalesce(r.cancel_requested_at, now()),
     cancelled_by = coalesce(r.cancelled_by, $2)
 from locked l
 where r.id = l.id and r.state in ('queued', 'waiting', 'running')
-returning r.pipeline, r.state
+returning r.pipeline, r.state, case when l.ends then r.parent_run end as parent_run, l.first

@@ -1,0 +1,237 @@
+"""What people do to runs: cancel, resume, skip a stage, abandon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import Json
+from service.api.bodies import AbandonBody, ByBody, ResumeBody, SkipBody
+from service.api.context import Context
+from service.api.endpoint import Endpoint
+from service.api.problems import Problem
+from service.api.requests import path_id, read_model
+from service.db.rows import Row
+from service.db.steering import Abandon, Cancel, Resume
+from service.errors import NotFound
+from service.inbox import encode_params
+from service.loops.live import LiveRun, recall
+from service.model import RunState, RunView
+from service.resumption import Before, Resumption, needing, plan_resumption
+from service.shapes import ResumeAnswer, StagePlanShape
+from service.shapes import RunState as StateShape
+from stages.pipeline import Pipeline
+from triggers.cloudevents import restore
+
+RESUMABLE = (RunState.FAILED, RunState.CANCELLED)
+
+
+async def cancel(context: Context, request: Request) -> Response:
+    """Ask for a run to end. Asking again answers the state it has by then."""
+    run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, ByBody)
+    await _known_state(context, run_id)
+    [state] = await context.write(Cancel(run_id, body.by))
+    if state is None and (now := await _known_state(context, run_id)) != RunState.CANCELLED:
+        raise Problem(409, f"run {run_id} is {now}: there is nothing left to cancel", state=now)
+    return Json({"run": run_id, "state": state.value if state else RunState.CANCELLED.value})
+
+
+async def resume(context: Context, request: Request) -> Response:
+    """Queue a failed or cancelled run again, as it was or with changes; or only tell what that would do."""
+    body = await read_model(request, context.limit_bytes, ResumeBody)
+    row = await _resumable(context, path_id(request, "run", "run"))
+    changes = body.since is not None or body.params is not None or body.on == "latest"
+    if not changes and not body.dry_run:
+        _refuse_gone_version(context, row)
+        await _do(context, Resume(row["id"], body.by, epoch=row["epoch"]))
+        return Json({"run": row["id"], "state": RunState.QUEUED.value, "plan": []}, 202)
+    pipeline = context.daemon.catalogue.pipeline(row["pipeline"])
+    if body.on != "latest":
+        _refuse_gone_version(context, row)
+    params = _amended(pipeline, row, body.params)
+    planned = plan_resumption(await _as_it_stands(context, row, pipeline, params), _before(row), since=body.since)
+    if not body.dry_run:
+        await _do(context, _resumption(row, pipeline, body, params, planned))
+    return Json(_answer(row, planned, dry_run=body.dry_run), 200 if body.dry_run else 202)
+
+
+async def skip(context: Context, request: Request) -> Response:
+    """Pass over a stage of a failed run, where what comes after can do without it, and go on."""
+    body = await read_model(request, context.limit_bytes, SkipBody)
+    row = await _resumable(context, path_id(request, "run", "run"))
+    _refuse_gone_version(context, row)
+    pipeline, stage = context.daemon.catalogue.pipeline(row["pipeline"]), request.path_params["stage"]
+    names = [one.name for one in pipeline.plan.order]
+    if stage not in names:
+        raise NotFound(f"pipeline {pipeline.name} has no stage {stage[:80]!r}; it has {', '.join(names)}")
+    needed_by = needing(pipeline.plan.stages, stage)
+    if needed_by:
+        raise Problem(
+            409,
+            f"{stage} cannot be skipped: {' and '.join(needed_by)} cannot do without its output (where it can, annotate "
+            f"its parameter as {stage}: TYPE | None)",
+            needed_by=needed_by,
+        )
+    run = await _as_it_stands(context, row, pipeline, orjson.loads(row["params"]))
+    if stage in run.view.tried and run.view.tried[stage].output is not None:
+        raise Problem(409, f"{stage} of run {row['id']} has its result: there is nothing to skip")
+    detail = {"stage": stage, "reason": body.reason}
+    operation = Resume(row["id"], body.by, "skipped", epoch=row["epoch"], skip=stage, reason=_told(body), detail=detail)
+    await _do(context, operation)
+    return Json({"run": row["id"], "state": RunState.QUEUED.value}, 202)
+
+
+async def abandon(context: Context, request: Request) -> Response:
+    """Close the review of a failed run: nobody will resume it."""
+    run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, AbandonBody)
+    now = await _known_state(context, run_id)
+    if now != RunState.FAILED:
+        raise Problem(409, f"run {run_id} is {now}: only a failed run can be abandoned", state=now)
+    await context.write(Abandon(run_id, body.by, body.reason))
+    return Json({"run": run_id, "state": await _known_state(context, run_id)})
+
+
+def _told(body: SkipBody) -> str:
+    return f"skipped by {body.by}: {body.reason}"
+
+
+async def _known_state(context: Context, run_id: int) -> str:
+    state = await context.views.run_state(run_id)
+    if state is None:
+        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
+    return state
+
+
+async def _resumable(context: Context, run_id: int) -> Row:
+    row = await context.daemon.reads.row("show_run", run_id)
+    if row is None:
+        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
+    if row["state"] not in RESUMABLE:
+        now = row["state"]
+        raise Problem(409, f"run {run_id} is {now}: only a failed or cancelled run can be resumed", state=now)
+    return row
+
+
+def _refuse_gone_version(context: Context, row: Row) -> None:
+    """A run goes on with other code than it began with only where somebody says so."""
+    loaded = context.daemon.catalogue.pipelines.get(row["pipeline"])
+    if loaded is not None and loaded.version != row["version"]:
+        raise Problem(
+            409,
+            f"run {row['id']} was made by version {row['version']} of {row['pipeline']}, and {loaded.version} is "
+            f"loaded: `tidemill resume {row['id']} --on latest` shows which stages run again, and goes on with that",
+            version=row["version"],
+            loaded=loaded.version,
+        )
+
+
+def _amended(pipeline: Pipeline, row: Row, changed: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The run's parameters with those changed, checked. Raises `InvalidParams`."""
+    params = {**orjson.loads(row["params"]), **(changed or {})}
+    checked: dict[str, Any] = orjson.loads(encode_params(pipeline.parse_params(params)))
+    return checked
+
+
+async def _as_it_stands(context: Context, row: Row, pipeline: Pipeline, params: Mapping[str, Any]) -> LiveRun:
+    event = restore(orjson.loads(row["envelope"]))
+    run = LiveRun(row["id"], row["epoch"], pipeline, event, params, RunView())
+    attempts, _ = await context.daemon.reads.progress([row["id"]])
+    recall(run, attempts.get(row["id"], ()), (), row["epoch"], context.daemon.clock.now())
+    return run
+
+
+def _before(row: Row) -> Before:
+    definition = orjson.loads(row["definition"]) if row["definition"] else {}
+    code = {stage["name"]: stage["code_digest"] for stage in definition.get("stages", ())}
+    return Before(row["version"], orjson.loads(row["params"]), code)
+
+
+def _resumption(
+    row: Row, pipeline: Pipeline, body: ResumeBody, params: Mapping[str, Any], planned: Resumption
+) -> Resume:
+    before = orjson.loads(row["params"])
+    changed = {
+        name: {"from": before.get(name), "to": params[name]} for name in params if before.get(name) != params[name]
+    }
+    detail = {
+        "from_stage": body.since,
+        "params": changed,
+        "version": None if pipeline.version == row["version"] else {"from": row["version"], "to": pipeline.version},
+        "again": [*planned.stale, *planned.forced],
+    }
+    return Resume(
+        row["id"],
+        body.by,
+        "amended" if changed else "resumed",
+        epoch=row["epoch"],
+        stale=planned.stale,
+        forced=planned.forced,
+        version=pipeline.version,
+        params=orjson.dumps(params),
+        detail={name: value for name, value in detail.items() if value},
+    )
+
+
+async def _do(context: Context, operation: Resume) -> None:
+    [resumed] = await context.write(operation)
+    if not resumed:
+        now = await _known_state(context, operation.run_id)
+        raise Problem(409, f"run {operation.run_id} is {now}: somebody was quicker; look again", state=now)
+
+
+def _answer(row: Row, planned: Resumption, *, dry_run: bool) -> ResumeAnswer:
+    state = row["state"] if dry_run else RunState.QUEUED.value
+    stages: list[StagePlanShape] = [
+        {"stage": one.stage, "action": one.action, "why": one.why} for one in planned.stages
+    ]
+    return {"run": row["id"], "state": state, "plan": stages}
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/api/v1/runs/{run}/cancel",
+        summary="Cancel a run; any state but `cancelled` means that it was asked to stop, or to clean up first",
+        tag="runs",
+        handler=cancel,
+        body=ByBody,
+        needs_body=False,
+        answers={200: StateShape},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/runs/{run}/resume",
+        summary="Queue a failed or cancelled run again, as it was or with changes; `dry_run` only tells what would run",
+        tag="runs",
+        handler=resume,
+        body=ResumeBody,
+        needs_body=False,
+        answers={200: ResumeAnswer, 202: ResumeAnswer},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/runs/{run}/stages/{stage}/skip",
+        summary="Pass over a stage of a failed run, where what comes after can do without, and go on",
+        tag="runs",
+        handler=skip,
+        body=SkipBody,
+        answers={202: StateShape},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/runs/{run}/abandon",
+        summary="Close the review of a failed run: nobody will resume it",
+        tag="runs",
+        handler=abandon,
+        body=AbandonBody,
+        answers={200: StateShape},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+)

@@ -1,0 +1,121 @@
+"""What people do to runs: cancel, resume, skip a stage, abandon. Each is kept, with who did it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+
+from service.db.connect import sql
+from service.db.parents import tell_parents
+from service.db.writer import Flush, Operation
+from service.model import RunState
+
+
+@dataclass(eq=False, slots=True)
+class Cancel(Operation):
+    """Ask for a run to be cancelled, and the sub-runs it waits for. The answer is its state, None if it was over.
+
+    `running` means that its owner was asked to stop it, `waiting` or `queued` that somebody will take it to clean up.
+    """
+
+    order: ClassVar[int] = 50
+
+    run_id: int
+    by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Cancel]) -> Sequence[RunState | None]:
+        """Sub-runs are cancelled by whoever cancelled the run that waits for them."""
+        return [await _cancel(flush, op.run_id, op.by) for op in operations]
+
+
+async def _cancel(flush: Flush, run_id: int, by: str) -> RunState | None:
+    row = await flush.connection.fetchrow(sql("request_cancel"), run_id, by)
+    if row is None:
+        return None
+    state = RunState(row["state"])
+    flush.wakes |= {f"cancel {run_id}"} if state is RunState.RUNNING else {""}
+    if state is RunState.CANCELLED:
+        flush.log.append({"run": run_id, "pipeline": row["pipeline"], "move": "cancelled", "by": by})
+    if row["first"]:
+        await _note(flush, run_id, "cancelled", by, {})
+    await tell_parents(flush, [row["parent_run"]] if row["parent_run"] is not None else [])
+    for child in await flush.connection.fetch(sql("children_of"), run_id):
+        await _cancel(flush, child["id"], by)
+    return state
+
+
+@dataclass(eq=False, slots=True)
+class Resume(Operation):
+    """Queue a failed or cancelled run again, keeping its finished stages. The answer is whether there was one.
+
+    `epoch` is the one the caller saw. `stale` and `forced` are stages whose results are set aside: a stale one counts
+    again if it turns out to have the same key. `skip` is a stage to pass over. `version` and `params` (JSON) replace
+    the run's own. `detail` is kept with the action.
+    """
+
+    order: ClassVar[int] = 50
+
+    run_id: int
+    by: str
+    action: str = "resumed"
+    epoch: int | None = None
+    stale: Sequence[str] = ()
+    forced: Sequence[str] = ()
+    skip: str | None = None
+    reason: str = ""
+    version: str | None = None
+    params: bytes | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Resume]) -> Sequence[bool]:
+        """Twice in a row is once: the second finds the run queued."""
+        return [await _resume(flush, op) for op in operations]
+
+
+async def _resume(flush: Flush, op: Resume) -> bool:
+    connection = flush.connection
+    row = await connection.fetchrow(sql("resume"), op.run_id, op.epoch, op.version, op.params)
+    if row is None:
+        return False
+    for stages, void in ((op.stale, "stale"), (op.forced, "forced")):
+        if stages:
+            await connection.execute(sql("set_aside"), op.run_id, list(stages), void)
+    if op.skip is not None:
+        await connection.execute(sql("skip_stage"), op.run_id, op.skip, op.reason)
+    await _note(flush, op.run_id, op.action, op.by, op.detail)
+    flush.wakes.add("")
+    flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "queued", "by": op.by})
+    return True
+
+
+@dataclass(eq=False, slots=True)
+class Abandon(Operation):
+    """Close the review of a failed run without resuming it. The answer is whether it was open."""
+
+    order: ClassVar[int] = 50
+
+    run_id: int
+    by: str
+    reason: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Abandon]) -> Sequence[bool]:
+        """The run stays failed, and may still be resumed, which opens it again."""
+        answers = []
+        for op in operations:
+            pipeline = await flush.connection.fetchval(sql("abandon"), op.run_id, op.by, op.reason)
+            answers.append(pipeline is not None)
+            if pipeline is not None:
+                await _note(flush, op.run_id, "abandoned", op.by, {"reason": op.reason})
+                entry = {"run": op.run_id, "pipeline": pipeline, "move": "abandoned", "by": op.by, "reason": op.reason}
+                flush.log.append(entry)
+        return answers
+
+
+async def _note(flush: Flush, run_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:
+    await flush.connection.execute(sql("note_action"), run_id, action, by, orjson.dumps(detail, default=str))

@@ -1,0 +1,111 @@
+"""What resuming a run would do, stage by stage, before it is done. Pure: a run as it stands in, a plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from service.errors import Invalid
+from service.loops.live import LiveRun
+from service.machine import is_done
+from service.model import AttemptState, Tried
+from stages.plan import PlanStage
+from stages.problems import nearest
+
+Action = Literal["keep", "again", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What becomes of a stage: its result is kept, made again, or it is run for the first time."""
+
+    stage: str
+    action: Action
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the run was made with until now: its version, its parameters, and the code digest of each stage."""
+
+    version: str
+    params: Mapping[str, Any]
+    code: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Resumption:
+    """The plan. `stale` results count again if they turn out to be what would be made; `forced` ones do not."""
+
+    stages: list[StagePlan] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    forced: list[str] = field(default_factory=list)
+
+
+def plan_resumption(run: LiveRun, before: Before, *, since: str | None = None) -> Resumption:
+    """What resuming `run`, with the parameters and the pipeline it has now, makes again; `since`: from that stage on.
+
+    Raises `Invalid` for a stage there is not.
+    """
+    forced = _from(run, since)
+    found = Resumption()
+    for stage in run.plan.order:
+        if not is_done(run.view, stage.name):
+            found.stages.append(StagePlan(stage.name, "run", "it is not finished"))
+        elif stage.name in forced:
+            found.forced.append(stage.name)
+            why = "asked for" if stage.name == since else f"it needs {since}"
+            found.stages.append(StagePlan(stage.name, "again", why))
+        elif why := _why_again(run, stage, before, found.stale):
+            found.stale.append(stage.name)
+            found.stages.append(StagePlan(stage.name, "again", why))
+        else:
+            found.stages.append(StagePlan(stage.name, "keep", "finished, and nothing it is made of has changed"))
+    return found
+
+
+def _from(run: LiveRun, since: str | None) -> frozenset[str]:
+    if since is None:
+        return frozenset()
+    known = [stage.name for stage in run.plan.order]
+    if since not in known:
+        raise Invalid(
+            f"pipeline {run.pipeline.name} has no stage {since!r}; it has {', '.join(known)}{nearest(since, known)}"
+        )
+    return run.plan.below(since)
+
+
+def _why_again(run: LiveRun, stage: PlanStage, before: Before, stale: list[str]) -> str:
+    """What has changed of a finished stage; nothing, where its result holds."""
+    made_anew = sorted(stage.upstream.intersection(stale))
+    if made_anew:
+        return f"{' and '.join(made_anew)} may come out otherwise; the result is kept where not"
+    tried = run.view.tried[stage.name]
+    if tried.key is None or tried.state is AttemptState.SKIPPED or tried.key == run.key_of(stage):
+        return ""
+    return _changed(run, stage, tried, before)
+
+
+def _changed(run: LiveRun, stage: PlanStage, tried: Tried, before: Before) -> str:
+    reasons = []
+    if before.code.get(stage.name) not in (None, stage.code_digest):
+        reasons.append(f"its code changed since version {before.version}")
+    if stage.takes_params:
+        names = sorted(name for name in {*before.params, *run.params} if _differ(name, before.params, run.params))
+        reasons += [f"parameters changed: {', '.join(names)}"] if names else []
+    return " and ".join(reasons) or "its environment or its inputs changed"
+
+
+def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one.get(name) != other.get(name)
+
+
+def needing(run_plan: Mapping[str, PlanStage], name: str) -> list[str]:
+    """The stages that cannot do without the output of `name`."""
+    return sorted(
+        stage.name
+        for stage in run_plan.values()
+        for parameter, source in stage.inputs.items()
+        if source == name and parameter not in stage.optional
+    )
