@@ -18,6 +18,7 @@ from service.db.registry import PostgresRegistry
 from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
 from service.definition import definition
 from service.inbox import PostgresInbox
+from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
 from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
@@ -158,6 +159,7 @@ class Daemon:
         loops: list[Coroutine[Any, Any, None]] = []
         if self.executor is not None:
             loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
+            loops.append(Deadlines(self.writer, self.clock).run())
         if self.listeners:
             loops.append(StatusReports(self.writer, self.listeners).run())
         return loops

@@ -16,7 +16,7 @@ from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
 from service.db.writer import Writer
 from service.errors import ConfigError, MigrationError
-from service.inbox import HandOver, NoHandOver, PostgresInbox
+from service.inbox import NoHandOver, PostgresInbox
 from service.loops.checks import Checks
 from service.loops.driver import Driver
 from service.loops.executor import Executor
@@ -84,17 +84,15 @@ def _daemon(
     reader = _reader(kafka)
     closers = [reads.close] if reader is None else [reads.close, reader.close]
     outbox = Outbox(catalogue)
-    executor = stage_logs = None
-    hand_over: HandOver = NoHandOver()
+    executor: Executor | None = None
+    stage_logs: StageLogHandler | None = None
     if Role.EXECUTOR in settings.roles:
         runners = _runners(settings, writer, store, registry, reader)
         closers += [runner.close for runner in runners.values()]
-        driver = _driver(writer, reads, store, runners, outbox)
-        executor = hand_over = Executor(
-            writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=settings.executor.max_runs
-        )
+        driver = _driver(writer, reads, clock, store, runners, outbox)
+        executor = _executor(settings, writer, reads, catalogue, driver)
         stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
-    inbox = PostgresInbox(writer, reads, catalogue, hand_over)
+    inbox = PostgresInbox(writer, reads, catalogue, executor or NoHandOver())
     outbox.opens_into(inbox)
     around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
     return Daemon(
@@ -118,10 +116,19 @@ def _daemon(
     )
 
 
+def _executor(settings: Settings, writer: Writer, reads: Reads, catalogue: Catalogue, driver: Driver) -> Executor:
+    places = settings.executor.max_runs
+    return Executor(writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=places)
+
+
 def _driver(
-    writer: Writer, reads: Reads, store: ArtifactStore, runners: Mapping[str, Runner], outbox: Outbox
+    writer: Writer,
+    reads: Reads,
+    clock: SystemClock,
+    store: ArtifactStore,
+    runners: Mapping[str, Runner],
+    outbox: Outbox,
 ) -> Driver:
-    clock = SystemClock()
     return Driver(
         writer=writer,
         reads=reads,

@@ -72,8 +72,8 @@ async def skip(context: Context, request: Request) -> Response:
     if needed_by:
         raise Problem(
             409,
-            f"{stage} cannot be skipped: {' and '.join(needed_by)} cannot do without its output (where it can, annotate "
-            f"its parameter as {stage}: TYPE | None)",
+            f"{stage} cannot be skipped: {' and '.join(needed_by)} cannot do without its output (where it can, "
+            f"annotate its parameter as {stage}: TYPE | None)",
             needed_by=needed_by,
         )
     run = await _as_it_stands(context, row, pipeline, orjson.loads(row["params"]))
