@@ -173,8 +173,8 @@ class Pipeline:
         )
 
     def _plan_hook(self, hook: Stage) -> PlanStage:
-        """A stage that waits for nothing: what is not there by then is None."""
-        planned = self._plan_stage(len(self.stages), hook)
+        """A stage that waits for nothing: what is not there by then is None. Its result is nobody else's."""
+        planned = self._plan_stage(len(self.stages), replace(hook, reuse="run"))
         arguments = tuple(replace(one, optional=True) for one in planned.arguments)
         optional = frozenset(planned.inputs)
         return replace(planned, arguments=arguments, optional=optional, upstream=frozenset(), downstream=frozenset())

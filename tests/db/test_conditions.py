@@ -41,7 +41,9 @@ async def report(measure: int, alarm: str | None, must_have: str | None) -> str:
     return f"{measure}: {alarm}, {must_have}"
 
 
-quiet = Pipeline("quiet", [measure, alarm, alarm_in_thread, must_have, report], gates={("alarm", "report"): row_count(1)})
+quiet = Pipeline(
+    "quiet", [measure, alarm, alarm_in_thread, must_have, report], gates={("alarm", "report"): row_count(1)}
+)
 
 
 async def test_a_stage_whose_when_says_no_is_skipped_and_what_can_do_without_it_goes_on(

@@ -1,0 +1,184 @@
+"""What happens at the end of a run: clean-ups that run once, and times that are over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from service.db.steering import Cancel, Resume
+from service.model import RunState
+from service.settings import Role
+from stages import Event, Permanent, Pipeline, Retry, RunEnd, StageContext, Transient, stage
+from stages.gates import approved
+from tests.db.daemons import attempts, daemon, reached, settings, start
+from tests.db.writing import rows
+
+calls: Counter[str] = Counter()
+ends: list[RunEnd] = []
+quick = Retry(max_attempts=3, initial_s=0.01)
+
+
+@pytest.fixture(autouse=True)
+def anew() -> None:
+    calls.clear()
+    ends.clear()
+
+
+@stage
+async def work(event: Event) -> str:
+    calls["work"] += 1
+    if event.data == "break":
+        raise Permanent("it broke")
+    return "done"
+
+
+@stage
+async def go_on(work: str) -> str:
+    return work
+
+
+@stage(retry=quick)
+async def tell(end: RunEnd, work: str | None, event: Event) -> str:
+    calls["tell"] += 1
+    ends.append(end)
+    if calls["tell"] == 1:
+        raise Transient("not reachable yet")
+    return f"{end.state}: {work}"
+
+
+@stage
+async def tidy(end: RunEnd) -> None:
+    calls["tidy"] += 1
+
+
+@stage
+async def undo(work: str | None) -> str | None:
+    calls["undo"] += 1
+    return work
+
+
+hooked = Pipeline(
+    "hooked",
+    [work, go_on],
+    gates={("work", "go_on"): approved()},
+    on_failure=tell,
+    on_cancel=undo,
+    finally_=tidy,
+)
+
+
+async def test_clean_ups_of_a_failed_run_run_once_and_are_tried_again_like_stages(
+    database: str, tmp_path: Path
+) -> None:
+    async with daemon(settings(database, tmp_path), hooked) as one:
+        run = await start(one, "hooked", "1", "break")
+        assert await reached(one, run) is RunState.FAILED
+        done = await attempts(one, run)
+    assert done == [("work", 1, "failed"), ("tell", 1, "failed"), ("tell", 2, "succeeded"), ("tidy", 1, "succeeded")]
+    assert ends[-1] == RunEnd("failed", "work", "a permanent failure")
+    [row] = await rows(database, "select failure from runs")
+    assert row["failure"] == b'{"stage":"work","reason":"a permanent failure"}'
+
+
+async def test_a_run_cancelled_while_it_waits_cleans_up_and_one_that_never_began_ends_at_once(
+    database: str, tmp_path: Path
+) -> None:
+    async with daemon(settings(database, tmp_path), hooked) as one:
+        run = await start(one, "hooked", "1")
+        await reached(one, run, RunState.WAITING)
+        await one.writer.submit(Cancel(run, "kim"))
+        assert await reached(one, run) is RunState.CANCELLED
+        done = await attempts(one, run)
+    assert done == [("work", 1, "succeeded"), ("undo", 1, "succeeded"), ("tidy", 1, "succeeded")]
+    async with daemon(settings(database, tmp_path, Role.TRIGGERS), hooked) as one:
+        second = await start(one, "hooked", "2")
+        [state] = await one.writer.submit(Cancel(second, "kim"))
+        assert state is RunState.CANCELLED
+    assert calls["undo"] == 1
+
+
+async def test_a_run_that_fails_again_cleans_up_again(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path), hooked) as one:
+        run = await start(one, "hooked", "1", "break")
+        await reached(one, run)
+        await one.writer.submit(Resume(run, "kim"))
+        assert await reached(one, run) is RunState.FAILED
+        done = await attempts(one, run)
+    assert [one for one in done if one[0] == "tell"] == [
+        ("tell", n, s) for n, s in ((1, "failed"), (2, "succeeded"), (3, "succeeded"))
+    ]
+    assert (calls["work"], calls["tidy"]) == (2, 2)
+
+
+async def test_a_clean_up_that_fails_leaves_the_run_as_it_was(database: str, tmp_path: Path) -> None:
+    @stage
+    async def breaks(end: RunEnd) -> None:
+        raise Permanent("cannot")
+
+    plain = Pipeline("plain", [work], finally_=breaks)
+    async with daemon(settings(database, tmp_path), plain) as one:
+        run = await start(one, "plain", "1")
+        assert await reached(one, run) is RunState.SUCCEEDED
+        assert await attempts(one, run) == [("work", 1, "succeeded"), ("breaks", 1, "failed")]
+
+
+async def test_a_run_out_of_time_is_stopped_and_fails(database: str, tmp_path: Path) -> None:
+    @stage
+    async def forever(event: Event) -> int:
+        await asyncio.Event().wait()
+        return 1
+
+    slow = Pipeline("slow", [forever], timeout_s=0.2, finally_=tidy)
+    async with daemon(settings(database, tmp_path), slow) as one:
+        run = await start(one, "slow", "1")
+        assert await reached(one, run) is RunState.FAILED
+    [row] = await rows(database, "select failure from runs")
+    assert b"the run's time was over" in row["failure"]
+    told = await rows(database, "select stage, state, reason from attempts order by started_at")
+    assert [tuple(row) for row in told] == [
+        ("forever", "cancelled", "the run's time was over"),
+        ("tidy", "succeeded", None),
+    ]
+
+
+async def test_a_run_that_waits_for_a_person_ends_when_its_time_is_over(database: str, tmp_path: Path) -> None:
+    timed = Pipeline("timed", [work, go_on], gates={("work", "go_on"): approved()}, timeout_s=0.3)
+    async with daemon(settings(database, tmp_path), timed) as one:
+        run = await start(one, "timed", "1")
+        assert await reached(one, run) is RunState.FAILED
+
+
+async def test_the_time_of_a_stage_over_all_its_attempts(database: str, tmp_path: Path) -> None:
+    @stage(retry=Retry(max_attempts=1000, initial_s=0.02, factor=1, jitter=False, total_s=0.3))
+    async def never(event: Event) -> int:
+        raise Transient("no")
+
+    @stage(retry=Retry(max_attempts=1000, total_s=0.2), timeout_s=60)
+    async def hangs(event: Event) -> int:
+        await asyncio.Event().wait()
+        return 1
+
+    began = time.monotonic()
+    async with daemon(settings(database, tmp_path), Pipeline("n", [never]), Pipeline("h", [hangs])) as one:
+        runs = [await start(one, "n", "1"), await start(one, "h", "2")]
+        assert [await reached(one, run) for run in runs] == [RunState.FAILED] * 2
+    assert time.monotonic() - began < 20
+    told = [row["failure"] for row in await rows(database, "select failure from runs order by id")]
+    assert b"its 0.3 s over all attempts are used up" in told[0]
+    assert b"its 0.2 s over all attempts are used up" in told[1]
+
+
+async def test_policies_say_which_errors_pass(database: str, tmp_path: Path) -> None:
+    @stage(retry=Retry(max_attempts=3, initial_s=0.01, transient=(KeyError,), permanent=(ConnectionError,)))
+    async def odd(event: Event, context: StageContext) -> int:
+        calls[event.data] += 1
+        raise KeyError("x") if event.data == "key" else ConnectionError("gone")
+
+    async with daemon(settings(database, tmp_path), Pipeline("odd", [odd])) as one:
+        for kind in ("key", "connection"):
+            await reached(one, await start(one, "odd", kind, kind))
+    assert (calls["key"], calls["connection"]) == (3, 1)
