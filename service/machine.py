@@ -99,8 +99,7 @@ def decide(plan: Plan, run: RunView, now: datetime) -> Sequence[Move]:
         return () if busy else _close(plan, run, ending, now)
     found = _Found()
     for stage in plan.order:
-        tried = run.tried.get(stage.name)
-        if tried is not None and (tried.state in DONE or stage.name in run.under_way):
+        if stage.name in run.under_way or is_done(run, stage.name):
             continue
         if all(is_done(run, name) for name in stage.upstream):
             _consider(plan, run, stage, now, found)
