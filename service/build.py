@@ -89,7 +89,8 @@ def _daemon(
     if Role.EXECUTOR in settings.roles:
         runners = _runners(settings, writer, store, registry, reader)
         closers += [runner.close for runner in runners.values()]
-        driver = _driver(writer, reads, clock, store, runners, outbox)
+        checks = Checks(store, clock, writer, registry)
+        driver = _driver(writer, reads, runners, outbox, checks)
         executor = _executor(settings, writer, reads, catalogue, driver)
         stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
     inbox = PostgresInbox(writer, reads, catalogue, executor or NoHandOver())
@@ -122,22 +123,17 @@ def _executor(settings: Settings, writer: Writer, reads: Reads, catalogue: Catal
 
 
 def _driver(
-    writer: Writer,
-    reads: Reads,
-    clock: SystemClock,
-    store: ArtifactStore,
-    runners: Mapping[str, Runner],
-    outbox: Outbox,
+    writer: Writer, reads: Reads, runners: Mapping[str, Runner], outbox: Outbox, checks: Checks
 ) -> Driver:
     return Driver(
         writer=writer,
         reads=reads,
-        clock=clock,
-        store=store,
+        clock=checks.clock,
+        store=checks.store,
         runners=runners,
-        checks=Checks(store, clock),
-        fan_out=FanOut(store),
-        sub_runs=SubRuns(reads, store),
+        checks=checks,
+        fan_out=FanOut(checks.store),
+        sub_runs=SubRuns(reads, checks.store),
         outbox=outbox,
     )
 

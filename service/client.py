@@ -143,9 +143,16 @@ class Client:
         """Close the review of a failed run: nobody will resume it."""
         return self._post(f"/api/v1/runs/{run_id}/abandon", {"reason": reason} | ({"by": by} if by else {}))
 
-    def decide(self, run_id: int, gate: str, decision: str, by: str, reason: str = "") -> Json:
-        """Decide a waiting gate: `decision` is `approve` or `reject`. Doing it again changes nothing."""
-        return self._post(f"/api/v1/runs/{run_id}/gates/{_part(gate)}/{decision}", {"by": by, "reason": reason})
+    def decide(
+        self, run_id: int, gate: str, decision: str, by: str, reason: str = "", subject: str | None = None
+    ) -> Json:
+        """Decide a waiting gate: `decision` is `approve` or `reject`. Doing it again changes nothing.
+
+        `subject` is the digest (or its first 8 characters or more) of the artifact that was looked at: where the gate
+        asks about another by now, nothing is decided.
+        """
+        body = {"by": by, "reason": reason} | ({"subject": subject} if subject else {})
+        return self._post(f"/api/v1/runs/{run_id}/gates/{_part(gate)}/{decision}", body)
 
     def events(
         self, kind: str | None = None, source: str | None = None, limit: int = 50, before: int | None = None

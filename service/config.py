@@ -102,7 +102,7 @@ def _file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _take_file(draft: _Draft, path: Path | None) -> None:
     for name, value in (_parsed(path) if path else {}).items():
-        if name not in SECTIONS and isinstance(value, dict):
+        if name not in (*SECTIONS, *KNOWN) and isinstance(value, dict):
             draft.problems.append(f"{path}: {_unknown(name, list(SECTIONS), 'section')}")
         elif name not in SECTIONS:
             _take(draft, name, value, str(path))

@@ -149,7 +149,7 @@ def _earliest(waits: Sequence[datetime | None]) -> datetime | None:
 
 def _consider(plan: Plan, run: RunView, stage: PlanStage, now: datetime, found: _Found) -> None:
     """Add what a stage whose inputs are there can do: check its gates, wait, or start."""
-    if _held(plan, run, stage, found):
+    if _held(plan, run, stage, now, found):
         return
     missing = _skipped_input(run, stage)
     if missing is not None:
@@ -160,7 +160,7 @@ def _consider(plan: Plan, run: RunView, stage: PlanStage, now: datetime, found: 
         _go_on_with_items(run, stage, now, found)
 
 
-def _held(plan: Plan, run: RunView, stage: PlanStage, found: _Found) -> bool:
+def _held(plan: Plan, run: RunView, stage: PlanStage, now: datetime, found: _Found) -> bool:
     """Whether a gate before the stage holds it; adds the checks to make, and what is waited for."""
     held = False
     for gate in _gates_before(plan, run, stage):
@@ -171,7 +171,10 @@ def _held(plan: Plan, run: RunView, stage: PlanStage, found: _Found) -> bool:
             found.moves.append(Check(gate.name))
             held = True
         elif checked is not None and checked.state is GateState.WAITING:
-            found.waits.append(None)
+            if checked.until is not None and checked.until <= now:
+                found.moves.append(Check(gate.name))
+            else:
+                found.waits.append(checked.until)
             held = True
     return held
 

@@ -92,11 +92,15 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A gate's latest result. `subject` is the digest of the artifact it was decided for."""
+    """A gate's latest result. `subject` is the digest of the artifact it was decided for.
+
+    `until` is when a waiting one fails, if nobody decides it before: it is then to be checked again.
+    """
 
     state: GateState
     subject: str
     reason: str = ""
+    until: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -201,6 +201,9 @@ class Settings:
     roles: tuple[Role, ...] = setting(
         tuple(Role), values.some(values.choice(Role)), "what this daemon does: `api`, `triggers`, `executor`"
     )
+    groups: tuple[values.Group, ...] = setting(
+        (), values.groups, "who is in which group that gates name: `ml-leads=kim+lee,ops=sam`; none: anybody may decide"
+    )
     database: Database = field(default_factory=Database)
     kafka: Kafka = field(default_factory=Kafka)
     http: Http = field(default_factory=Http)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
@@ -125,6 +125,36 @@ def some(one: Reader[T]) -> Reader[tuple[T, ...]]:
         return found
 
     return read
+
+
+class Group(NamedTuple):
+    """A group of people."""
+
+    name: str
+    people: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}={'+'.join(self.people)}"
+
+
+def groups(raw: Any) -> tuple[Group, ...]:
+    """Groups of people: a table of lists, or `group=person+person`, several with commas."""
+    named: dict[str, Any] = dict(raw) if isinstance(raw, Mapping) else {}
+    for part in several(str)(raw) if not isinstance(raw, Mapping) else ():
+        name, _, people = part.partition("=")
+        if name.strip() in named:
+            raise ValueError(f"each group once, and {name.strip()} is there twice")
+        named[name.strip()] = people.split("+")
+    return tuple(_group(name.strip(), people) for name, people in named.items())
+
+
+def _group(name: str, people: Any) -> Group:
+    listed = people.split("+") if isinstance(people, str) else people
+    if isinstance(listed, (list, tuple)) and all(isinstance(one, str) for one in listed):
+        found = tuple(dict.fromkeys(one.strip() for one in listed if one.strip()))
+        if name and found:
+            return Group(name, found)
+    raise ValueError("group=person+person, several with commas, such as ml-leads=kim+lee,ops=sam")
 
 
 def pipeline(raw: Any) -> str:

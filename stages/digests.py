@@ -26,7 +26,7 @@ from stages.source import Source, module_file, read_module, read_object
 FRAMEWORK = {"stages", "triggers", "service"}
 CANONICAL = "stages.canonical"
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), Path)
-_VALUE_HOMES = {"datetime", "decimal", "fractions", "numpy", "polars", "pyarrow", "uuid", "zoneinfo"}
+_VALUE_HOMES = {"datetime", "decimal", "fractions", "numpy", "pandera", "polars", "pyarrow", "uuid", "zoneinfo"}
 _ADDRESS = " at 0x"
 _INSTALLED = {"site-packages", "dist-packages"}
 

@@ -19,7 +19,11 @@ Decision = Literal["approved", "rejected"]
 
 @dataclass(frozen=True)
 class Approval(Trigger):
-    """Listens to decisions at gates: of `pipeline` and at `gate`, or (None) of any; `decision` None means either."""
+    """Listens to decisions at gates: of `pipeline` and at `gate`, or (None) of any; `decision` None means either.
+
+    Where several people must approve, it is the vote that decides the gate; `where={"data.decided": [True, False]}`
+    hears every one.
+    """
 
     kind: ClassVar[str] = "approval"
 
@@ -35,7 +39,7 @@ class Approval(Trigger):
         if self.decision not in ("approved", "rejected", None):
             raise InvalidTrigger(f"approval: decision {self.decision!r}: use 'approved', 'rejected' or None for either")
         asked: dict[str, Any] = {"pipeline": self.pipeline, "gate": self.gate, "decision": self.decision}
-        own = {f"data.{name}": value for name, value in asked.items() if value is not None}
+        own = {f"data.{name}": value for name, value in (asked | {"decided": True}).items() if value is not None}
         object.__setattr__(self, "where", {**own, **self.where})
         super().__post_init__()
 
@@ -50,16 +54,17 @@ def approval_event(
     reason: str,
     now: datetime,
     subjects: Mapping[str, str],
+    decided: bool = True,
 ) -> Event:
-    """The event of one decision. `subjects` are the digests of the artifacts it was given for, by name.
+    """The event of one vote. `subjects` are the digests of the artifacts it was given for, by name.
 
     Its identity is run, gate, decision and subjects: deciding twice is one event, deciding anew about other artifacts
-    is another.
+    is another. A vote that does not decide the gate (`decided` False: more are needed) also has its person in it.
     """
     about = hashlib.blake2b(orjson.dumps(dict(subjects), option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
     return Event(
         source="tidemill:approvals",
-        id=f"{run_id}/{gate}/{decision}" + (f"/{about}" if subjects else ""),
+        id=f"{run_id}/{gate}/{decision}" + (f"/{about}" if subjects else "") + ("" if decided else f"/{by}"),
         type=f"dev.tidemill.gate.{decision}",
         time=now,
         subject=pipeline,
@@ -69,6 +74,7 @@ def approval_event(
             "run_id": run_id,
             "gate": gate,
             "decision": decision,
+            "decided": decided,
             "by": by,
             "reason": reason,
             "subjects": dict(subjects),

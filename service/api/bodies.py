@@ -23,6 +23,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_plain)]
 Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_no_nul)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
@@ -76,10 +77,11 @@ class AbandonBody(Body):
 
 
 class DecideBody(Body):
-    """A decision: who makes it, and why."""
+    """A decision: who makes it, why, and about which artifact: its digest, or the first 8 or more characters of it."""
 
     by: Name
     reason: Text = ""
+    subject: Prefix | None = None
 
 
 class VersionBody(Body):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 from uuid import UUID
 
 from starlette.requests import Request
@@ -18,10 +18,11 @@ from service.api.requests import read_model
 from service.api.runs import found_run
 from service.db.accept import Accepted
 from service.db.decisions import DecideByEvent
-from service.db.runs import DecideGate
+from service.db.votes import DecideGate, Taken, Voted, needed_by
 from service.errors import NotFound
-from service.model import GateState
-from service.shapes import GateDecision, GateShape, RunDetail
+from service.model import FINISHED_RUNS, GateState
+from service.roles import Standing, standing
+from service.shapes import GateDecision, GateShape, RunDetail, VoteShape
 from triggers.approval import Approval, Decision, approval_event
 from triggers.base import Arrival
 from triggers.event import Event
@@ -29,10 +30,8 @@ from triggers.match import offer
 
 Verb = Literal["approve", "reject"]
 
-DECISIONS: Mapping[str, tuple[Decision, GateState]] = {
-    "approve": ("approved", GateState.PASSED),
-    "reject": ("rejected", GateState.FAILED),
-}
+DECISIONS: Mapping[str, Decision] = {"approve": "approved", "reject": "rejected"}
+SHOWN_DIGEST = 12
 
 
 async def approve(context: Context, request: Request) -> Response:
@@ -49,14 +48,18 @@ async def _decide(context: Context, request: Request, verb: Verb) -> Response:
     body = await read_model(request, context.limit_bytes, DecideBody)
     run = await found_run(context, request)
     gate = _named(run, request.path_params["gate"])
-    if run["finished_at"] is not None and gate["state"] == GateState.WAITING:
-        raise Problem(409, f"run {run['id']} is {run['state']}: nothing passes its gates", state=run["state"])
     if gate["state"] == GateState.WAITING:
-        accepted = await _record(context, run, gate, verb, body)
-        if accepted is not None:
-            return Json(_answer(run, gate, verb, body, accepted))
+        if run["state"] in FINISHED_RUNS:
+            raise Problem(409, f"run {run['id']} is {run['state']}: nothing passes its gates", state=run["state"])
+        _check_subject(run, gate, body)
+        stands = _standing(context, run, gate, body)
+        voted, accepted = await _record(context, run, gate, stands, DECISIONS[verb], body)
+        if voted:
+            runs = [] if accepted is None else list(accepted.new_runs.values())
+            return Json(_answer(run, gate, voted.state.value, voted.decided_by, voted.reason, stands.note, runs))
         run = await found_run(context, request)
         gate = _named(run, gate["name"])
+        _refuse(run, gate, voted, body)
     return Json(await _repeat(context, run, gate, verb, body))
 
 
@@ -75,10 +78,74 @@ def _named(run: RunDetail, name: str) -> GateShape:
     return chosen[0]
 
 
-async def _record(context: Context, run: RunDetail, gate: GateShape, verb: Verb, body: DecideBody) -> Accepted | None:
-    """Write decision and event in one transaction; None when somebody else decided meanwhile."""
-    decision, state = DECISIONS[verb]
-    event = approval_event(
+def _check_subject(run: RunDetail, gate: GateShape, body: DecideBody) -> None:
+    """Raises 409 where the decision is about another artifact than the gate is."""
+    subject = gate["subject"] or ""
+    if body.subject is None or subject.startswith(body.subject):
+        return
+    raise Problem(
+        409,
+        f"gate {gate['name']} of run {run['id']} asks about {subject[:SHOWN_DIGEST]}, not about"
+        f" {body.subject[:SHOWN_DIGEST]}: look at the run again (tidemill show {run['id']}), then decide",
+        state=gate["state"],
+        subject=subject,
+    )
+
+
+def _standing(context: Context, run: RunDetail, gate: GateShape, body: DecideBody) -> Standing:
+    """In which role somebody decides. Raises 403 for who may not."""
+    asked = _asked(gate)
+    found = standing(body.by, asked, _groups(context), needed_by(gate["evidence"]))
+    if not found.allowed:
+        raise Problem(
+            403,
+            f"{body.by} may not decide gate {gate['name']} of run {run['id']}; who may: {found.note}",
+            who_may=list(asked),
+        )
+    return found
+
+
+def _asked(gate: GateShape) -> Sequence[str]:
+    """Whom the gate asks for: what is in its evidence. A function's own evidence may mean anything by `by`."""
+    asked: Any = gate["evidence"].get("by", ())
+    if isinstance(asked, str):
+        return [asked]
+    return [str(one) for one in asked] if isinstance(asked, list) else []
+
+
+async def _record(
+    context: Context, run: RunDetail, gate: GateShape, stands: Standing, decision: Decision, body: DecideBody
+) -> tuple[Voted, Accepted | None]:
+    """Write the vote and its event in one transaction, if the vote counts. Raises 409 for one that may not."""
+    inbox = context.daemon.inbox
+    inbox.refuse_when_busy()
+    needed = needed_by(gate["evidence"])
+    decides = [_arrival(context, _event(context, run, gate, decision, body, decided=True))]
+    votes = [_arrival(context, _event(context, run, gate, decision, body, decided=False))]
+    vote = DecideGate(
+        run_id=run["id"],
+        pipeline=run["pipeline"],
+        gate=gate["name"],
+        decision=decision,
+        by=body.by,
+        reason=body.reason,
+        needed=needed,
+        subject=gate["subject"],
+        role=stands.role,
+        event_key=decides[0].event.key,
+        vote_key=votes[0].event.key,
+    )
+    undecided = inbox.operation_for(votes) if needed > 1 else None
+    [(voted, accepted)] = await inbox.submit(DecideByEvent(vote, inbox.operation_for(decides), undecided))
+    if accepted is not None:
+        inbox.receipts(votes if voted.state is GateState.WAITING else decides, accepted)
+    return voted, accepted
+
+
+def _event(
+    context: Context, run: RunDetail, gate: GateShape, decision: Decision, body: DecideBody, *, decided: bool
+) -> Event:
+    return approval_event(
         pipeline=run["pipeline"],
         run_id=run["id"],
         gate=gate["name"],
@@ -87,40 +154,36 @@ async def _record(context: Context, run: RunDetail, gate: GateShape, verb: Verb,
         reason=body.reason,
         now=context.daemon.clock.now(),
         subjects={gate["source"]: gate["subject"] or ""},
+        decided=decided,
     )
-    evidence = {**gate["evidence"], "decision": decision, "by": body.by, "event": str(event.key)}
-    reason = body.reason or f"{decision} by {body.by}"
-    decide = DecideGate(run["id"], run["pipeline"], gate["name"], state, reason, evidence, body.by)
-    inbox = context.daemon.inbox
-    inbox.refuse_when_busy()
-    arrivals = [_arrival(context, event)]
-    [accepted] = await inbox.submit(DecideByEvent(decide, inbox.operation_for(arrivals)))
-    if accepted is not None:
-        inbox.receipts(arrivals, accepted)
-    told: Accepted | None = accepted
-    return told
 
 
 def _arrival(context: Context, event: Event) -> Arrival:
     return Arrival(event, [offer(binding, event) for binding in context.daemon.catalogue.bindings(Approval)])
 
 
-def _answer(run: RunDetail, gate: GateShape, verb: Verb, body: DecideBody, accepted: Accepted) -> GateDecision:
-    decision, state = DECISIONS[verb]
-    return {
-        "run": run["id"],
-        "gate": gate["name"],
-        "state": state.value,
-        "decided_by": body.by,
-        "reason": body.reason or f"{decision} by {body.by}",
-        "runs": list(accepted.new_runs.values()),
-    }
+def _refuse(run: RunDetail, gate: GateShape, voted: Voted, body: DecideBody) -> None:
+    """Raises 409 for a vote that was not taken, and is no repeat either."""
+    which = f"gate {gate['name']} of run {run['id']}"
+    match voted.taken:
+        case Taken.OPPOSED:
+            before = next(vote["decision"] for vote in gate["votes"] if vote["by"] == body.by)
+            told = f"{body.by} has {before} {which} already, and nobody takes a vote back: let somebody else decide"
+        case Taken.MOVED:
+            told = f"{which} asks about something else by now: look at the run again (tidemill show {run['id']})"
+        case Taken.LATE:
+            told = f"the time to decide {which} is over: it fails (tidemill resume {run['id']} asks again)"
+        case Taken.CLOSED if gate["state"] == GateState.WAITING:
+            told = f"run {run['id']} is {run['state']}: nothing passes its gates"
+        case _:
+            return
+    raise Problem(409, told, state=gate["state"], subject=gate["subject"])
 
 
 async def _repeat(context: Context, run: RunDetail, gate: GateShape, verb: Verb, body: DecideBody) -> GateDecision:
     """The same decision by the same person again changes nothing. Anything else on a decided gate is a 409."""
-    evidence = gate["evidence"]
-    if evidence.get("decision") != DECISIONS[verb][0] or gate["decided_by"] != body.by:
+    own = _own(gate["votes"], body.by)
+    if own is None or own["decision"] != DECISIONS[verb]:
         by = f" by {gate['decided_by']}" if gate["decided_by"] else ""
         raise Problem(
             409,
@@ -129,14 +192,34 @@ async def _repeat(context: Context, run: RunDetail, gate: GateShape, verb: Verb,
             decided_by=gate["decided_by"],
             decided_at=gate["decided_at"],
         )
-    event = await context.views.event(UUID(evidence["event"]), "")
+    _check_subject(run, gate, body)
+    event = await context.views.event(UUID(own["event"]), "") if own["event"] else None
+    runs = [one["run"] for one in event["outcomes"] if one["run"] is not None] if event else []
+    people = gate["decided_by"] or ", ".join(vote["by"] for vote in gate["votes"])
+    note = standing(body.by, _asked(gate), _groups(context), needed_by(gate["evidence"])).note
+    return _answer(run, gate, gate["state"], people, gate["reason"], note, runs)
+
+
+def _groups(context: Context) -> Mapping[str, Sequence[str]]:
+    return {group.name: group.people for group in context.daemon.settings.groups}
+
+
+def _own(votes: Sequence[VoteShape], person: str) -> VoteShape | None:
+    return next((vote for vote in votes if vote["by"] == person), None)
+
+
+def _answer(
+    run: RunDetail, gate: GateShape, state: str, decided_by: str, reason: str, note: str, runs: list[int]
+) -> GateDecision:
     return {
         "run": run["id"],
         "gate": gate["name"],
-        "state": gate["state"],
-        "decided_by": body.by,
-        "reason": gate["reason"],
-        "runs": [one["run"] for one in event["outcomes"] if one["run"] is not None] if event else [],
+        "state": state,
+        "decided_by": decided_by,
+        "reason": reason,
+        "subject": gate["subject"] or "",
+        "note": note,
+        "runs": runs,
     }
 
 
@@ -149,7 +232,7 @@ ENDPOINTS = tuple(
         handler=handler,
         body=DecideBody,
         answers={200: GateDecision},
-        problems=(404, 409, 413, 415, 422, 429),
+        problems=(403, 404, 409, 413, 415, 422, 429),
     )
     for verb, handler, summary in (
         ("approve", approve, "Let a waiting run pass a gate, named by itself or by the stage behind it"),

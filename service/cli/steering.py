@@ -26,6 +26,10 @@ On = Annotated[str | None, typer.Option(metavar="latest", help="`latest`: move t
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would run again, and why.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something runs again.")]
 Reason = Annotated[str, typer.Option(help="Why, for those who read it later.")]
+Subject = Annotated[
+    str | None,
+    typer.Option(metavar="DIGEST", help="The artifact you looked at, as `show` has it: not decided if it is another."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -135,32 +139,60 @@ def abandon(run: RunId, reason: Why, by: Asker = None, config_file: ConfigFile =
 
 
 def approve(
-    run: RunId, gate: Gate, by: By, reason: Reason = "", config_file: ConfigFile = None, as_json: AsJson = False
+    run: RunId,
+    gate: Gate,
+    by: By,
+    reason: Reason = "",
+    subject: Subject = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a run pass the gate at which it waits.
 
+    Where several people must approve, this is one of their votes.
+
     Example: tidemill approve 12 register-deploy --by kim --reason "better in every slice"
     """
-    _decide("approve", run, gate, by, reason, config_file, as_json)
+    _decide("approve", run, gate, by, reason, subject, config_file, as_json)
 
 
 def reject(
-    run: RunId, gate: Gate, by: By, reason: Reason = "", config_file: ConfigFile = None, as_json: AsJson = False
+    run: RunId,
+    gate: Gate,
+    by: By,
+    reason: Reason = "",
+    subject: Subject = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Stop a run at the gate at which it waits: it fails.
 
     Example: tidemill reject 12 register-deploy --by kim --reason "worse for small carriers"
     """
-    _decide("reject", run, gate, by, reason, config_file, as_json)
+    _decide("reject", run, gate, by, reason, subject, config_file, as_json)
 
 
-def _decide(decision: str, run: int, gate: str, by: str, reason: str, config_file: Path | None, as_json: bool) -> None:
+def _decide(
+    decision: str,
+    run: int,
+    gate: str,
+    by: str,
+    reason: str,
+    subject: str | None,
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
     from service.cli.connection import open_client
     from service.cli.output import plain, print_json
 
-    answer = open_client(config_file).decide(run, gate, decision, by, reason)
+    answer = open_client(config_file).decide(run, gate, decision, by, reason, subject)
     if as_json:
         print_json(answer)
+        return
+    if answer["note"]:
+        typer.echo(plain(f"note: {answer['note']}"), err=True)
+    if answer["state"] == "waiting":
+        typer.echo(plain(f"gate {gate} of run {run} waits for more: {answer['reason']}"))
         return
     decided = {"passed": "approved", "failed": "rejected"}.get(answer["state"], answer["state"])
     typer.echo(plain(f"gate {gate} of run {run} is {decided} by {answer['decided_by']}"))

@@ -1,4 +1,4 @@
-"""A person's decision at a gate and the event it makes: both are written, or neither."""
+"""A person's vote at a gate and the event it makes: both are written, or neither."""
 
 from __future__ import annotations
 
@@ -7,34 +7,51 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from service.db.accept import Accept, Accepted
-from service.db.runs import DecideGate
+from service.db.votes import DecideGate, Voted
 from service.db.writer import Flush, Operation
-from triggers.errors import PositionMoved
+from service.model import GateState
 
 
 @dataclass(eq=False, slots=True)
 class DecideByEvent(Operation):
-    """Decide a gate if it is waiting, and only then accept the event. The answer is None where it was not waiting."""
+    """Vote at a gate, and only if that counts accept the event of it: `decides` if the gate is decided by it, else
+    `votes` (None where one vote decides).
+
+    The answer is a `Voted`, and with it an `Accepted` if it counted.
+    """
 
     order: ClassVar[int] = 46
 
     decide: DecideGate
-    accept: Accept
+    decides: Accept
+    votes: Accept | None = None
 
     def committed(self, answer: Any) -> None:
         """Hand over the runs the event started, if any."""
-        self.accept.committed(answer)
+        voted, accepted = answer
+        told = self.told_by(voted)
+        for accept in self._accepts():
+            accept.committed(accepted if accept is told else None)
 
     def refused(self) -> None:
         """Give back the places reserved for them."""
-        self.accept.refused()
+        for accept in self._accepts():
+            accept.refused()
+
+    def told_by(self, voted: Voted) -> Accept | None:
+        """The event to accept, None where the vote does not count."""
+        if not voted:
+            return None
+        return self.votes if voted.state is GateState.WAITING else self.decides
+
+    def _accepts(self) -> Sequence[Accept]:
+        return [accept for accept in (self.decides, self.votes) if accept is not None]
 
     @classmethod
-    async def write(
-        cls, flush: Flush, operations: Sequence[DecideByEvent]
-    ) -> Sequence[Accepted | PositionMoved | None]:
-        """Of several decisions on one gate the first one counts."""
-        decided = await DecideGate.write(flush, [operation.decide for operation in operations])
-        telling = [operation.accept for operation, counts in zip(operations, decided, strict=True) if counts]
+    async def write(cls, flush: Flush, operations: Sequence[DecideByEvent]) -> Sequence[tuple[Voted, Accepted | None]]:
+        """Of several votes at one gate each sees those before it."""
+        voted = await DecideGate.write(flush, [operation.decide for operation in operations])
+        told = [operation.told_by(one) for operation, one in zip(operations, voted, strict=True)]
+        telling = [accept for accept in told if accept is not None]
         accepted = dict(zip(telling, await Accept.write(flush, telling), strict=True)) if telling else {}
-        return [accepted.get(operation.accept) for operation in operations]
+        return [(one, accepted.get(accept) if accept else None) for one, accept in zip(voted, told, strict=True)]

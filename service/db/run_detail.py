@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -15,15 +16,26 @@ from service.shapes import (
     AttemptShape,
     ErrorShape,
     EventName,
+    FindingShape,
     GateShape,
     RunBase,
     RunDetail,
     StageShape,
+    VoteShape,
 )
 
 Row: TypeAlias = asyncpg.Record
 
 PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class GateRows:
+    """What is on record of the gates of a run: the latest of each, the votes about it, and what was before."""
+
+    gates: Sequence[Row]
+    votes: Sequence[Row]
+    history: Sequence[Row]
 
 
 def run_base(row: Row) -> RunBase:
@@ -55,7 +67,7 @@ def event_name(row: Row, *, id_column: str = "event_id", key_column: str = "even
     }
 
 
-def run_detail(row: Row, attempts: Sequence[Row], gates: Sequence[Row]) -> RunDetail:
+def run_detail(row: Row, attempts: Sequence[Row], gates: GateRows) -> RunDetail:
     """The whole run. Stages are in the order of the graph, also those not reached yet."""
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
     stages = _stages(definition, attempts)
@@ -155,18 +167,19 @@ def _artifact(row: Row) -> ArtifactShape | None:
     return {"digest": row["output_digest"], "codec": row["output_codec"], "size_bytes": row["output_size"]}
 
 
-def _gates(definition: Mapping[str, Any], rows: Sequence[Row]) -> list[GateShape]:
+def _gates(definition: Mapping[str, Any], rows: GateRows) -> list[GateShape]:
     """Every gate of the pipeline in its order, then those found that the definition does not know."""
-    by_name = {row["gate"]: row for row in rows}
+    by_name = {row["gate"]: row for row in rows.gates}
     declared = definition.get("gates", ())
-    found = [_gate(by_name.pop(one["name"], None), one) for one in declared]
-    return found + [_gate(row, {}) for row in by_name.values()]
+    found = [_gate(by_name.pop(one["name"], None), one, rows) for one in declared]
+    return found + [_gate(row, {}, rows) for row in by_name.values()]
 
 
-def _gate(row: Row | None, declared: Mapping[str, Any]) -> GateShape:
+def _gate(row: Row | None, declared: Mapping[str, Any], rows: GateRows) -> GateShape:
+    name = row["gate"] if row else declared["name"]
     decided = row if row and row["state"] != "waiting" else None
     return {
-        "name": row["gate"] if row else declared["name"],
+        "name": name,
         "source": row["source"] if row else declared["source"],
         "target": row["target"] if row else declared["target"],
         "check": declared.get("check"),
@@ -176,6 +189,33 @@ def _gate(row: Row | None, declared: Mapping[str, Any]) -> GateShape:
         "subject": row["subject"] if row else None,
         "decided_by": decided["decided_by"] if decided else None,
         "decided_at": decided["decided_at"] if decided else None,
+        "expires_at": row["expires_at"] if row and not decided else None,
+        "votes": [_vote(vote) for vote in rows.votes if vote["gate"] == name],
+        "history": [_finding(found) for found in rows.history if found["gate"] == name],
+    }
+
+
+def _vote(row: Row) -> VoteShape:
+    return {
+        "by": row["by"],
+        "role": row["role"],
+        "decision": row["decision"],
+        "reason": row["reason"],
+        "at": row["at"],
+        "event": str(row["event_key"]) if row["event_key"] else None,
+    }
+
+
+def _finding(row: Row) -> FindingShape:
+    return {
+        "seq": row["seq"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "evidence": orjson.loads(row["evidence"]),
+        "subject": row["subject"],
+        "decided_by": row["decided_by"],
+        "decided_at": row["decided_at"],
+        "report": row["report"],
     }
 
 

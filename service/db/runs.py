@@ -1,4 +1,4 @@
-"""Moving runs: claim, let go, and decide a gate."""
+"""Moving runs: claim, let go, and write what gates find."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
 from service.model import GateState, RunState
+from stages.artifacts import ArtifactRef
 
 
 @dataclass(eq=False, slots=True)
@@ -66,12 +67,14 @@ class PutGate(Operation):
     evidence: Mapping[str, Any]
     subject: str
     decided_by: str
+    expires_s: float | None = None
+    report: ArtifactRef | None = None
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutGate]) -> Sequence[RunLost | None]:
-        """One row for each gate of a run; a later result replaces an earlier one."""
+        """A later result replaces an earlier one, save what people decided, and is kept in the history."""
         rows = [_gate(op) for op in operations]
-        put = {(row[0], row[1]) for row in await flush.connection.fetch(sql("put_gates"), *columns(rows, 10))}
+        put = {(row[0], row[1]) for row in await flush.connection.fetch(sql("put_gates"), *columns(rows, 13))}
         for op in operations:
             if (op.run_id, op.gate) in put:
                 entry = {"run": op.run_id, "pipeline": op.pipeline, "gate": op.gate, "move": op.state.value}
@@ -84,9 +87,10 @@ class PutGate(Operation):
 
 def _gate(op: PutGate) -> tuple[Any, ...]:
     evidence = orjson.dumps(op.evidence, default=str)
+    report = (None, None) if op.report is None else (op.report.digest, op.report.size_bytes)
     return (
         *(op.run_id, op.epoch, op.gate, op.source, op.target, op.state.value, op.reason),
-        *(evidence, op.subject, op.decided_by),
+        *(evidence, op.subject, op.decided_by, op.expires_s, *report),
     )
 
 
@@ -150,34 +154,3 @@ def _taken(row: Row) -> dict[str, Any]:
         entry["moved_from"], entry["moved_to"] = row["old_version"], row["version"]
     return entry
 
-
-@dataclass(eq=False, slots=True)
-class DecideGate(Operation):
-    """Record a person's decision on a waiting gate, and wake the run. The answer is whether the gate was waiting."""
-
-    order: ClassVar[int] = 45
-
-    run_id: int
-    pipeline: str
-    gate: str
-    state: GateState
-    reason: str
-    evidence: Mapping[str, Any]
-    by: str
-
-    @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[DecideGate]) -> Sequence[bool]:
-        """The run's row is locked first: its owner cannot park it between the decision and the wake."""
-        answers = []
-        for op in operations:
-            await flush.connection.execute("select from runs where id = $1 for no key update", op.run_id)
-            evidence = orjson.dumps(op.evidence, default=str)
-            arguments = (op.run_id, op.gate, op.state.value, op.reason, evidence, op.by)
-            decided = await flush.connection.fetchval(sql("decide_gate"), *arguments)
-            answers.append(decided is not None)
-            if decided is not None:
-                await flush.connection.execute(sql("poke"), op.run_id)
-                flush.wakes |= {"", f"poke {op.run_id}"}
-                entry = {"run": op.run_id, "pipeline": op.pipeline, "gate": op.gate, "move": op.state.value}
-                flush.log.append(entry | {"by": op.by})
-        return answers

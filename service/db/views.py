@@ -11,7 +11,7 @@ import orjson
 
 from service.db.reads import Reads
 from service.db.results import output_of
-from service.db.run_detail import event_name, run_base, run_detail
+from service.db.run_detail import GateRows, event_name, run_base, run_detail
 from service.fates import NOBODY, strongest
 from service.shapes import (
     DaemonShape,
@@ -32,6 +32,9 @@ from stages.artifacts import ArtifactRef
 from triggers.base import Fate
 
 Row: TypeAlias = asyncpg.Record
+
+# Each may hold as much evidence as `stages.gates.evidence` allows.
+MOST_FINDINGS = 200
 
 
 class Views:
@@ -60,7 +63,10 @@ class Views:
         if row is None:
             return None
         attempts = await self._reads.fetch("show_attempts", run_id)
-        return run_detail(row, attempts, await self._reads.fetch("show_gates", run_id))
+        gates = await self._reads.fetch("show_gates", run_id)
+        votes = await self._reads.fetch("show_votes", run_id) if gates else []
+        history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
+        return run_detail(row, attempts, GateRows(gates, votes, history))
 
     async def run_state(self, run_id: int) -> str | None:
         """Where a run stands, or None when there is none."""

@@ -20,7 +20,7 @@ from service.db.writer import Operation, Writer
 from service.errors import DatabaseUnavailable
 from service.loops.checks import Checks
 from service.loops.fanout import FanOut
-from service.loops.live import LiveRun, recall_children, recall_gates
+from service.loops.live import LiveRun, due_in, recall_children, recall_gates
 from service.loops.records import Attempt, CutShort, Ending, Reused, is_reusable
 from service.loops.subruns import SubRuns
 from service.machine import Check, Close, Collect, Gather, Move, Park, Skip, Split, Start, decide
@@ -224,7 +224,7 @@ class Driver:
     async def _refresh(self, run: LiveRun) -> list[Job]:
         attempts, gates = await self._patiently(partial(self.reads.progress, [run.id]))
         recall_children(run.view, attempts.get(run.id, ()))
-        recall_gates(run.view, gates.get(run.id, ()))
+        recall_gates(run.view, gates.get(run.id, ()), self.clock.now())
         return await self._record(run, [])
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
@@ -238,7 +238,8 @@ class Driver:
     async def _check(self, run: LiveRun, move: Check) -> list[Job]:
         gate, artifact, found = await self.checks.check(run, move.gate)
         run.view.checking.discard(move.gate)
-        run.view.gates[move.gate] = Checked(found.state, artifact.digest, found.reason)
+        until = due_in(found.expires_s, self.clock.now())
+        run.view.gates[move.gate] = Checked(found.state, artifact.digest, found.reason, until)
         row = PutGate(
             run_id=run.id,
             pipeline=run.pipeline.name,
@@ -251,6 +252,8 @@ class Driver:
             evidence=found.evidence,
             subject=artifact.digest,
             decided_by=gate.gate.name,
+            expires_s=found.expires_s,
+            report=found.report,
         )
         jobs = await self._record(run, [row])
         if found.state is GateState.WAITING:

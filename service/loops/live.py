@@ -137,14 +137,15 @@ def recall(run: LiveRun, attempts: Iterable[Row], gates: Iterable[Any], resume_e
         else:
             view.tried[unit] = replace(tried, retry_at=None)
     view.adoptions = adoptions
-    recall_gates(view, gates)
+    recall_gates(view, gates, now)
 
 
-def recall_gates(view: RunView, gates: Iterable[Any]) -> None:
+def recall_gates(view: RunView, gates: Iterable[Any], now: datetime) -> None:
     """Take in what the gates' rows say, but for those being checked at this moment."""
     for row in gates:
         if row["gate"] not in view.checking:
-            view.gates[row["gate"]] = Checked(GateState(row["state"]), row["subject"], row["reason"])
+            until = due_in(row["expires_in_s"], now)
+            view.gates[row["gate"]] = Checked(GateState(row["state"]), row["subject"], row["reason"], until)
 
 
 def recall_children(view: RunView, attempts: Iterable[Row]) -> None:
@@ -166,8 +167,12 @@ def _set_aside(view: RunView, unit: str, tried: Tried, void: str) -> None:
         view.stale[unit] = tried
 
 
+def due_in(seconds: float | None, now: datetime) -> datetime | None:
+    """The instant so many seconds from now; None for no time at all."""
+    return None if seconds is None else now + timedelta(seconds=seconds)
+
+
 def _tried(row: Row, now: datetime) -> Tried:
-    retry_in_s = row["retry_in_s"]
     return Tried(
         attempt=row["attempt"],
         state=AttemptState(row["state"]),
@@ -175,7 +180,7 @@ def _tried(row: Row, now: datetime) -> Tried:
         output=output_of(row) if row["output_digest"] else None,
         metrics=metrics_of(row),
         finished_at=row["finished_at"],
-        retry_at=None if retry_in_s is None else now + timedelta(seconds=retry_in_s),
+        retry_at=due_in(row["retry_in_s"], now),
         child_run=row["child_run"],
         child=_child(row),
         key=row["key"],

@@ -1,4 +1,4 @@
-"""The gate that waits for a person."""
+"""The gate that waits for people."""
 
 from __future__ import annotations
 
@@ -7,20 +7,40 @@ from dataclasses import dataclass
 
 from stages.gates.base import GateContext, GateResult, GateState
 
+MOST_PEOPLE = 100
+
 
 @dataclass(frozen=True)
 class Approval:
-    """Always waits: the run holds no worker until somebody approves or rejects. `by` says who should."""
+    """Always waits: the run holds no worker until enough people have approved, one rejects, or its time is over."""
 
     name: str
     by: tuple[str, ...]
+    n: int = 1
+    expires_s: float | None = None
     needs_output: bool = False
 
     def check(self, evidence: GateContext) -> GateResult:
-        """See `Gate`."""
-        return GateResult(GateState.WAITING, f"waits for {' or '.join(self.by) or 'anybody'}", {"by": list(self.by)})
+        """See `Gate`. Its evidence is what the votes are held against."""
+        whom = " or ".join(self.by) or "anybody"
+        asked = {"by": list(self.by), "needed": self.n}
+        if self.expires_s is not None:
+            asked["expires_s"] = self.expires_s
+        told = f"waits for {whom}" if self.n == 1 else f"waits for {self.n} people of {whom}"
+        return GateResult(GateState.WAITING, told, asked, self.expires_s)
 
 
-def approved(by: str | Sequence[str] = (), *, name: str = "approved") -> Approval:
-    """Wait until a person decides; `by` names them or their group, for those who read it."""
-    return Approval(name, (by,) if isinstance(by, str) else tuple(by))
+def approved(
+    by: str | Sequence[str] = (), *, n: int = 1, expires_s: float | None = None, name: str = "approved"
+) -> Approval:
+    """Wait until `n` different people have approved the source's output; one rejection fails the run.
+
+    `by` names who may: people, or groups of the setting `groups`. With none, and where no groups are set, anybody may.
+    What nobody decided within `expires_s` fails.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_PEOPLE:
+        raise ValueError(f"approved(n={n!r}): how many people must approve, from 1 to {MOST_PEOPLE}")
+    if expires_s is not None and expires_s <= 0:
+        raise ValueError(f"approved(expires_s={expires_s!r}): it would be over before anybody could decide")
+    names = (by,) if isinstance(by, str) else tuple(by)
+    return Approval(name, tuple(one for one in names if one), n, expires_s)

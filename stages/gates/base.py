@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from stages.artifacts import ArtifactRef
+from stages.registry import ModelVersion
 from triggers.event import Event
 
 SHOWN = 5
@@ -24,11 +26,17 @@ class GateState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What a gate found. `evidence` is plain JSON: the metric and its threshold, the failing rows, the age."""
+    """What a gate found. `evidence` is plain JSON: the metric and its threshold, the failing rows, the age.
+
+    `expires_s` is how long a waiting one waits for people before it fails, None for ever. `report` is where the whole
+    evidence is when it was too large to be kept with the run; `stages.gates.evaluate` sees to that.
+    """
 
     state: GateState
     reason: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    expires_s: float | None = None
+    report: ArtifactRef | None = None
 
     @classmethod
     def of(cls, passed: bool, reason: str = "", evidence: Mapping[str, Any] | None = None) -> GateResult:
@@ -42,7 +50,8 @@ class GateContext:
 
     `output` is the source stage's output, decoded: None where the gate does not ask for it (`needs_output`) and it is
     not plain JSON. `finished_at` is when that output was made, also where it was re-used. `params` is the validated
-    model. `now` is the instant of the check.
+    model. `now` is the instant of the check. `production` has the version in production of each model that the gate
+    names in `models`; a model without one is absent.
     """
 
     run_id: int
@@ -54,11 +63,15 @@ class GateContext:
     event: Event
     params: Any
     now: datetime
+    production: Mapping[str, ModelVersion] = field(default_factory=dict)
 
 
 @runtime_checkable
 class Gate(Protocol):
-    """A check. `check` may be a coroutine function; a blocking one is called off the loop."""
+    """A check. `check` may be a coroutine function; a blocking one is called off the loop.
+
+    One that compares with models in production also has `models`, their names.
+    """
 
     @property
     def name(self) -> str:
@@ -77,7 +90,8 @@ class FunctionGate:
     """A plain function as a gate. It returns a bool or a `GateResult`, or nothing after its asserts have held.
 
     Its parameters are filled by name with the fields of `GateContext`; one annotated `GateContext` gets it whole, and
-    a lone one of any other name gets the output.
+    a lone one of any other name gets the output. The models it is given in `production` are those in its attribute
+    `models`, as in `better.models = ["flights"]`.
     """
 
     function: Callable[..., Any]
@@ -91,6 +105,11 @@ class FunctionGate:
     def needs_output(self) -> bool:
         """Whether it takes the output, or the whole context."""
         return any(field in ("output", None) for field in self.fields().values())
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models whose version in production it looks at."""
+        return tuple(getattr(self.function, "models", ()))
 
     def check(self, evidence: GateContext) -> Any:
         """Call the function; `stages.gates.evaluate` says what its answer means."""
@@ -111,6 +130,8 @@ class FunctionGate:
             else:
                 known = ", ".join(GateContext.__dataclass_fields__)
                 raise TypeError(f"function {self.name!r} asks for {name!r}; a gate may take {known}")
+        if "production" in found.values() and not self.models:
+            raise TypeError(f"function {self.name!r} asks for 'production': name models, {self.name}.models = ['...']")
         return found
 
 

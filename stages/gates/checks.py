@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.gates.base import FunctionGate, GateContext, GateResult, GateState, as_gate
-from stages.gates.evaluate import evaluate
+from stages.gates.evaluate import ask
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ChecksPass:
             return _from_report(evidence)
         report = []
         for one in self.checks:
-            found = await evaluate(one, evidence)
+            found = await ask(one, evidence)
             passed = found.state is GateState.PASSED
             report.append({"name": one.name, "passed": passed, "reason": found.reason, "evidence": found.evidence})
         return _result(report)

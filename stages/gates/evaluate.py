@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +11,29 @@ import orjson
 
 from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.codecs.base import Scratch
+from stages.errors import StageError
 from stages.gates.base import Gate, GateContext, GateResult, GateState
+from stages.gates.evidence import LIMIT_BYTES, bounded, plain_json
 from stages.outcome import ErrorRecord, Failed, guarded
-from stages.values import load
+from stages.values import keep, load
 
 CHECK_TIMEOUT_S = 600.0
+MOST_REASON = 4000
+LONGEST_WAIT_S = 100 * 365 * 86_400.0
 
 
-async def evaluate(gate: Gate, evidence: GateContext) -> GateResult:
-    """What `gate` finds.
+async def evaluate(gate: Gate, evidence: GateContext, store: ArtifactStore | None = None) -> GateResult:
+    """What `gate` finds, as it may be kept: too much evidence is shortened, and is whole in `store` then."""
+    found = await ask(gate, evidence)
+    told = await asyncio.to_thread(plain_json, found.evidence)
+    if len(told) <= LIMIT_BYTES:
+        return found
+    found = replace(found, evidence=bounded(told))
+    return found if store is None else await _with_report(found, told, store)
+
+
+async def ask(gate: Gate, evidence: GateContext) -> GateResult:
+    """What `gate` finds, with all its evidence as plain JSON.
 
     A check that raises has failed: an AssertionError by its message, anything else with the error as evidence (and
     whether it is transient). So has one that takes longer than `CHECK_TIMEOUT_S`.
@@ -41,8 +54,20 @@ async def output_for(gate: Gate, ref: ArtifactRef, store: ArtifactStore, wanted:
 
 async def _plain_answer(gate: Gate, evidence: GateContext) -> GateResult:
     answer = await _answer(gate, evidence)
-    reason = str(answer.reason).encode("utf-8", "replace").decode()
-    return replace(answer, reason=reason, evidence=_plain(answer.evidence))
+    if answer.expires_s is not None and not 0 < answer.expires_s < LONGEST_WAIT_S:
+        raise ValueError(f"expires_s={answer.expires_s!r}: give seconds from now, or None for ever")
+    reason = str(answer.reason).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    told: dict[str, Any] = orjson.loads(plain_json(answer.evidence))
+    return replace(answer, reason=reason[:MOST_REASON], evidence=told, report=None)
+
+
+async def _with_report(found: GateResult, told: bytes, store: ArtifactStore) -> GateResult:
+    """With all the evidence as an artifact; where the store does not take it, the evidence says why."""
+    try:
+        report = await keep("json", told, store)
+    except StageError as error:
+        return replace(found, evidence={**found.evidence, "report": f"could not be stored: {error}"})
+    return replace(found, evidence={**found.evidence, "report": report.digest}, report=report)
 
 
 async def _answer(gate: Gate, evidence: GateContext) -> GateResult:
@@ -66,10 +91,3 @@ def _raised(gate: Gate, error: ErrorRecord) -> GateResult:
         return GateResult.of(False, error.message or f"an assert of {gate.name} does not hold", {"at": at})
     told = {"error": error.type, "message": error.message, "traceback": error.traceback, "transient": error.transient}
     return GateResult(GateState.FAILED, f"{gate.name} raised {error.type}: {error.message}", told)
-
-
-def _plain(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """Evidence as JSON can hold it; what it has no word for is told as text."""
-    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(evidence), str, options))
-    return plain

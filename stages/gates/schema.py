@@ -1,4 +1,4 @@
-"""The gate on the shape of data: a pydantic model for each row, columns with their types, or an Arrow schema."""
+"""The gate on the shape of data: a model for each row, columns with their types, an Arrow or a pandera schema."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from stages.codecs.base import comes_from, spelled
 from stages.gates.base import SHOWN, GateContext, GateResult
+from stages.gates.pandera import check_pandera, is_for_polars, is_pandera
 from stages.gates.table import chunks, columns, is_arrow, is_polars, is_records
 
 _PYTHON_TYPES = (bool, int, float, str, bytes, date, datetime)
@@ -32,6 +33,8 @@ class SchemaValid:
             return _check_model(output, self.schema)
         if not (is_polars(output) or is_arrow(output) or is_records(output)):
             return GateResult.of(False, f"a {spelled(type(output))} was returned, and it has no columns to check")
+        if is_pandera(self.schema):
+            return check_pandera(output, self.schema)
         if comes_from(type(self.schema), "pyarrow", "Schema"):
             expected = {field.name: field.type for field in self.schema}
             return _result(_wrong_columns(output, expected) + _unwanted_nulls(output, self.schema))
@@ -43,13 +46,17 @@ def schema_valid(schema: Any, *, name: str = "schema_valid") -> SchemaValid:
 
     `schema` is a pydantic model (for each row of a frame or list of records, or for the output itself), a mapping from
     column to type (of polars, of pyarrow, `int`, `float`, `str`, `bool`, `date`, `datetime`, `bytes`, or a type's name
-    as its library prints it), or a `pyarrow.Schema`, whose fields that are not nullable may hold no nulls.
+    as its library prints it), a `pyarrow.Schema`, whose fields that are not nullable may hold no nulls, or a schema or
+    model of `pandera.polars`.
     """
-    known = isinstance(schema, Mapping) or comes_from(type(schema), "pyarrow", "Schema")
+    known = isinstance(schema, Mapping) or comes_from(type(schema), "pyarrow", "Schema") or is_pandera(schema)
     if not known and not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         raise TypeError(
-            f"schema_valid({schema!r}): give a pydantic model, a mapping of columns to types, or an Arrow schema"
+            f"schema_valid({schema!r}): give a pydantic model, a mapping of columns to types, or a schema of Arrow or"
+            " pandera"
         )
+    if is_pandera(schema) and not is_for_polars(schema):
+        raise TypeError(f"schema_valid({schema!r}): use the schema's flavour for polars: import pandera.polars")
     return SchemaValid(name, schema)
 
 

@@ -42,12 +42,18 @@ async def test_an_approved_run_goes_on_and_the_approval_starts_what_listens_for_
         "state": "passed",
         "decided_by": "ann",
         "reason": "good",
+        "subject": waiting["gates"][0]["subject"],
+        "note": "no groups are set (TIDEMILL_GROUPS), so anybody may decide for leads",
         "runs": [follower["id"]],
     }
     [gate] = shown["gates"]
     assert (gate["state"], gate["decided_by"], gate["reason"]) == ("passed", "ann", "good")
-    assert gate["evidence"]["by"] == "ann"
-    assert gate["evidence"]["event"] == str(follower["event_key"])
+    assert gate["evidence"]["votes"] == [{"by": "ann", "decision": "approved", "role": None}]
+    assert [vote["event"] for vote in gate["votes"]] == [str(follower["event_key"])]
+    assert [(one["state"], one["decided_by"]) for one in gate["history"]] == [
+        ("waiting", "approved"),
+        ("passed", "ann"),
+    ]
 
 
 async def test_a_rejected_run_fails_and_may_be_resumed_to_wait_again(database: str, tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_a_run_goes_to_its_gate_is_approved_and_answers_predictions(tidemill: Ti
     assert tidemill("predict", "mill", "1")[0] == 2
 
     decided = tidemill("approve", run, "register-deploy", "--by", "lou", "--reason", "good")
-    assert decided == (0, f"gate register-deploy of run {run} is approved by lou\n", "")
+    note = "note: no groups are set (TIDEMILL_GROUPS), so anybody may decide for kim\n"
+    assert decided == (0, f"gate register-deploy of run {run} is approved by lou\n", note)
     assert ended(tidemill, run) == "succeeded"
     assert json.loads(tidemill("predict", "mill", "10")[1]) == {"sum": 16, "model": "mill", "version": 1}
     assert "production -> 1" in tidemill("models")[1]

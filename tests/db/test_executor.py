@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from service.db.runs import DecideGate
 from service.db.steering import Cancel, Resume
+from service.db.votes import DecideGate
 from service.model import GateState, RunState
 from stages.base import StageContext, stage
 from stages.errors import Permanent, Transient
@@ -195,9 +195,9 @@ async def test_a_run_that_waits_for_a_person_holds_no_place_and_goes_on_when_app
         assert await reached(one, waiting, RunState.WAITING) is RunState.WAITING
         other = await start(one, "asking", "2", 6)
         assert await reached(one, other, RunState.WAITING) is RunState.WAITING
-        await one.writer.submit(DecideGate(waiting, "asking", "ingest-double", GateState.PASSED, "fine", {}, "kim"))
+        await one.writer.submit(DecideGate(waiting, "asking", "ingest-double", "approved", "kim", "fine"))
         assert await reached(one, waiting) is RunState.SUCCEEDED
-        await one.writer.submit(DecideGate(other, "asking", "ingest-double", GateState.FAILED, "no", {}, "kim"))
+        await one.writer.submit(DecideGate(other, "asking", "ingest-double", "rejected", "kim", "no"))
         assert await reached(one, other) is RunState.FAILED
         assert await attempts(one, waiting) == [("ingest", 1, "succeeded"), ("double", 1, "succeeded")]
 

@@ -15,8 +15,8 @@ from examples.flights.live import features as live_features
 from examples.flights.live import flights_live, ingest, monitor
 from examples.flights.pipeline import flights
 from service.db.registry import PostgresRegistry
-from service.db.runs import DecideGate
-from service.model import GateState, RunState
+from service.db.votes import DecideGate
+from service.model import RunState
 from stages import AliasMoved, Record, Records, StageContext
 from stages.canonical.deploy import Deployment, deploy_version
 from stages.canonical.register import RegisteredVersion, register_version
@@ -69,7 +69,7 @@ async def test_a_file_becomes_a_model_that_waits_for_approval_and_is_then_served
         assert [stage for stage, _, _ in await attempts(one, run)] == SIX[:5]
         assert await one.registry.alias("flights", "production") is None
 
-        decision = DecideGate(run, "flights", "register-deploy", GateState.PASSED, "", {}, "ml-leads")
+        decision = DecideGate(run, "flights", "register-deploy", "approved", "ml-leads")
         assert await one.writer.submit(decision) == [True]
         assert await reached(one, run) is RunState.SUCCEEDED
         assert await attempts(one, run) == [(stage, 1, "succeeded") for stage in SIX]

@@ -13,8 +13,8 @@ import pytest
 from service.db.attempts import PutAttempt
 from service.db.daemons import Adopt, Release
 from service.db.runs import Claim, MoveRun, PutGate
-from service.db.runs import DecideGate as Decide
 from service.db.steering import Cancel, Resume
+from service.db.votes import DecideGate as Decide
 from service.db.writer import Writer
 from service.errors import RunLost
 from service.model import AttemptState, GateState, RunState
@@ -140,7 +140,7 @@ def waiting_gate(run: Any) -> PutGate:
 
 
 def decide(run: Any, by: str = "kim") -> Decide:
-    return Decide(run["id"], "a", "s-t", GateState.PASSED, "looks good", {}, by)
+    return Decide(run["id"], "a", "s-t", "approved", by, "looks good")
 
 
 async def test_a_decision_wakes_the_run_that_waits_for_it_once(database: str) -> None:
@@ -149,8 +149,8 @@ async def test_a_decision_wakes_the_run_that_waits_for_it_once(database: str) ->
         [run] = await claim(writer)
         await writer.submit(waiting_gate(run), MoveRun(run["id"], run["epoch"], RunState.WAITING))
         assert await claim(writer) == []
-        assert await writer.submit(decide(run)) == [True]
-        assert await writer.submit(decide(run, "lou")) == [False]
+        assert all(await writer.submit(decide(run)))
+        assert not any(await writer.submit(decide(run, "lou")))
         assert len(await claim(writer)) == 1
     [gate] = await rows(database, "select state, decided_by from gates")
     assert (gate["state"], gate["decided_by"]) == ("passed", "kim")
@@ -161,7 +161,7 @@ async def test_a_decision_made_while_the_run_is_still_driven_is_not_lost_when_it
         await writer.submit(accept("1", "a"))
         [run] = await claim(writer)
         await writer.submit(waiting_gate(run))
-        assert await api.submit(decide(run)) == [True]
+        assert all(await api.submit(decide(run)))
         await writer.submit(MoveRun(run["id"], run["epoch"], RunState.WAITING))
         assert len(await claim(writer)) == 1
 

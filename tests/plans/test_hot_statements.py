@@ -16,7 +16,8 @@ ARGUMENTS = {
     "put_attempts": "bigint[], int[], text[], int[], int[], text[], boolean[], uuid[], boolean[], text[], text[],"
     " bigint[], bytea[], bytea[], bytea[], bigint[], bigint[], text[], text[], float8[], float8[], float8[],"
     " timestamptz[]",
-    "put_gates": "bigint[], int[], text[], text[], text[], text[], text[], bytea[], text[], text[]",
+    "put_gates": "bigint[], int[], text[], text[], text[], text[], text[], bytea[], text[], text[],"
+    " float8[], text[], bigint[]",
     "move_runs": "bigint[], int[], text[], float8[], bytea[]",
     "known_results": "uuid[]",
     "claim": "bigint, text[], text[], int",

@@ -110,6 +110,9 @@ RUN = {
             "subject": "8f",
             "decided_by": None,
             "decided_at": AT,
+            "expires_at": None,
+            "votes": [],
+            "history": [],
         }
     ],
     "cancel_requested_at": None,

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
-from service.cli.views.words import artifact, event_name, metrics, moment, number, took
+from service.cli.views.words import DIGEST_SHOWN, artifact, event_name, metrics, moment, number, took
 
 SHORT_LINES = 6
 EVIDENCE_SHOWN = 160
@@ -27,6 +27,7 @@ GATES = (
     Column("GATE"),
     Column("ARROW", from_width=80),
     Column("STATE"),
+    Column("ABOUT", from_width=80),
     Column("EVIDENCE", wrap=True),
     Column("DECIDED", from_width=100),
 )
@@ -114,7 +115,12 @@ def _error(tried: Mapping[str, Any]) -> str:
 def _gate(gate: Mapping[str, Any], now: datetime) -> Sequence[Any]:
     decided = " ".join(part for part in (gate["decided_by"], moment(gate["decided_at"], now)) if part)
     arrow = f"{gate['source']} -> {gate['target']}"
-    return gate["name"], arrow, coloured(gate["state"]), _evidence(gate), decided
+    about = (gate["subject"] or "")[:DIGEST_SHOWN]
+    return gate["name"], arrow, coloured(gate["state"]), about, _evidence(gate), decided or _over(gate, now)
+
+
+def _over(gate: Mapping[str, Any], now: datetime) -> str:
+    return f"fails {moment(gate['expires_at'], now)}" if gate["expires_at"] else ""
 
 
 def _evidence(gate: Mapping[str, Any]) -> str:
