@@ -55,7 +55,7 @@ async def _decide(context: Context, request: Request, verb: Verb) -> Response:
         stands = _standing(context, run, gate, body)
         voted, accepted = await _record(context, run, gate, stands, DECISIONS[verb], body)
         if voted:
-            runs = [] if accepted is None else list(accepted.new_runs.values())
+            runs = [] if accepted is None else [int(run_id) for run_id in accepted.new_runs.values()]
             return Json(_answer(run, gate, voted.state.value, voted.decided_by, voted.reason, stands.note, runs))
         run = await found_run(context, request)
         gate = _named(run, gate["name"])

@@ -10,6 +10,7 @@ from service.db.accept import Accept, Accepted
 from service.db.votes import DecideGate, Voted
 from service.db.writer import Flush, Operation
 from service.model import GateState
+from triggers.errors import PositionMoved
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +49,9 @@ class DecideByEvent(Operation):
         return [accept for accept in (self.decides, self.votes) if accept is not None]
 
     @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[DecideByEvent]) -> Sequence[tuple[Voted, Accepted | None]]:
+    async def write(
+        cls, flush: Flush, operations: Sequence[DecideByEvent]
+    ) -> Sequence[tuple[Voted, Accepted | PositionMoved | None]]:
         """Of several votes at one gate each sees those before it."""
         voted = await DecideGate.write(flush, [operation.decide for operation in operations])
         told = [operation.told_by(one) for operation, one in zip(operations, voted, strict=True)]

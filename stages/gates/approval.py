@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from stages.gates.base import GateContext, GateResult, GateState
+from stages.gates.base import LONGEST_WAIT_S, GateContext, GateResult, GateState
 
 MOST_PEOPLE = 100
 
@@ -23,7 +24,7 @@ class Approval:
     def check(self, evidence: GateContext) -> GateResult:
         """See `Gate`. Its evidence is what the votes are held against."""
         whom = " or ".join(self.by) or "anybody"
-        asked = {"by": list(self.by), "needed": self.n}
+        asked: dict[str, Any] = {"by": list(self.by), "needed": self.n}
         if self.expires_s is not None:
             asked["expires_s"] = self.expires_s
         told = f"waits for {whom}" if self.n == 1 else f"waits for {self.n} people of {whom}"
@@ -40,7 +41,9 @@ def approved(
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_PEOPLE:
         raise ValueError(f"approved(n={n!r}): how many people must approve, from 1 to {MOST_PEOPLE}")
-    if expires_s is not None and expires_s <= 0:
-        raise ValueError(f"approved(expires_s={expires_s!r}): it would be over before anybody could decide")
-    names = (by,) if isinstance(by, str) else tuple(by)
-    return Approval(name, tuple(one for one in names if one), n, expires_s)
+    if expires_s is not None and not 0 < expires_s < LONGEST_WAIT_S:
+        raise ValueError(f"approved(expires_s={expires_s!r}): seconds from when it is asked, or None for ever")
+    names = tuple(one for one in ((by,) if isinstance(by, str) else by) if one)
+    if len(names) > MOST_PEOPLE or not all(isinstance(one, str) for one in names):
+        raise ValueError(f"approved(by={by!r}): up to {MOST_PEOPLE} names; make a group of those who are more")
+    return Approval(name, names, n, expires_s)

@@ -14,6 +14,7 @@ from stages.registry import ModelVersion
 from triggers.event import Event
 
 SHOWN = 5
+LONGEST_WAIT_S = 100 * 365 * 86_400.0
 
 
 class GateState(enum.StrEnum):

@@ -12,14 +12,13 @@ import orjson
 from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.codecs.base import Scratch
 from stages.errors import StageError
-from stages.gates.base import Gate, GateContext, GateResult, GateState
+from stages.gates.base import LONGEST_WAIT_S, Gate, GateContext, GateResult, GateState
 from stages.gates.evidence import LIMIT_BYTES, bounded, plain_json
 from stages.outcome import ErrorRecord, Failed, guarded
 from stages.values import keep, load
 
 CHECK_TIMEOUT_S = 600.0
 MOST_REASON = 4000
-LONGEST_WAIT_S = 100 * 365 * 86_400.0
 
 
 async def evaluate(gate: Gate, evidence: GateContext, store: ArtifactStore | None = None) -> GateResult:

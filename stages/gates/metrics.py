@@ -52,7 +52,7 @@ class MetricsGate:
         if not isinstance(threshold, ProductionValue):
             return {"value": known.get(name), "threshold": threshold}, self._wrong(name, threshold, known)
         bound, relative = threshold.bound(name, versions)
-        shown = {"value": known.get(name), "threshold": bound, "production": relative}
+        shown: dict[str, Any] = {"value": known.get(name), "threshold": bound, "production": relative}
         if relative["version"] is None:
             shown["note"] = f"no version of {threshold.model} is in production yet: there is nothing to compare with"
             return shown, ""

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from pydantic import BaseModel
 
+from service import values
 from service.app import Daemon
 from service.client import Client
 from service.model import RunState
@@ -150,11 +151,16 @@ class Api:
 
 @asynccontextmanager
 async def api(
-    database: str, folder: Path, *roles: Role, pipelines: tuple[Pipeline, ...] = PIPELINES, **http: Any
+    database: str,
+    folder: Path,
+    *roles: Role,
+    pipelines: tuple[Pipeline, ...] = PIPELINES,
+    groups: str = "",
+    **http: Any,
 ) -> AsyncIterator[Api]:
     """A daemon with these HTTP settings; it takes events and, by default, drives runs."""
     given = settings(database, folder, *(roles or (Role.API, Role.EXECUTOR)))
-    given = dataclasses.replace(given, http=Http(port=0, **http))
+    given = dataclasses.replace(given, http=Http(port=0, **http), groups=values.groups(groups))
     async with daemon(given, *pipelines) as one, httpx.AsyncClient(base_url=one.address, timeout=20) as client:
         yield Api(one, client, Client(one.address, http.get("api_token")))
 
