@@ -119,6 +119,20 @@ def test_a_rejected_run_fails_and_resume_asks_again(tidemill: Tidemill) -> None:
     assert ended(tidemill, run) == "cancelled"
 
 
+def test_a_gate_is_decided_about_the_artifact_that_was_shown(tidemill: Tidemill) -> None:
+    run = str(json.loads(tidemill("run", "mill", "--wait", "--json")[1])["id"])
+    subject = json.loads(tidemill("show", run, "--json")[1])["gates"][0]["subject"]
+    assert subject[:10] in tidemill("show", run)[1]
+    stale = tidemill("approve", run, "register-deploy", "--by", "kim", "--subject", "0" * 12)
+    assert stale[0] == 2
+    assert f"asks about {subject[:12]}, not about 000000000000" in stale[2]
+    decided = tidemill("approve", run, "register-deploy", "--by", "kim", "--subject", subject[:10])
+    assert decided[1] == f"gate register-deploy of run {run} is approved by kim\n"
+    assert ended(tidemill, run) == "succeeded"
+    [gate] = json.loads(tidemill("show", run, "--json")[1])["gates"]
+    assert [found["state"] for found in gate["history"]] == ["waiting", "passed"]
+
+
 def test_a_run_that_fails_says_where_and_exits_with_1(tidemill: Tidemill) -> None:
     code, out, err = tidemill("run", "mill", "--param", "fail=mouldy", "-w")
     assert code == 1
