@@ -153,4 +153,3 @@ def _taken(row: Row) -> dict[str, Any]:
     if row["old_version"] != row["version"]:
         entry["moved_from"], entry["moved_to"] = row["old_version"], row["version"]
     return entry
-

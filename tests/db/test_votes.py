@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,10 @@ import orjson
 import pytest
 
 from service.client import ApiError
-from service.model import RunState
+from service.db.runs import Claim, PutGate
+from service.db.votes import DecideGate, ExpireGate, Taken
+from service.errors import RunLost
+from service.model import GateState, RunState
 from stages.artifacts import digest_of
 from stages.base import StageContext, stage
 from stages.errors import Permanent
@@ -21,7 +25,7 @@ from stages.pipeline import Pipeline
 from stages.registry import NewVersion
 from tests.db.api import Api, add, api, hold, holds, problem
 from tests.db.daemons import reached
-from tests.db.writing import rows
+from tests.db.writing import accept, rows, writing
 from triggers.approval import Approval
 from triggers.event import Event
 
@@ -294,6 +298,77 @@ async def test_the_clock_of_the_database_says_whether_the_time_is_over(database:
         assert await reached(one.daemon, run) is RunState.SUCCEEDED
     assert (gate["state"], gate["expires_at"]) == ("waiting", asked["expires_at"])
     assert len(gate["history"]) == 1
+
+
+async def test_of_a_vote_and_the_end_of_its_time_the_first_decides(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"), accept("2", "a"))
+        found: list[Any] = []
+        await writer.submit(Claim({"a": "v1"}, 2, lambda limit, rows: found.extend(rows)))
+        for run in found:
+            asked = (
+                run["id"],
+                "a",
+                run["epoch"],
+                "s-t",
+                "s",
+                "t",
+                GateState.WAITING,
+                "asked",
+                {},
+                "d" * 64,
+                "approved",
+            )
+            await writer.submit(PutGate(*asked, expires_s=3600))
+        voted, late = [(run["id"], "a") for run in found]
+        over = [ExpireGate(*run, found[0]["epoch"], "s-t", "d" * 64, "approved") for run in (voted, late)]
+        [early] = await writer.submit(over[0])
+        assert bool((await writer.submit(DecideGate(*voted, "s-t", "approved", "kim")))[0])
+        await rows(database, "update gates set expires_at = now()")
+        stands = [(await writer.submit(one))[0] for one in over]
+        [refused] = await writer.submit(DecideGate(*late, "s-t", "approved", "kim"))
+        with pytest.raises(RunLost):
+            await writer.submit(dataclasses.replace(over[1], epoch=99))
+    assert (early.state, 3590 < early.expires_s < 3600) == (GateState.WAITING, True)
+    assert [one.state for one in stands] == [GateState.PASSED, GateState.FAILED]
+    assert stands[1].reason == "nobody decided in time"
+    assert refused.taken is Taken.CLOSED
+
+
+async def test_the_same_write_again_keeps_votes_time_and_history(database: str) -> None:
+    async with writing(database) as writer:
+        await writer.submit(accept("1", "a"))
+        found: list[Any] = []
+        await writer.submit(Claim({"a": "v1"}, 1, lambda limit, rows: found.extend(rows)))
+        [run] = found
+
+        async def put(subject: str, state: GateState = GateState.WAITING, by: str = "approved") -> None:
+            asked = (run["id"], "a", run["epoch"], "s-t", "s", "t", state, "", {"needed": 2}, subject, by)
+            await writer.submit(PutGate(*asked, expires_s=3600))
+
+        async def stands() -> tuple[Any, ...]:
+            [gate] = await rows(database, "select state, decided_by, expires_at from gates")
+            [votes] = await rows(database, "select count(*) as votes from gate_votes")
+            [kept] = await rows(database, "select count(*) as kept from gate_history")
+            return (*gate, votes["votes"], kept["kept"])
+
+        await put("d" * 64)
+        await writer.submit(DecideGate(run["id"], "a", "s-t", "approved", "kim", needed=2))
+        first = await stands()
+        await put("d" * 64)
+        assert await stands() == first
+        await writer.submit(DecideGate(run["id"], "a", "s-t", "approved", "lee", needed=2))
+        passed = await stands()
+        await put("d" * 64, GateState.FAILED)
+        assert await stands() == passed
+        await put("e" * 64)
+        asked = await stands()
+        assert asked[2] > first[2]
+        await put("d" * 64)
+    assert first[:2] + first[3:] == ("waiting", "kim", 1, 2)
+    assert passed[:2] + passed[3:] == ("passed", "kim, lee", 2, 3)
+    assert asked[:2] + asked[3:] == ("waiting", "approved", 2, 4)
+    assert await rows(database, "select from gate_votes") == []
 
 
 async def _until_asked(one: Api, run: int) -> None:
