@@ -122,9 +122,7 @@ def _executor(settings: Settings, writer: Writer, reads: Reads, catalogue: Catal
     return Executor(writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=places)
 
 
-def _driver(
-    writer: Writer, reads: Reads, runners: Mapping[str, Runner], outbox: Outbox, checks: Checks
-) -> Driver:
+def _driver(writer: Writer, reads: Reads, runners: Mapping[str, Runner], outbox: Outbox, checks: Checks) -> Driver:
     return Driver(
         writer=writer,
         reads=reads,
