@@ -93,6 +93,7 @@ class Mill(RuleBasedStateMachine):
 
     database: ClassVar[Callable[[], str]]
     loop: ClassVar[BackgroundLoop]
+    zombies: ClassVar[int] = 0
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run(work)
@@ -114,6 +115,7 @@ class Mill(RuleBasedStateMachine):
         if hasattr(self, "world"):
             self.run(self._settle())
             self.run(self.world.close())
+            type(self).zombies += self.world.zombies
             shutil.rmtree(self.folder)
 
     @rule(who=who, number=st.integers(0, 3), size=st.integers(0, 3))
@@ -133,6 +135,7 @@ class Mill(RuleBasedStateMachine):
     def step_while_its_lease_lapses(self, who: int, which: int, how: str) -> None:
         async def others_take_over() -> None:
             await self.world.sleep_through_its_lease(who)
+            await self.world.time_passes()
             await self.world.claim((who + 1) % DAEMONS)
 
         self.run(self.world.step(who, which, how, others_take_over))
@@ -268,3 +271,4 @@ def test_no_illegal_move_no_lost_or_doubled_effect_every_end_explained(
             derandomize="TIDEMILL_TEST_EXAMPLES" not in os.environ,
         ),
     )
+    assert Here.zombies > 5, "too few daemons woke up after others had taken their runs"

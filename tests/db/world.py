@@ -135,6 +135,7 @@ class World:
         self.runs: dict[int, asyncpg.Record] = {}
         self.attempts: dict[tuple[Any, ...], asyncpg.Record] = {}
         self.finished_outputs: dict[tuple[Any, ...], str] = {}
+        self.zombies = 0
 
     async def open(self, daemons: int) -> None:
         """Start so many daemons."""
@@ -197,9 +198,26 @@ class World:
         run, job = jobs[which % len(jobs)]
         _, left = one.holding[run.id]
         left.remove(job)
-        one.puppet.next, one.puppet.during = how, during
+        seen: list[Any] = []
+
+        async def watched() -> None:
+            await during()
+            seen.extend(await self._rows_of(run.id))
+
+        one.puppet.next, one.puppet.during = how, None if during is None else watched
         await self._go_on(one, run, left, one.driver.work(run, job))
         one.puppet.next, one.puppet.during = "ok", None
+        if seen and seen[0]["epoch"] != run.epoch:
+            self.zombies += 1
+            assert await self._rows_of(run.id) == seen, "a daemon that had lost its run wrote to it"
+
+    async def _rows_of(self, run_id: int) -> list[Any]:
+        attempts = "select * from attempts where run_id = $1 order by stage, item, attempt"
+        return [
+            *await self.connection.fetch("select * from runs where id = $1", run_id),
+            *await self.connection.fetch(attempts, run_id),
+            *await self.connection.fetch("select * from gates where run_id = $1 order by gate", run_id),
+        ]
 
     async def _go_on(self, one: Puppeteer, run: LiveRun, left: list[Job], working: Any) -> None:
         try:
