@@ -39,6 +39,7 @@ class StageContext:
         report: Callable[[float, str], None] = lambda fraction, note: None,
         folder: Callable[[], Path] = lambda: Path(tempfile.mkdtemp(prefix="tidemill-")),
         item: int | None = None,
+        mask: Callable[[str], None] = lambda value: None,
     ) -> None:
         self.run_id = run_id
         self.pipeline = pipeline
@@ -53,6 +54,7 @@ class StageContext:
         self._registry = registry
         self._report = report
         self._folder = folder
+        self._mask = mask
 
     @property
     def registry(self) -> Registry:
@@ -83,6 +85,13 @@ class StageContext:
     def progress(self, fraction: float, note: str = "") -> None:
         """Tell how far this attempt is, from 0 to 1. Cheap: call it as often as you like."""
         self._report(min(max(fraction, 0.0), 1.0), note)
+
+    def mask(self, value: str) -> None:
+        """Show `***` instead of this value in what this attempt logs, prints, notes and raises from now on.
+
+        Say so before the value is used. One shorter than 4 characters is not hidden.
+        """
+        self._mask(value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,7 @@ from triggers.event import utc_now
 current_attempt: ContextVar[Call | None] = ContextVar("current_attempt", default=None)
 
 Report = Callable[[float, str], None]
+Mask = Callable[[str], None]
 Made = tuple[str, Payload] | Skipped | Waits
 
 # Sources of events that runs cause, and nobody outside.
@@ -49,6 +50,7 @@ async def invoke(
     reader: RecordReader | None = None,
     report: Report = lambda fraction, note: None,
     executor: Executor | None = None,
+    mask: Mask = lambda value: None,
 ) -> Outcome:
     """Make one attempt. Whatever goes wrong in it is a `Failed`; only cancellation is raised.
 
@@ -58,7 +60,7 @@ async def invoke(
     mark = current_attempt.set(call)
     try:
         with Scratch() as scratch:
-            attempt = _Attempt(stage, call, store, registry, reader, report, executor, scratch)
+            attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, scratch)
             return await guarded(attempt.run(), stage.stage.retry.says_transient)
     finally:
         current_attempt.reset(mark)
@@ -75,6 +77,7 @@ class _Attempt:
     reader: RecordReader | None
     report: Report
     executor: Executor | None
+    mask: Mask
     scratch: Scratch
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
@@ -150,6 +153,7 @@ class _Attempt:
             report=self.report,
             folder=self.scratch.place,
             item=None if self.call.item == WHOLE else self.call.item,
+            mask=self.mask,
         )
         self.metrics, self.emitted = context.metrics, context.emitted
         return context

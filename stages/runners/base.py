@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Protocol
 
 import stages.runners
 from stages.artifacts import ArtifactStore
 from stages.call import Call
+from stages.log_lines import Logs, NoLogs
 from stages.outcome import Outcome
 from stages.plan import PlanStage
 from stages.problems import nearest
@@ -28,7 +29,8 @@ def no_report(call: Call, fraction: float, note: str) -> None:
 class RunnerTools:
     """What the daemon lends its runners. `report` is called from any thread. `threads` bounds blocking stages.
 
-    `store_url` is where another process opens the same store, None where none can.
+    `logs` has the log of every attempt under way. `store_url` is where another process opens the same store, None where
+    none can.
     """
 
     store: ArtifactStore
@@ -36,6 +38,7 @@ class RunnerTools:
     registry: Registry | None = None
     reader: RecordReader | None = None
     report: Report = no_report
+    logs: Logs = field(default_factory=NoLogs)
     threads: int = 8
 
 

@@ -35,6 +35,7 @@ class InlineRunner:
                     reader=self._tools.reader,
                     report=partial(self._tools.report, call),
                     executor=self._threads,
+                    mask=self._tools.logs.of(call).mask,
                 )
         except TimeoutError:
             return Failed(ErrorRecord("TimeoutError", f"timed out after {call.timeout_s:g} s", transient=True))

@@ -42,7 +42,8 @@ class ProcessRunner:
             return Failed(record_of(NoWorker(refusal)))
         async with self._slots:
             worker = await self._take(str(stage.spec))
-            log = AttemptLog(stage.pipeline, call, partial(worker.tell, pack("mute")))
+            lines = self._tools.logs.of(call)
+            log = AttemptLog(stage.pipeline, call, lines, lambda what: worker.tell(pack("mute", what=what)))
             try:
                 return await _Attempt(worker, stage, call, self._tools, log).run()
             except WorkerLost as lost:
@@ -132,7 +133,7 @@ class _Attempt:
                 load = pack(
                     "load", spec=spec, store=self.tools.store_url, path=[*map(str, sys.path)], levels=log_levels()
                 )
-                done = await self.worker.ask(load, self.log.logged)
+                done = await self.worker.ask(load, self.log.heard)
         except TimeoutError:
             raise WorkerLost(f"the worker did not load {spec} within {LOAD_S:g} s") from None
         if done.body:
@@ -161,10 +162,13 @@ class _Attempt:
         )
 
     def _heard(self, tasks: asyncio.TaskGroup, message: Message) -> None:
-        if message.kind == "log":
-            self.log.logged(message)
+        if message.kind in ("log", "dropped"):
+            self.log.heard(message)
         elif message.kind == "progress":
             self.tools.report(self.call, message.head["fraction"], to_text(message.body))
+        elif message.head["what"] == "mask":
+            self.log.mask(message.head["given"]["value"])
+            self.worker.tell(pack("answer", number=message.head["number"]))
         else:
             self.replies.append(tasks.create_task(self._reply(message)))
 

@@ -1,55 +1,82 @@
-"""What a worker logs and prints, put into the daemon's logging as the attempt's own."""
+"""What a worker logs and prints, kept as the attempt's own, and shown in the daemon's log while it is little."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stages.call import Call
 from stages.invoke import current_attempt
-from stages.workers.lines import DROPPED, Allowance
+from stages.log_lines import AttemptLines, LogLine, Source
 from stages.workers.wire import Message, to_text
+
+# Reading costs the daemon what printing costs the stage: beyond this nobody even counts.
+COUNTED_LINES = 1_000_000
+COUNTED_BYTES = 256 << 20
+
+Mute = Callable[[str], None]
 
 
 class AttemptLog:
-    """The log of one attempt. What it prints counts against an allowance; what it logs was counted in the worker.
+    """The log of one attempt. `mute` is told what the worker need no longer send: `log` or `print`."""
 
-    `mute` is called once the allowance is spent.
-    """
-
-    def __init__(self, pipeline: str, call: Call, mute: Callable[[], None]) -> None:
+    def __init__(self, pipeline: str, call: Call, lines: AttemptLines, mute: Mute) -> None:
         self._call = call
+        self._lines = lines
         self._mute = mute
-        self._allowance = Allowance()
+        self._muted: set[str] = set()
+        self._counted_lines = 0
+        self._counted_bytes = 0
         self._logger = f"tidemill.stage.{pipeline}.{call.stage}"
 
-    def logged(self, message: Message) -> None:
-        """Handle a record of the worker as if it had been logged here."""
+    def heard(self, message: Message) -> None:
+        """Take a `log` of the worker as if it had been logged here; a `dropped` tells how much it did not send."""
         head = message.head
-        record = logging.makeLogRecord(
-            {
-                "name": head["name"],
-                "levelno": head["level"],
-                "levelname": logging.getLevelName(head["level"]),
-                "created": head["created"],
-                "msg": to_text(message.body),
-            }
-        )
-        logger = logging.getLogger(record.name)
-        if logger.isEnabledFor(record.levelno):
-            with self._own():
-                logger.handle(record)
+        if message.kind == "dropped":
+            self._lines.drop(head["lines"], head["size_bytes"])
+            return
+        if not logging.getLogger(head["name"]).isEnabledFor(head["level"]):
+            return
+        level = logging.getLevelName(head["level"]).lower()
+        line = LogLine(head["created"], "log", level, head["name"], to_text(message.body), head["fields"])
+        self._take(line, head["level"])
+        if self._lines.is_spent:
+            self._mute_once("log")
 
     def printed(self, stream: str, line: str, size_bytes: int) -> None:
-        """Log a line of stdout or stderr."""
-        if self._allowance.take(size_bytes):
-            with self._own():
-                logging.getLogger(f"{self._logger}.{stream}").info("%s", line)
-        elif self._allowance.first_refusal():
-            with self._own():
-                logging.getLogger(self._logger).warning(DROPPED)
-            self._mute()
+        """Take a line of stdout or stderr, or count it once nothing more is kept."""
+        if not self._lines.is_spent:
+            source: Source = "stderr" if stream == "stderr" else "stdout"
+            self._take(LogLine(time.time(), source, "info", f"{self._logger}.{source}", line), logging.INFO)
+            return
+        self._lines.drop(1, size_bytes)
+        self._counted_lines += 1
+        self._counted_bytes += size_bytes
+        if self._counted_lines > COUNTED_LINES or self._counted_bytes > COUNTED_BYTES:
+            self._mute_once("print")
+
+    def mask(self, value: str) -> None:
+        """See `AttemptLines`."""
+        self._lines.mask(value)
+
+    def _take(self, line: LogLine, level: int) -> None:
+        live = self._lines.is_live
+        self._lines.add(line)
+        if live:
+            self._show(line, level)
+
+    def _show(self, line: LogLine, level: int) -> None:
+        """Let the daemon's own log have it. `kept`: it is in the attempt's log already."""
+        record = {"name": line.logger, "levelno": level, "levelname": line.level.upper(), "created": line.at}
+        with self._own():
+            logging.getLogger(line.logger).handle(logging.makeLogRecord({**record, "msg": line.message, "kept": True}))
+
+    def _mute_once(self, what: str) -> None:
+        if what not in self._muted:
+            self._muted.add(what)
+            self._mute(what)
 
     @contextmanager
     def _own(self) -> Iterator[None]:

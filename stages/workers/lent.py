@@ -41,19 +41,29 @@ class Asking:
 
     async def ask(self, what: str, **given: Any) -> Message:
         """The daemon's answer. Raises what the daemon's own call raised, by its name if not by its type."""
+        return _checked(await asyncio.wrap_future(self._asked(what, given)))
+
+    def ask_and_block(self, what: str, **given: Any) -> Message:
+        """The same for a thread that may wait: any but the one that hears the daemon."""
+        return _checked(self._asked(what, given).result())
+
+    def _asked(self, what: str, given: Mapping[str, Any]) -> Future[Message]:
         number, future = next(self._numbers), Future[Message]()
         self._open[number] = future
         self._send(pack("ask", number=number, what=what, given=given))
-        answer = await asyncio.wrap_future(future)
-        if (error := answer.head.get("error")) is not None:
-            raise _raised(error)
-        return answer
+        return future
 
     def answered(self, answer: Message) -> None:
         """Hand an answer to whoever waits for it."""
         future = self._open.pop(answer.head["number"])
         with suppress(InvalidStateError):  # who asked was cancelled
             future.set_result(answer)
+
+
+def _checked(answer: Message) -> Message:
+    if (error := answer.head.get("error")) is not None:
+        raise _raised(error)
+    return answer
 
 
 class LentRegistry:

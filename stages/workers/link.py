@@ -11,7 +11,7 @@ import threading
 import time
 from types import FrameType
 
-from stages.workers.lines import DROPPED, LINE_BYTES, Allowance
+from stages.log_lines import line_of
 from stages.workers.wire import from_text, pack
 
 PROGRESS_S = 0.05
@@ -89,23 +89,39 @@ class Progress:
 
 
 class LinkHandler(logging.Handler):
-    """Passes on what is logged, as far as the attempt's allowance goes."""
+    """Passes on what is logged, or only counts it once the daemon wants no more of this attempt."""
 
     def __init__(self, link: Link) -> None:
         super().__init__()
         self._link = link
-        self.allowance = Allowance()
+        self._muted = False
+        self._dropped_lines = 0
+        self._dropped_bytes = 0
+
+    def begin(self) -> None:
+        """Another attempt begins."""
+        self._muted = False
+
+    def mute(self) -> None:
+        """Pass on no more of this attempt."""
+        self._muted = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tracebacks become part of the message; a forked process prints instead."""
-        text = self.format(record)
+        if self._muted and self._link.is_mine:
+            self._dropped_lines += 1
+            self._dropped_bytes += len(record.msg) if isinstance(record.msg, str) else 1
+            return
+        line = line_of(record)
         if not self._link.is_mine:
-            print(text, file=sys.stderr, flush=True)
-        elif self.allowance.take(len(text)):
-            self._tell(record, text[:LINE_BYTES])
-        elif self.allowance.first_refusal():
-            record.levelno = logging.WARNING
-            self._tell(record, DROPPED)
+            print(line.message, file=sys.stderr, flush=True)
+            return
+        head = {"name": line.logger, "level": record.levelno, "created": line.at, "fields": line.fields}
+        self._link.send(pack("log", from_text(line.message), **head))
 
-    def _tell(self, record: logging.LogRecord, text: str) -> None:
-        self._link.send(pack("log", from_text(text), name=record.name, level=record.levelno, created=record.created))
+    def tell_dropped(self) -> None:
+        """Tell how much was not passed on."""
+        lines, size_bytes = self._dropped_lines, self._dropped_bytes
+        self._dropped_lines = self._dropped_bytes = 0
+        if lines:
+            self._link.send(pack("dropped", lines=lines, size_bytes=size_bytes))

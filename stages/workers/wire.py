@@ -1,7 +1,7 @@
 """Messages between the daemon and a worker: a JSON head and a body of bytes, the lengths of both before them.
 
-To the worker go `load`, `call`, `answer` and `mute` (print no more in this attempt); from it come `log`, `progress` and
-`ask`, and one `done` for each `load` and `call`.
+To the worker go `load`, `call`, `answer` and `mute` (print, or log, no more in this attempt); from it come `log`,
+`dropped` (how much was not logged), `progress` and `ask`, and one `done` for each `load` and `call`.
 """
 
 from __future__ import annotations

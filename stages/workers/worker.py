@@ -27,11 +27,10 @@ from stages.result import to_json
 from stages.stores import open_store
 from stages.workers.lent import Asking, LentReader, LentRegistry
 from stages.workers.limits import left_as_found, within
-from stages.workers.lines import Allowance
 from stages.workers.link import Link, LinkHandler, Progress, Stopped
 from stages.workers.main_thread import MainThread
 from stages.workers.outputs import Outputs
-from stages.workers.wire import Message, Unpacker, pack
+from stages.workers.wire import Message, Unpacker, from_text, pack, to_text
 
 RECEIVE_BYTES = 1 << 18
 
@@ -92,13 +91,13 @@ class Worker:
                 if message.kind == "answer":
                     self._asking.answered(message)
                 elif message.kind == "mute":
-                    self._outputs.mute()
+                    (self._outputs if message.head["what"] == "print" else self._logs).mute()
                 else:
                     tasks.create_task(self._done(message))
 
     async def _done(self, message: Message) -> None:
         """Do what a message asks for and say how it went."""
-        self._logs.allowance = Allowance()
+        self._logs.begin()
         if message.kind == "load":
             loop = asyncio.get_running_loop()
             failure = await guarded(loop.run_in_executor(self._main, self._load, message.head))
@@ -107,6 +106,7 @@ class Worker:
             outcome = await guarded(self._attempt(message))
             done = to_json(outcome)
         self._outputs.flush()
+        self._logs.tell_dropped()
         self._link.send(pack("done", done))
 
     def _load(self, head: Mapping[str, Any]) -> None:
@@ -135,10 +135,15 @@ class Worker:
             registry=LentRegistry(self._asking) if head["registry"] else None,
             reader=LentReader(self._asking) if head["reader"] else None,
             report=progress.report,
+            mask=self._mask,
             executor=self._main,
         )
         progress.tell()
         return outcome
+
+    def _mask(self, value: str) -> None:
+        """The daemon knows the value before the stage goes on: nothing printed after that is older than it."""
+        self._asking.ask_and_block("mask", value=to_text(from_text(value)))
 
     def _in_main_thread(self, stage: PlanStage) -> PlanStage:
         """The same stage as a blocking one, for `invoke` to run in the main thread."""
