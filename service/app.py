@@ -24,7 +24,7 @@ from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
 from service.news import News
 from service.settings import Settings
-from service.stage_logs import StageLogHandler
+from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from triggers.base import KafkaAccess, Listener, RecordReader
 
@@ -64,7 +64,7 @@ class Daemon:
     reader: RecordReader | None
     inbox: PostgresInbox
     executor: Executor | None
-    stage_logs: StageLogHandler | None
+    stage_logs: StageLogs | None
     listeners: list[Listener]
     news: News
     clock: SystemClock
@@ -160,6 +160,8 @@ class Daemon:
         if self.executor is not None:
             loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
             loops.append(Deadlines(self.writer, self.clock).run())
+        if self.stage_logs is not None:
+            loops.append(self.stage_logs.take_in_leftovers())
         if self.listeners:
             loops.append(StatusReports(self.writer, self.listeners).run())
         return loops

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from service.app import Daemon, Server
+from service.attended import AttendedRunner
 from service.catalogue import Catalogue
 from service.clock import SystemClock
 from service.db.daemons import Registration
@@ -17,16 +18,20 @@ from service.db.registry import PostgresRegistry
 from service.db.writer import Writer
 from service.errors import ConfigError, MigrationError
 from service.inbox import NoHandOver, PostgresInbox
+from service.known_secrets import known_secrets
+from service.log_spool import SpoolFolder
 from service.loops.checks import Checks
 from service.loops.driver import Driver
 from service.loops.executor import Executor
 from service.loops.fanout import FanOut
+from service.loops.heartbeats import Heartbeats
 from service.loops.listeners import CalledTriggers, make_listeners
 from service.loops.subruns import SubRuns
 from service.news import News
 from service.outbox import Outbox
+from service.progress import ProgressReports
 from service.settings import Role, Settings
-from service.stage_logs import ProgressReports, StageLogHandler
+from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
 from stages.stores import open_store
@@ -85,14 +90,14 @@ def _daemon(
     closers = [reads.close] if reader is None else [reads.close, reader.close]
     outbox = Outbox(catalogue)
     executor: Executor | None = None
-    stage_logs: StageLogHandler | None = None
+    stage_logs: StageLogs | None = None
     if Role.EXECUTOR in settings.roles:
-        runners = _runners(settings, writer, store, registry, reader)
+        stage_logs = _stage_logs(settings, catalogue, writer, store)
+        runners = _runners(settings, writer, store, registry, reader, stage_logs)
         closers += [runner.close for runner in runners.values()]
         checks = Checks(store, clock, writer, registry)
         driver = _driver(writer, reads, runners, outbox, checks)
         executor = _executor(settings, writer, reads, catalogue, driver)
-        stage_logs = StageLogHandler(writer, asyncio.get_running_loop())
     inbox = PostgresInbox(writer, reads, catalogue, executor or NoHandOver())
     outbox.opens_into(inbox)
     around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
@@ -149,16 +154,26 @@ def _runners(
     store: ArtifactStore,
     registry: PostgresRegistry,
     reader: RangeReader | None,
+    logs: StageLogs,
 ) -> dict[str, Runner]:
+    heartbeats = Heartbeats()
+    reports = ProgressReports(writer, asyncio.get_running_loop(), logs, heartbeats.heard)
     tools = RunnerTools(
         store=store,
         store_url=settings.artifacts.url,
         registry=registry,
         reader=reader,
-        report=ProgressReports(writer, asyncio.get_running_loop()),
+        report=reports,
+        logs=logs,
         threads=settings.executor.threads,
     )
-    return {name: open_runner(name, tools) for name in runner_names()}
+    return {name: AttendedRunner(open_runner(name, tools), logs, reports, heartbeats) for name in runner_names()}
+
+
+def _stage_logs(settings: Settings, catalogue: Catalogue, writer: Writer, store: ArtifactStore) -> StageLogs:
+    folder = SpoolFolder(settings.home, settings.executor.log_bytes)
+    secrets = known_secrets(settings, [binding.trigger for binding in catalogue.bindings()])
+    return StageLogs(writer, asyncio.get_running_loop(), store, folder, secrets)
 
 
 def _server() -> Callable[[Daemon], Server]:

@@ -150,6 +150,9 @@ class Executor:
     threads: int = setting(8, values.whole(1, 1000), "stages that are plain functions it runs at once")
     lease_s: float = setting(5.0, values.seconds(1, 3600), "after this silence others adopt a daemon's runs")
     drain_s: float = setting(30.0, values.seconds(0, 86_400), "how long a stopping daemon lets stages finish")
+    log_bytes: int = setting(
+        16 << 20, values.whole(0, 1 << 30), "how much of what one attempt logs is kept beside its first lines"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

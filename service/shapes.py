@@ -134,6 +134,14 @@ class ErrorShape(TypedDict):
     traceback: str
 
 
+class ProgressShape(TypedDict):
+    """How far an attempt said it was, from 0 to 1, and when."""
+
+    fraction: float
+    note: str
+    at: datetime
+
+
 class AttemptShape(TypedDict):
     """One try of a stage. `reused_run` is the run whose result was used again."""
 
@@ -149,6 +157,7 @@ class AttemptShape(TypedDict):
     output: ArtifactShape | None
     metrics: dict[str, float]
     reused_run: int | None
+    progress: ProgressShape | None
 
 
 class StageShape(TypedDict):
@@ -224,14 +233,21 @@ class RunDetail(RunBase):
 
 
 class LogLine(TypedDict):
-    """One line a stage logged. `seq` is its place, for paging."""
+    """One line of an attempt. `seq` is its place, for paging; `item` the place in the list of a mapped stage.
+
+    `source` is `log`, `stdout` or `stderr`; `fields` is what was given as `extra`.
+    """
 
     seq: int
     stage: str
+    item: int | None
     attempt: int
     at: datetime
+    source: str
     level: str
+    logger: str
     message: str
+    fields: dict[str, Any]
 
 
 class LogsPage(TypedDict):

@@ -1,74 +1,143 @@
-"""Carries what a stage logs, and how far it says it is, to the run it belongs to."""
+"""Keeps what stages log: finds the attempt that a line belongs to, and stores its log when it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+import os
+from collections.abc import Iterable
 
-from service.db.notes import PutLogLine
+from service.db.stage_logs import Place, PutLogFile, place_of
 from service.db.writer import Writer
+from service.kept_log import KeptLog, Rest
+from service.log_queue import LogQueue
+from service.log_spool import Spool, SpoolFolder, forget, pack
+from service.own_log import OwnLog
+from stages.artifacts import ArtifactStore
 from stages.call import Call
+from stages.errors import StoreUnavailable
 from stages.invoke import current_attempt
+from stages.log_lines import MOST_ROWS, line_of
+from stages.secrets import Secrets
 
-MESSAGE_LIMIT = 16_384
-PROGRESS_S = 1.0
-
+logger = logging.getLogger("tidemill.logs")
 
 STAGES = "tidemill.stage"
+STORE_S = 60.0
 
 
-class StageLogHandler(logging.Handler):
-    """Stores the records logged inside an attempt, from whichever thread, with the next flush."""
+class StageLogs:
+    """The logs of all attempts of this process. Implements `stages.log_lines.Logs`."""
 
-    def __init__(self, writer: Writer, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(logging.INFO)
+    def __init__(
+        self,
+        writer: Writer,
+        loop: asyncio.AbstractEventLoop,
+        store: ArtifactStore,
+        folder: SpoolFolder,
+        secrets: Secrets,
+    ) -> None:
         self._writer = writer
-        self._loop = loop
+        self._store = store
+        self._folder = folder
+        self.secrets = secrets
+        self._queue = LogQueue(writer, loop)
+        self._open: dict[Place, KeptLog] = {}
+        self._ended = KeptLog((0, "", 0, 0), secrets, self._queue, folder)
+        self._ended.end()
+        self._handler = StageLogHandler(self)
+        self._own = OwnLog(secrets, self.of)
 
     def attach(self) -> None:
         """Begin to hear what stages log."""
         logging.getLogger(STAGES).setLevel(logging.INFO)
-        logging.getLogger().addHandler(self)
+        self._own.attach()
+        logging.getLogger().addHandler(self._handler)
 
     def detach(self) -> None:
         """Stop hearing."""
-        logging.getLogger().removeHandler(self)
+        logging.getLogger().removeHandler(self._handler)
+        self._own.detach()
+        self._folder.close()
+
+    def of(self, call: Call) -> KeptLog:
+        """See `Logs`. Of an attempt that has ended, one that takes nothing."""
+        return self._open.get(place_of(call), self._ended)
+
+    def begin(self, call: Call, secrets: Iterable[str] = ()) -> KeptLog:
+        """Open the log of an attempt."""
+        log = KeptLog(place_of(call), self.secrets.and_more(secrets), self._queue, self._folder)
+        self._open[log.place] = log
+        return log
+
+    async def end(self, log: KeptLog) -> None:
+        """Close the log of an attempt: what is written from now on, its result first of all, comes after it."""
+        if self._open.get(log.place) is log:
+            del self._open[log.place]
+        rest = log.end()
+        self._queue.push()
+        if rest.spool is not None and rest.spool.lines:
+            await self._store_spool(log, rest, rest.spool)
+        elif rest.dropped_lines:
+            self._queue.put(log.last_row(_dropped(rest)), 0)
+            self._queue.push()
+
+    async def take_in_leftovers(self) -> None:
+        """Store what daemons that died had spooled."""
+        for path in self._folder.leftovers():
+            try:
+                packed = await asyncio.to_thread(pack, path)
+                digest = "" if packed is None else await self._store.put_file(packed.path)
+            except (StoreUnavailable, OSError, ValueError) as error:
+                logger.warning("what a dead daemon spooled in %s is not stored yet: %s", path, error)
+                continue
+            if packed is not None:
+                await self._writer.submit(PutLogFile(packed.place, digest, packed.lines, packed.size_bytes))
+                logger.info(
+                    "stored %s lines that run %s left in the spool of a daemon that died", packed.lines, packed.place[0]
+                )
+            forget(path)
+
+    async def _store_spool(self, log: KeptLog, rest: Rest, spool: Spool) -> None:
+        try:
+            async with asyncio.timeout(STORE_S):
+                packed = await asyncio.to_thread(pack, spool.path)
+                digest = "" if packed is None else await self._store.put_file(packed.path)
+        except (StoreUnavailable, OSError, TimeoutError) as error:
+            told = f"{spool.lines:,} more lines are not stored yet ({error or 'the store is slow'}): they are in"
+            self._queue.put(log.last_row(f"{told} {spool.path} until a daemon starts there again"), 0)
+            self._queue.push()
+            return
+        if packed is None:
+            forget(spool.path)
+            return
+        last = log.last_row(_dropped(rest)) if rest.dropped_lines else None
+        numbers = (packed.lines, packed.size_bytes, rest.dropped_lines)
+        self._writer.later(PutLogFile(log.place, digest, *numbers, last=last, stored=lambda: forget(spool.path)))
+
+
+class StageLogHandler(logging.Handler):
+    """Takes the records logged inside an attempt, from whichever thread; records of other code pass by."""
+
+    def __init__(self, logs: StageLogs) -> None:
+        super().__init__(logging.INFO)
+        self._logs = logs
+        self._process = os.getpid()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Attribute by the context of the call; records of other code pass by."""
+        """Attribute by the context of the call. What runs in a process that a stage forked is not heard."""
         attempt = current_attempt.get()
-        if attempt is None or self._loop.is_closed():
+        if attempt is None or hasattr(record, "kept") or os.getpid() != self._process:
             return
-        line = PutLogLine(
-            run_id=attempt.run_id,
-            stage=attempt.stage,
-            attempt=attempt.attempt,
-            at=datetime.fromtimestamp(record.created, UTC),
-            level=record.levelname.lower(),
-            message=self.format(record)[:MESSAGE_LIMIT],
-        )
-        self._loop.call_soon_threadsafe(self._writer.later, line)
+        log = self._logs.of(attempt)
+        if log.is_spent:
+            log.drop(1, len(record.msg) if isinstance(record.msg, str) else 1)
+        else:
+            log.add(line_of(record))
 
 
-class ProgressReports:
-    """Stores what stages say through `StageContext.progress`, as lines of their log: at most one a second."""
-
-    def __init__(self, writer: Writer, loop: asyncio.AbstractEventLoop) -> None:
-        self._writer = writer
-        self._loop = loop
-        self._told_at: dict[tuple[int, str, int], float] = {}
-
-    def __call__(self, call: Call, fraction: float, note: str) -> None:
-        """Called from any thread."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, call, fraction, note, datetime.now(UTC))
-
-    def _tell(self, call: Call, fraction: float, note: str, at: datetime) -> None:
-        attempt = (call.run_id, call.stage, call.attempt)
-        now = self._loop.time()
-        if fraction < 1 and now - self._told_at.get(attempt, 0.0) < PROGRESS_S:
-            return
-        self._told_at = {one: told for one, told in self._told_at.items() if now - told < PROGRESS_S} | {attempt: now}
-        message = f"{fraction:.0%} {note}".rstrip()
-        self._writer.later(PutLogLine(*attempt, at, "progress", message[:MESSAGE_LIMIT]))
+def _dropped(rest: Rest) -> str:
+    spooled = 0 if rest.spool is None else rest.spool.size_bytes
+    kept = f"{MOST_ROWS:,} lines or 1 MiB of an attempt are kept at once, and {spooled / 1e6:,.1f} MB beside them"
+    dropped = f"{rest.dropped_lines:,} more lines ({rest.dropped_bytes / 1e6:,.1f} MB) were dropped"
+    return f"{dropped}: {kept} (executor.log_bytes)"

@@ -160,8 +160,8 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` characters, and how many there were beyond."""
-    return text if len(text) <= limit else f"{text[:limit]} ... {len(text) - limit:,} more characters"
+    """At most `limit` characters, and a word where there were more."""
+    return text if len(text) <= limit else f"{text[:limit]} ... (cut)"
 
 
 def _bounded(value: Any) -> Any:

@@ -9,6 +9,7 @@ from service.api.meters import Meters
 from service.api.serving import Serving
 from service.db.views import Views
 from service.db.writer import Operation
+from service.log_pages import LogPages
 
 if TYPE_CHECKING:
     from service.app import Daemon
@@ -22,6 +23,7 @@ class Context:
     views: Views
     serving: Serving
     meters: Meters
+    logs: LogPages
 
     @property
     def limit_bytes(self) -> int:

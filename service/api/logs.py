@@ -16,8 +16,10 @@ from service.api.endpoint import LIMIT, Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, whole
 from service.errors import DatabaseUnavailable, NotFound
+from service.log_pages import Wanted
 from service.model import FINISHED_RUNS
 from service.shapes import LogsPage
+from stages.errors import StoreUnavailable
 
 STREAM = "text/event-stream"
 STREAM_PAGE = 500
@@ -25,6 +27,8 @@ STREAM_PAGE = 500
 GATHER_S = 0.05
 QUERY = {
     "stage": "only lines of this stage",
+    "item": "only lines of this item of a mapped stage, from 0",
+    "attempt": "only lines of this attempt, from 1",
     "after": "only lines after this place: `next` of the page before",
     "limit": LIMIT,
     "follow": "`true` streams lines as they are logged until the run has finished, as `Accept: text/event-stream` does",
@@ -37,14 +41,18 @@ async def logs(context: Context, request: Request) -> Response:
     run_id = path_id(request, "run", "run")
     if await context.views.run_state(run_id) is None:
         raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
-    stage = request.query_params.get("stage") or None
+    wanted = Wanted(
+        stage=request.query_params.get("stage") or None,
+        item=query_id(request, "item"),
+        attempt=query_id(request, "attempt"),
+    )
     after = query_id(request, "after") or 0
     if _wants_stream(request):
         after = _last_seen(request) or after
         return StreamingResponse(
-            _follow(context, run_id, stage, after), media_type=STREAM, headers={"Cache-Control": "no-store"}
+            _follow(context, run_id, wanted, after), media_type=STREAM, headers={"Cache-Control": "no-store"}
         )
-    return Json(await context.views.logs(run_id, stage=stage, after=after, limit=query_limit(request)))
+    return Json(await context.logs.page(run_id, wanted, after=after, limit=query_limit(request)))
 
 
 def _wants_stream(request: Request) -> bool:
@@ -58,15 +66,15 @@ def _last_seen(request: Request) -> int | None:
     return whole(request.headers.get("last-event-id", "").strip())
 
 
-async def _follow(context: Context, run_id: int, stage: str | None, after: int) -> AsyncIterator[bytes]:
+async def _follow(context: Context, run_id: int, wanted: Wanted, after: int) -> AsyncIterator[bytes]:
     """Every line once, in order, then `end`. Ends without it when the daemon stops: the client comes again."""
     news = context.daemon.news
     while not context.daemon.draining:
         seen = news.count
         try:
             state = await context.views.run_state(run_id)
-            page = await context.views.logs(run_id, stage=stage, after=after, limit=STREAM_PAGE)
-        except DatabaseUnavailable:
+            page = await context.logs.page(run_id, wanted, after=after, limit=STREAM_PAGE)
+        except (DatabaseUnavailable, StoreUnavailable):
             return
         for line in page["lines"]:
             after = line["seq"]

@@ -17,6 +17,8 @@ from service.api.routes import router
 from service.api.serving import Serving
 from service.db.views import Views
 from service.errors import ConfigError
+from service.log_files import LogFiles
+from service.log_pages import LogPages
 
 if TYPE_CHECKING:
     from service.app import Daemon
@@ -32,7 +34,8 @@ class ApiServer:
         self._daemon = daemon
         views = Views(daemon.reads)
         self._serving = Serving(daemon.registry, daemon.store, daemon.catalogue, views)
-        context = Context(daemon, views, self._serving, Meters())
+        self._log_files = LogFiles(daemon.store)
+        context = Context(daemon, views, self._serving, Meters(), LogPages(daemon.reads, self._log_files))
         self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
         self._ended = asyncio.Event()
 
@@ -57,6 +60,7 @@ class ApiServer:
                 server.close()
             self._ended.set()
             await self._serving.close()
+            self._log_files.close()
 
     async def close(self) -> None:
         """Take no more connections, finish what is under way, and return; after a while whatever is still going on."""

@@ -1,38 +1,13 @@
-"""Writes nobody waits for: what stages log, what triggers say of themselves, which pipelines were loaded."""
+"""Writes nobody waits for: what triggers say of themselves, which pipelines were loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 from service.db.connect import columns, sql
 from service.db.writer import Flush, Operation
-
-
-@dataclass(eq=False, slots=True)
-class PutLogLine(Operation):
-    """One line a stage logged."""
-
-    order: ClassVar[int] = 90
-
-    run_id: int
-    stage: str
-    attempt: int
-    at: datetime
-    level: str
-    message: str
-
-    @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[PutLogLine]) -> Sequence[None]:
-        """Postgres' text holds no NUL: it is shown as U+FFFD."""
-        rows = [
-            (op.run_id, op.stage, op.attempt, op.at, op.level, op.message.replace("\0", "\ufffd")) for op in operations
-        ]
-        await flush.connection.execute(sql("put_log_lines"), *columns(rows, 6))
-        flush.log.extend({"run": run_id, "move": "logged"} for run_id in {op.run_id for op in operations})
-        return [None] * len(operations)
 
 
 @dataclass(eq=False, slots=True)

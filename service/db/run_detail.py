@@ -18,6 +18,7 @@ from service.shapes import (
     EventName,
     FindingShape,
     GateShape,
+    ProgressShape,
     RunBase,
     RunDetail,
     StageShape,
@@ -151,7 +152,14 @@ def _attempt(row: Row) -> AttemptShape:
         "output": _artifact(row),
         "metrics": metrics_of(row),
         "reused_run": row["reused_run"],
+        "progress": _progress(row),
     }
+
+
+def _progress(row: Row) -> ProgressShape | None:
+    if row["progress_at"] is None:
+        return None
+    return {"fraction": round(row["progress"], 4), "note": row["note"], "at": row["progress_at"]}
 
 
 def _error(stored: bytes | None) -> ErrorShape | None:

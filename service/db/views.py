@@ -1,4 +1,4 @@
-"""Reading what people and programs look at: runs, events, logs, gates, triggers, models, daemons."""
+"""Reading what people and programs look at: runs, events, gates, triggers, models, daemons."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from service.shapes import (
     EventFate,
     EventsPage,
     EventSummary,
-    LogLine,
-    LogsPage,
     ModelSummary,
     OutcomeShape,
     RunDetail,
@@ -72,12 +70,6 @@ class Views:
         """Where a run stands, or None when there is none."""
         row = await self._reads.row("run_state", run_id)
         return None if row is None else cast("str", row["state"])
-
-    async def logs(self, run_id: int, *, stage: str | None = None, after: int = 0, limit: int) -> LogsPage:
-        """Lines of a run above the place `after`, oldest first."""
-        rows = await self._reads.fetch("list_logs", run_id, after, stage, limit)
-        lines = [cast("LogLine", dict(row)) for row in rows]
-        return {"lines": lines, "next": lines[-1]["seq"] if lines else None}
 
     async def events(
         self, *, kind: str | None = None, source: str | None = None, before: int | None = None, limit: int

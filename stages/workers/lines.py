@@ -44,7 +44,5 @@ class Lines:
     def _end_line(self) -> None:
         rest, self._rest = self._rest, b""
         beyond_bytes, self._beyond_bytes = self._beyond_bytes, 0
-        shown = rest.rstrip(b"\r").rpartition(b"\r")[2][:LINE_BYTES].decode("utf-8", "replace")
-        if beyond_bytes:
-            shown = f"{shown} ... {beyond_bytes:,} more bytes"
-        self._tell(shown, len(rest) + beyond_bytes + 1)
+        shown = rest.rstrip(b"\r").rpartition(b"\r")[2][:LINE_BYTES]
+        self._tell(shown.decode("utf-8", "replace"), len(rest) + beyond_bytes + 1)

@@ -1,0 +1,40 @@
+"""What goes around every attempt, whichever runner makes it: a log, signs of life, and no secrets in errors."""
+
+from __future__ import annotations
+
+from service.loops.heartbeats import Heartbeats, NoSign
+from service.progress import ProgressReports
+from service.stage_logs import StageLogs
+from stages.call import Call
+from stages.outcome import ErrorRecord, Failed, Outcome
+from stages.plan import PlanStage
+from stages.runners.base import Runner
+from stages.secret_params import secret_params
+from stages.secrets import masked_outcome
+
+
+class AttendedRunner:
+    """A runner, attended to."""
+
+    def __init__(self, runner: Runner, logs: StageLogs, reports: ProgressReports, heartbeats: Heartbeats) -> None:
+        self._runner = runner
+        self._logs = logs
+        self._reports = reports
+        self._heartbeats = heartbeats
+
+    async def run(self, stage: PlanStage, call: Call) -> Outcome:
+        """See `Runner`. An attempt that gave no sign for `Stage.heartbeat_s` is stopped, and fails for now."""
+        log = self._logs.begin(call, secret_params(stage.pipeline, stage.params_type, call.params))
+        try:
+            async with self._heartbeats.watch(call, stage.stage.heartbeat_s):
+                outcome = await self._runner.run(stage, call)
+        except NoSign as error:
+            outcome = Failed(ErrorRecord("TimeoutError", str(error), transient=True))
+        finally:
+            self._reports.end(call)
+            await self._logs.end(log)
+        return masked_outcome(outcome, log.secrets)
+
+    async def close(self) -> None:
+        """See `Runner`."""
+        await self._runner.close()

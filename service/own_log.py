@@ -1,0 +1,53 @@
+"""What stages log stands in the daemon's own log too: without secrets, and no more of it than is kept line by line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from service.kept_log import KeptLog
+from stages.call import Call
+from stages.invoke import current_attempt
+from stages.secrets import Secrets
+
+Of = Callable[[Call], KeptLog]
+
+
+class OwnLog:
+    """Puts itself between the root logger's handlers and what they show, until `detach`."""
+
+    def __init__(self, secrets: Secrets, of: Of) -> None:
+        self._secrets = secrets
+        self._of = of
+        self._before: list[tuple[logging.Handler, logging.Formatter | None]] = []
+
+    def attach(self) -> None:
+        """Look after every handler there is."""
+        for handler in logging.getLogger().handlers:
+            self._before.append((handler, handler.formatter))
+            handler.setFormatter(_Masked(handler.formatter or logging.Formatter(), self._secrets, self._of))
+            handler.addFilter(self._is_wanted)
+
+    def detach(self) -> None:
+        """Leave the handlers as they were."""
+        while self._before:
+            handler, formatter = self._before.pop()
+            handler.setFormatter(formatter)
+            handler.removeFilter(self._is_wanted)
+
+    def _is_wanted(self, record: logging.LogRecord) -> bool:
+        attempt = current_attempt.get()
+        return attempt is None or hasattr(record, "kept") or self._of(attempt).is_live
+
+
+class _Masked(logging.Formatter):
+    def __init__(self, inner: logging.Formatter, secrets: Secrets, of: Of) -> None:
+        super().__init__()
+        self._inner = inner
+        self._secrets = secrets
+        self._of = of
+
+    def format(self, record: logging.LogRecord) -> str:
+        attempt = current_attempt.get()
+        secrets = self._secrets if attempt is None else self._of(attempt).secrets
+        return secrets.mask(self._inner.format(record))
