@@ -87,16 +87,28 @@ class Client:
         """Everything about a run."""
         return self._get(f"/api/v1/runs/{run_id}")
 
-    def logs(self, run_id: int, stage: str | None = None, after: int = 0, limit: int = 1000) -> Json:
+    def logs(
+        self,
+        run_id: int,
+        stage: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        item: int | None = None,
+        attempt: int | None = None,
+    ) -> Json:
         """Lines a run logged, oldest first, from the one after the place `after`."""
-        return self._get(f"/api/v1/runs/{run_id}/logs", stage=stage, after=after, limit=limit)
+        path = f"/api/v1/runs/{run_id}/logs"
+        return self._get(path, stage=stage, after=after, limit=limit, item=item, attempt=attempt)
 
-    def follow_logs(self, run_id: int, stage: str | None = None) -> Iterator[Json]:
+    def follow_logs(
+        self, run_id: int, stage: str | None = None, item: int | None = None, attempt: int | None = None
+    ) -> Iterator[Json]:
         """Lines as they are logged, until the run has finished. A lost connection is taken up where it broke."""
+        wanted = {"stage": stage, "item": item, "attempt": attempt}
         last, lost = "0", 0
         while True:
             try:
-                for kind, seq, data in self._events(run_id, stage, last):
+                for kind, seq, data in self._events(run_id, wanted, last):
                     if kind == "end":
                         return
                     last, lost = seq or last, 0
@@ -251,9 +263,9 @@ class Client:
         finally:
             connection.close()
 
-    def _events(self, run_id: int, stage: str | None, last: str) -> Iterator[tuple[str, str, Any]]:
+    def _events(self, run_id: int, wanted: Mapping[str, Any], last: str) -> Iterator[tuple[str, str, Any]]:
         """One connection's worth of server-sent events: kind, id, data."""
-        query = urlencode({"follow": "true"} | ({"stage": stage} if stage else {}))
+        query = urlencode({"follow": "true"} | {name: value for name, value in wanted.items() if value is not None})
         headers = {"Accept": "text/event-stream", "Last-Event-ID": last}
         connection = self._connect()
         try:

@@ -104,6 +104,6 @@ def _masked(found: re.Match[str]) -> str:
 def _forms(value: str) -> set[str]:
     """How a value may appear: as it is, line by line, as a string of Python or JSON, and in a URL."""
     forms = {value, *(line.strip() for line in value.splitlines())}
-    forms |= {repr(value)[1:-1], quote(value, safe="")}
+    forms |= {repr(value)[1:-1], quote(value, safe="", errors="backslashreplace")}
     forms.add(orjson.dumps(value.encode("utf-8", "replace").decode())[1:-1].decode())
     return {form for form in forms if len(form) >= SHORTEST and form.strip("*")}

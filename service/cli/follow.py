@@ -47,8 +47,14 @@ def tries(run: Run) -> dict[tuple[str, int], Mapping[str, Any]]:
 
 def running(run: Run) -> str:
     """What it is doing, in a few words."""
-    at_work = [stage["name"] for stage in run["stages"] if stage["state"] == "running"]
+    at_work = [f"{stage['name']}{_so_far(stage)}" for stage in run["stages"] if stage["state"] == "running"]
     return ", ".join(at_work) or run["waits_for"] or run["state"]
+
+
+def _so_far(stage: Mapping[str, Any]) -> str:
+    """How far its latest attempt says it is."""
+    progress = stage["attempts"][-1]["progress"] if stage["attempts"] else None
+    return f" {progress['fraction']:.0%} {progress['note']}".rstrip() if progress else ""
 
 
 def _patiently(client: Client, run_id: int, sleep: Callable[[float], None]) -> Run:

@@ -136,6 +136,12 @@ def logs(context: StageContext) -> None:
 
 
 @stage
+def hides(context: StageContext) -> None:
+    context.mask("hunter22")
+    context.mask("\udcff")
+
+
+@stage
 def frame() -> pl.DataFrame:
     return pl.DataFrame({"n": [1, 2]})
 
@@ -207,6 +213,7 @@ pipeline = Pipeline(
         unstorable,
         measured_then_failed,
         logs,
+        hides,
         frame,
         estimator,
         raw,

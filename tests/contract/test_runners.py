@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from stages.artifacts import ArtifactRef, ArtifactStore, digest_of
 from stages.call import Call
 from stages.codecs.base import Scratch
 from stages.invoke import current_attempt
+from stages.log_lines import Passing
 from stages.outcome import ErrorRecord, Failed, Outcome, Succeeded
 from stages.registry import AliasMoved, ModelVersion, NewVersion
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
@@ -72,6 +74,27 @@ class Models:
         return next(one for one in self.versions.values() if one.version == version)
 
 
+class Masks(Passing):
+    """The log of an attempt, and what was to be hidden in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden: list[str] = []
+
+    def mask(self, value: str) -> None:
+        self.hidden.append(value)
+
+
+class Opened:
+    """Logs by the stage of their attempt."""
+
+    def __init__(self) -> None:
+        self.by_stage: defaultdict[str, Masks] = defaultdict(Masks)
+
+    def of(self, call: Call) -> Masks:
+        return self.by_stage[call.stage]
+
+
 class OutOfReach(Exception):
     """An error no stage knows the type of."""
 
@@ -87,6 +110,7 @@ class World:
     reader: Reader
     models: Models
     reports: list[tuple[str, float, str]]
+    logs: Opened
 
     async def run(self, stage: str, **changes: Any) -> Outcome:
         settled: dict[str, Any] = {"run_id": 7, "attempt": 2, "idempotency_key": "key", "event": EVENT}
@@ -117,9 +141,10 @@ async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         reports.append((call.stage, fraction, note))
 
     store = open_store(url)
-    tools = RunnerTools(store=store, store_url=url, registry=models, reader=reader, report=report, threads=2)
+    logs = Opened()
+    tools = RunnerTools(store=store, store_url=url, registry=models, reader=reader, report=report, logs=logs, threads=2)
     runner = open_runner(request.param, tools)
-    yield World(runner, store, reader, models, reports)
+    yield World(runner, store, reader, models, reports, logs)
     await runner.close()
 
 
@@ -179,6 +204,12 @@ async def test_what_a_stage_logs_belongs_to_its_attempt(world: World) -> None:
     assert [one[:2] for one in heard] == [("7 tidemill.stage.contract.logs", 30), ("7 a.library", 40)]
     assert heard[0][2].startswith("mine: é")
     assert heard[1][2].startswith("a library's\nTraceback")
+
+
+async def test_what_a_stage_hides_is_known_before_it_goes_on(world: World) -> None:
+    assert isinstance(await world.run("hides"), Succeeded)
+    assert world.logs.by_stage["hides"].hidden[0] == "hunter22"
+    assert len(world.logs.by_stage["hides"].hidden) == 2
 
 
 async def test_every_attempt_gets_inputs_of_its_own(world: World) -> None:

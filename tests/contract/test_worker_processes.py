@@ -23,13 +23,14 @@ from stages import Event, Pipeline
 from stages.call import Call
 from stages.errors import InvalidPipeline, Permanent
 from stages.invoke import current_attempt
+from stages.log_lines import MOST_ROWS, Passing
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Succeeded
 from stages.registry import ModelVersion, NewVersion
 from stages.runners import process
 from stages.runners.base import RunnerTools
 from stages.runners.process import ProcessRunner
 from stages.stores import open_store
-from stages.workers.lines import DROPPED, MOST_LINES
+from stages.workers import attempt_log
 from tests.contract.worker_stages import pipeline, second, takes_memory
 from tests.fault.processes import all_gone, running
 
@@ -50,6 +51,16 @@ class NoModels:
         raise Permanent("read only")
 
 
+class Opened:
+    """Logs that keep nothing; the latest may be looked at."""
+
+    latest = Passing()
+
+    def of(self, call: Call) -> Passing:
+        self.latest = Passing()
+        return self.latest
+
+
 @dataclass
 class World:
     """A process runner with one worker."""
@@ -57,6 +68,7 @@ class World:
     runner: ProcessRunner
     folder: Path
     reports: list[tuple[float, str]] = field(default_factory=list)
+    logs: Opened = field(default_factory=lambda: Opened())
 
     async def run(self, stage: str, of: Pipeline = pipeline, timeout_s: float | None = None, **data: Any) -> Outcome:
         given = Event(source="/t", id="e", type="t", time=WHEN, data={"folder": str(self.folder), **data})
@@ -104,10 +116,15 @@ async def lent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
     def report(call: Call, fraction: float, note: str) -> None:
         world.reports.append((fraction, note))
 
-    store = open_store(folder.as_uri())
-    world.runner = ProcessRunner(
-        RunnerTools(store=store, store_url=folder.as_uri(), registry=NoModels(), report=report, threads=1)
+    tools = RunnerTools(
+        store=open_store(folder.as_uri()),
+        store_url=folder.as_uri(),
+        registry=NoModels(),
+        report=report,
+        logs=world.logs,
+        threads=1,
     )
+    world.runner = ProcessRunner(tools)
     yield world
     await world.runner.close()
 
@@ -223,14 +240,23 @@ async def test_what_a_stage_and_its_programs_print_are_lines_of_its_attempt(worl
     assert [line for stream, line in lines if stream == "prints.stderr"] == ["whole"]
 
 
-@pytest.mark.parametrize("stage", ["floods", "floods_the_log"])
-async def test_a_flood_is_dropped_beyond_a_bound_and_blocks_nobody(stage: str, world: World) -> None:
+@pytest.mark.parametrize(("stage", "count"), [("floods", 100_000), ("floods_the_log", 10_100)])
+async def test_of_a_flood_little_is_shown_and_all_is_counted(stage: str, count: int, world: World) -> None:
     with heard() as lines:
         await world.run(stage)
         flood, lines[:] = list(lines), []
+        assert world.logs.latest.dropped_lines == count - len(flood)
         await world.run("prints")
-    assert 5_000 < len(flood) <= MOST_LINES + 1
-    assert flood[-1] == (stage, DROPPED)
+    assert 5_000 < len(flood) <= MOST_ROWS
+    assert len(lines) == 5
+
+
+async def test_beyond_a_bound_nobody_even_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_log, "COUNTED_BYTES", 100_000)
+    await world.run("floods")
+    assert 0 < world.logs.latest.dropped_lines < 90_000
+    with heard() as lines:
+        await world.run("prints")
     assert len(lines) == 5
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from service.checkup.finding import problem
 from service.cli import output
+from service.cli.follow import running
 from service.cli.views.checkup import print_finding
 from service.cli.views.events import print_event, print_events
 from service.cli.views.loaded import print_models, print_pipelines, print_triggers, print_versions
@@ -49,7 +50,7 @@ def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 def attempt(number: int, state: str, **more: Any) -> dict[str, Any]:
     made = {"attempt": number, "epoch": 1, "state": state, "started_at": AT, "finished_at": AT, "duration_s": 0.5}
     nothing = {"transient": None, "retry_at": None, "error": None, "output": None, "metrics": {}, "reused_run": None}
-    return made | nothing | more
+    return made | nothing | {"progress": None} | more
 
 
 def stage(name: str, *attempts: dict[str, Any]) -> dict[str, Any]:
@@ -149,6 +150,15 @@ def test_a_failed_run_says_where_why_and_the_command_that_goes_on(show: Show) ->
         "next: tidemill resume 12",
         "logs: tidemill logs 12 train",
     ]
+
+
+def test_an_attempt_under_way_says_how_far_it_is_and_one_that_has_ended_what_came_of_it(show: Show) -> None:
+    half = {"fraction": 0.42, "note": "epoch 3", "at": AT}
+    done, at_work = attempt(1, "succeeded", progress=half), attempt(1, "running", progress=half)
+    stages = [stage("ingest", done), stage("train", at_work)]
+    shown = show(0, print_run, RUN | {"state": "running", "failure": None, "stages": stages}, NOW)
+    assert shown.count("[####......]  42% epoch 3") == 1
+    assert running({"stages": stages, "waits_for": None, "state": "running"}) == "train 42% epoch 3"
 
 
 def test_the_end_of_a_run_that_waits_names_the_gate_and_the_command() -> None:

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.artifacts import ArtifactRef
+from stages.log_lines import MOST_ROW_BYTES, MOST_ROWS, Allowance
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Succeeded
 from stages.result import from_json, to_json
 from stages.runners.base import RunnerTools
 from stages.stores import open_store
 from stages.workers.lent import Asking, LentReader, answer
-from stages.workers.lines import LINE_BYTES, MOST_BYTES, MOST_LINES, Allowance, Lines
+from stages.workers.lines import LINE_BYTES, Lines
 from stages.workers.main_thread import MainThread
 from stages.workers.wire import Message, Unpacker, from_text, pack, to_text
 from triggers.base import OffsetRange, Record
@@ -89,6 +90,8 @@ def answer_now(asking: Asking, question: bytes, tools: RunnerTools) -> None:
         ([b"windows\r\n\n"], ["windows", ""]),
         ([b"caf\xc3", b"\xa9\n\xff\n"], ["café", "\ufffd"]),
         ([b"x" * (LINE_BYTES + 1)], ["x" * LINE_BYTES]),
+        ([b"x" * LINE_BYTES, b"x" * LINE_BYTES, b"x\nnext\n"], ["x" * LINE_BYTES, "next"]),
+        ([b"\r%d%%" % (n % 100) for n in range(20_000)], ["2%", "5%", "99%"]),
     ],
 )
 def test_what_is_printed_becomes_lines(printed: list[bytes], told: list[str]) -> None:
@@ -100,11 +103,19 @@ def test_what_is_printed_becomes_lines(printed: list[bytes], told: list[str]) ->
     assert heard == told
 
 
+def test_every_byte_of_a_line_counts_also_where_it_is_cut() -> None:
+    sizes: list[int] = []
+    lines = Lines(lambda line, size_bytes: sizes.append(size_bytes))
+    for _ in range(100):
+        lines.feed(b"x" * 65_536)
+    lines.feed(b"\n")
+    assert sizes == [100 * 65_536 + 1]
+
+
 def test_an_allowance_is_of_lines_and_of_bytes() -> None:
     short, long = Allowance(), Allowance()
-    assert sum(short.take(1) for _ in range(MOST_LINES + 5)) == MOST_LINES
-    assert [long.take(MOST_BYTES), long.take(1)] == [True, False]
-    assert [long.first_refusal(), long.first_refusal()] == [True, False]
+    assert sum(short.take(1) for _ in range(MOST_ROWS + 5)) == MOST_ROWS
+    assert [long.take(MOST_ROW_BYTES), long.take(1)] == [True, False]
 
 
 def test_an_interrupt_of_the_work_ends_the_main_threads_service() -> None:

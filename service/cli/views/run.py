@@ -11,7 +11,7 @@ from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
-from service.cli.views.words import DIGEST_SHOWN, artifact, event_name, metrics, moment, number, took
+from service.cli.views.words import DIGEST_SHOWN, artifact, bar, event_name, metrics, moment, number, took
 
 SHORT_LINES = 6
 EVIDENCE_SHOWN = 160
@@ -93,9 +93,15 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
             yield stage["name"], coloured(stage["state"]), "", "", "", ""
         for index, tried in enumerate(stage["attempts"]):
             name = stage["name"] if index == 0 else ""
-            told = _error(tried) or metrics(tried["metrics"])
+            told = _error(tried) or _so_far(tried) or metrics(tried["metrics"])
             output = artifact(tried["output"])
             yield name, attempt_state(tried), tried["attempt"], took(tried["duration_s"]), output, told
+
+
+def _so_far(tried: Mapping[str, Any]) -> str:
+    """How far an attempt under way says it is."""
+    progress = tried["progress"] if tried["state"] == "running" else None
+    return f"{bar(progress['fraction'])} {progress['note']}".rstrip() if progress else ""
 
 
 def attempt_state(tried: Mapping[str, Any]) -> Text:

@@ -9,6 +9,7 @@ from typing import Any
 from service.cli.times import distance, instant, lasted, when
 
 DIGEST_SHOWN = 10
+BAR_WIDTH = 10
 
 
 def moment(at: str | None, now: datetime) -> str:
@@ -29,6 +30,12 @@ def took(seconds: float | None) -> str:
 def number(value: float) -> str:
     """A measured number with as many digits as say something: `27,004`, `0.8312`."""
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.5g}"
+
+
+def bar(fraction: float) -> str:
+    """A part of a whole: `[####......]  42%`."""
+    done = int(fraction * BAR_WIDTH)
+    return f"[{'#' * done}{'.' * (BAR_WIDTH - done)}] {fraction:4.0%}"
 
 
 def metrics(values: Mapping[str, float]) -> str:

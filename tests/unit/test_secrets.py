@@ -1,0 +1,167 @@
+"""What is secret is not in any text that is kept, however it got there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from service.known_secrets import known_secrets
+from service.settings import Database, Http, Kafka, Settings
+from stages.outcome import ErrorRecord, Failed, Lost, Succeeded
+from stages.secret_params import secret_params
+from stages.secrets import Secrets, masked_outcome
+from triggers import GitHub, Webhook
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("login hunter22!", "login ***!"),
+        ("a.b*c(d and aXb*c(d", "*** and aXb*c(d"),
+        ("hunter22hunter22", "******"),
+        ("hunter2 is another", "hunter2 is another"),
+        ("abc", "abc"),
+        ("http://x/?q=p%40ss%2Fword%21", "http://x/?q=***"),
+        (r"{'k': 'p@ss/word!'}", "{'k': '***'}"),
+        ("zwölf-Schlüssel", "***"),
+    ],
+)
+def test_known_values_are_hidden_wherever_they_stand(text: str, told: str) -> None:
+    secrets = Secrets(["hunter22", "a.b*c(d", "abc", "p@ss/word!", "zwölf-Schlüssel", ""])
+    assert secrets.mask(text) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Authorization: Bearer abc.def-ghi_jkl", "Authorization: Bearer ***"),
+        ("{'authorization': 'Basic dXNlcjpwYXNz'}", "{'authorization': 'Basic ***'}"),
+        ("curl -H 'bearer 0123456789abcdef'", "curl -H 'bearer ***'"),
+        ("password=hunter2 next", "password=*** next"),
+        ("DB_PASSWORD: 'two words' next", "DB_PASSWORD: *** next"),
+        ('{"api_key": "a\\"b", "rows": 1}', '{"api_key": ***, "rows": 1}'),
+        ("aws_secret_access_key = a/b+c", "aws_secret_access_key = ***"),
+        ("id AKIAIOSFODNN7EXAMPLE.", "id ***."),
+        ("postgresql://kim:hunter2@db/mill", "postgresql://kim:***@db/mill"),
+        ("ghp_0123456789abcdefghijABCDEFGHIJ012345", "***"),
+        (f"key:\n{KEY}\nend", "key:\n***\nend"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMII (cut off", "***"),
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(text: str, told: str) -> None:
+    assert Secrets().mask(text) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "read 12 tokens",
+        "tokens=5",
+        "the password is wrong",
+        "bearer of news",
+        "http://127.0.0.1:8400/api",
+        "secret:",
+        "KeyError: 'rows'",
+        "AKIA is short",
+        "key=value",
+    ],
+)
+def test_plain_text_stays_as_it_is(text: str) -> None:
+    assert Secrets(["hunter22"]).mask(text) == text
+
+
+def test_a_secret_of_several_lines_is_hidden_line_by_line_too() -> None:
+    value = "first line of it\nsecond line of it\n\nx"
+    secrets = Secrets([value])
+    assert secrets.mask(f"<{value}>") == "<***>"
+    assert [secrets.mask(line) for line in value.splitlines()] == ["***", "***", "", "x"]
+    assert secrets.mask(repr(value)) == "'***'"
+
+
+def test_a_longer_secret_is_hidden_whole_also_where_a_shorter_one_begins_it() -> None:
+    assert Secrets(["hunter", "hunter-and-more"]).mask("hunter-and-more hunter") == "*** ***"
+
+
+@given(st.text(st.characters(exclude_characters="*"), min_size=4), st.text(), st.text())
+def test_no_text_holds_a_known_secret(secret: str, before: str, after: str) -> None:
+    assert secret not in Secrets([secret]).mask(f"{before}{secret}{after}")
+
+
+def test_what_an_attempt_hides_is_its_own() -> None:
+    all_of_them = Secrets(["hunter22"])
+    one = all_of_them.and_more(["of one"])
+    one.add("later")
+    assert one.mask("hunter22 of one later") == "*** *** ***"
+    assert all_of_them.mask("hunter22 of one later") == "*** of one later"
+
+
+def test_fields_are_hidden_by_their_name_or_their_value() -> None:
+    deep = {"api_key": ["x"], "rows": [1, "hunter22"]}
+    told = {"password": 12345, "user": "kim", "note": "is hunter22", "deep": deep}
+    assert Secrets(["hunter22"]).mask_fields(told) == {
+        "password": "***",
+        "user": "kim",
+        "note": "is ***",
+        "deep": {"api_key": "***", "rows": [1, "***"]},
+    }
+
+
+def test_errors_are_hidden_in_message_and_traceback() -> None:
+    secrets = Secrets(["hunter22"])
+    failed = Failed(ErrorRecord("ValueError", "bad hunter22", "line\nValueError: bad hunter22", transient=True))
+    assert masked_outcome(failed, secrets) == Failed(
+        ErrorRecord("ValueError", "bad ***", "line\nValueError: bad ***", transient=True)
+    )
+    assert masked_outcome(Lost("hunter22 died"), secrets) == Lost("*** died")
+    done = Succeeded.__new__(Succeeded)
+    assert masked_outcome(done, secrets) is done
+
+
+class Inner(BaseModel):
+    token: SecretStr
+
+
+class Params(BaseModel):
+    rows: int = 3
+    password: SecretStr | None = None
+    key: SecretBytes = SecretBytes(b"of the default")
+    inner: list[Inner] = []
+
+
+def test_secret_parameters_are_found_wherever_they_are() -> None:
+    raw = {"password": "hunter22", "inner": [{"token": "of the inner"}]}
+    assert sorted(secret_params("p", Params, raw)) == ["hunter22", "of the default", "of the inner"]
+    assert secret_params("p", Params, {"rows": "many"}) == []
+    assert secret_params("p", None, None) == []
+
+
+@dataclass(frozen=True)
+class Other:
+    """A trigger of another kind."""
+
+    given: tuple[str, ...]
+
+
+def test_settings_and_triggers_are_asked_for_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK", "of the hook")
+    monkeypatch.setenv("OTHER", "of another")
+    settings = Settings(
+        database=Database(url="postgresql://kim:of%20db@db/mill"),
+        http=Http(api_token="of the api"),
+        kafka=Kafka(sasl_password="of kafka"),
+    )
+    triggers = [
+        Webhook("ci", verify=GitHub(secret="env:HOOK")),
+        Webhook("two", verify=GitHub(secret=["written out"])),
+        Other(("env:OTHER", "env:NOT_SET", "plain")),
+    ]
+    secrets = known_secrets(settings, triggers)
+    texts = ["of db", "of the api", "of kafka", "of the hook", "written out", "of another"]
+    assert [secrets.mask(text) for text in texts] == ["***"] * len(texts)
+    assert secrets.mask("plain") == "plain"
