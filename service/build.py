@@ -156,14 +156,16 @@ def _runners(
     reader: RangeReader | None,
     logs: StageLogs,
 ) -> dict[str, Runner]:
-    heartbeats = Heartbeats()
-    reports = ProgressReports(writer, asyncio.get_running_loop(), logs, heartbeats.heard)
+    loop = asyncio.get_running_loop()
+    heartbeats = Heartbeats(loop)
+    reports = ProgressReports(writer, loop, logs, heartbeats.heard)
     tools = RunnerTools(
         store=store,
         store_url=settings.artifacts.url,
         registry=registry,
         reader=reader,
         report=reports,
+        began=heartbeats.began,
         logs=logs,
         threads=settings.executor.threads,
     )

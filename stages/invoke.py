@@ -51,6 +51,7 @@ async def invoke(
     report: Report = lambda fraction, note: None,
     executor: Executor | None = None,
     mask: Mask = lambda value: None,
+    began: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Make one attempt. Whatever goes wrong in it is a `Failed`; only cancellation is raised.
 
@@ -60,7 +61,7 @@ async def invoke(
     mark = current_attempt.set(call)
     try:
         with Scratch() as scratch:
-            attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, scratch)
+            attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch)
             return await guarded(attempt.run(), stage.stage.retry.says_transient)
     finally:
         current_attempt.reset(mark)
@@ -78,6 +79,7 @@ class _Attempt:
     report: Report
     executor: Executor | None
     mask: Mask
+    began: Callable[[], None]
     scratch: Scratch
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
@@ -86,6 +88,7 @@ class _Attempt:
         arguments = {one.parameter: await self._resolved(one) for one in self.stage.arguments}
         what = f"stage {self.stage.name!r}"
         if self.stage.is_async:
+            self.began()
             if (reason := unwanted(self.stage, arguments)) is not None:
                 return Skipped(reason)
             value = await self.stage.stage.function(**arguments)
@@ -96,6 +99,7 @@ class _Attempt:
         return made if isinstance(made, Skipped | Waits) else self._succeeded(await keep(*made, self.store))
 
     def _call_and_encode(self, arguments: dict[str, Any], what: str) -> Made:
+        self.began()
         if (reason := unwanted(self.stage, arguments)) is not None:
             return Skipped(reason)
         try:

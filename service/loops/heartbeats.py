@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from service.db.stage_logs import Place, place_of
 from service.errors import ServiceError
@@ -18,19 +18,23 @@ class NoSign(ServiceError):
 
 
 class Heartbeats:
-    """Knows which attempts are watched. Everything here runs on the loop."""
+    """Knows which attempts are watched. All but `began` is called on the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._watched: dict[Place, tuple[asyncio.Timeout, float]] = {}
 
     @asynccontextmanager
     async def watch(self, call: Call, heartbeat_s: float | None) -> AsyncIterator[None]:
-        """Cancel the body and raise `NoSign` once nothing was heard for `heartbeat_s`; None: never."""
+        """Cancel the body and raise `NoSign` once nothing was heard for `heartbeat_s`; None: never.
+
+        Time counts from `began`: an attempt may wait long for a thread or a worker.
+        """
         if heartbeat_s is None:
             yield
             return
         place = place_of(call)
-        scope = asyncio.timeout(heartbeat_s)
+        scope = asyncio.timeout(None)
         try:
             async with scope:
                 self._watched[place] = (scope, heartbeat_s)
@@ -42,9 +46,15 @@ class Heartbeats:
         finally:
             self._watched.pop(place, None)
 
+    def began(self, call: Call) -> None:
+        """The attempt's function is called now. From any thread."""
+        if place_of(call) in self._watched:
+            with suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self.heard, call)
+
     def heard(self, call: Call) -> None:
         """The attempt is alive: its time begins anew."""
         watched = self._watched.get(place_of(call))
         if watched is not None and not watched[0].expired():
             scope, heartbeat_s = watched
-            scope.reschedule(asyncio.get_running_loop().time() + heartbeat_s)
+            scope.reschedule(self._loop.time() + heartbeat_s)

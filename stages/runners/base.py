@@ -25,10 +25,16 @@ def no_report(call: Call, fraction: float, note: str) -> None:
     """Nobody wants to know."""
 
 
+def no_beginning(call: Call) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerTools:
     """What the daemon lends its runners. `report` is called from any thread. `threads` bounds blocking stages.
 
+    `began` is called, from any thread, when an attempt has the place it waited for and its function is about to be
+    called: from then on `Stage.heartbeat_s` counts.
     `logs` has the log of every attempt under way. `store_url` is where another process opens the same store, None where
     none can.
     """
@@ -38,6 +44,7 @@ class RunnerTools:
     registry: Registry | None = None
     reader: RecordReader | None = None
     report: Report = no_report
+    began: Callable[[Call], None] = no_beginning
     logs: Logs = field(default_factory=NoLogs)
     threads: int = 8
 

@@ -35,6 +35,7 @@ class InlineRunner:
                     reader=self._tools.reader,
                     report=partial(self._tools.report, call),
                     executor=self._threads,
+                    began=partial(self._tools.began, call),
                     mask=self._tools.logs.of(call).mask,
                 )
         except TimeoutError:

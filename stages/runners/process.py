@@ -144,6 +144,7 @@ class _Attempt:
     async def _make(self, tasks: asyncio.TaskGroup) -> Outcome:
         try:
             async with asyncio.timeout(self.call.timeout_s):
+                self.tools.began(self.call)
                 done = await self.worker.ask(self._packed(), partial(self._heard, tasks))
         except TimeoutError:
             return Failed(ErrorRecord("TimeoutError", f"timed out after {self.call.timeout_s:g} s", transient=True))

@@ -111,6 +111,7 @@ class World:
     models: Models
     reports: list[tuple[str, float, str]]
     logs: Opened
+    begun: list[str]
 
     async def run(self, stage: str, **changes: Any) -> Outcome:
         settled: dict[str, Any] = {"run_id": 7, "attempt": 2, "idempotency_key": "key", "event": EVENT}
@@ -141,10 +142,19 @@ async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         reports.append((call.stage, fraction, note))
 
     store = open_store(url)
-    logs = Opened()
-    tools = RunnerTools(store=store, store_url=url, registry=models, reader=reader, report=report, logs=logs, threads=2)
+    logs, begun = Opened(), list[str]()
+    tools = RunnerTools(
+        store=store,
+        store_url=url,
+        registry=models,
+        reader=reader,
+        report=report,
+        began=lambda call: begun.append(call.stage),
+        logs=logs,
+        threads=2,
+    )
     runner = open_runner(request.param, tools)
-    yield World(runner, store, reader, models, reports, logs)
+    yield World(runner, store, reader, models, reports, logs, begun)
     await runner.close()
 
 
@@ -204,6 +214,13 @@ async def test_what_a_stage_logs_belongs_to_its_attempt(world: World) -> None:
     assert [one[:2] for one in heard] == [("7 tidemill.stage.contract.logs", 30), ("7 a.library", 40)]
     assert heard[0][2].startswith("mine: é")
     assert heard[1][2].startswith("a library's\nTraceback")
+
+
+@pytest.mark.parametrize("stage", ["hides", "registers", "overruns"])
+async def test_a_runner_says_when_a_stage_begins(stage: str, world: World) -> None:
+    world.begun.clear()
+    await world.run(stage, timeout_s=0.5)
+    assert world.begun == [stage]
 
 
 async def test_what_a_stage_hides_is_known_before_it_goes_on(world: World) -> None:

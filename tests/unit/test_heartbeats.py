@@ -32,17 +32,25 @@ def call(attempt: int = 1, item: int = -1) -> Call:
     return Call(pipeline="p", stage="s", run_id=7, attempt=attempt, item=item, idempotency_key="k", event=event)
 
 
+def watching() -> Heartbeats:
+    return Heartbeats(asyncio.get_running_loop())
+
+
 async def turns(count: int = 5) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-async def test_silence_stops_the_body(move: Move) -> None:
-    beats, ended = Heartbeats(), False
+async def test_silence_stops_the_body_from_when_it_began(move: Move) -> None:
+    beats, ended = watching(), False
 
     async def body() -> None:
         nonlocal ended
         async with beats.watch(call(), 10):
+            move(99)
+            await turns()
+            beats.began(call())
+            await turns()
             move(9)
             await turns()
             move(2)
@@ -56,7 +64,7 @@ async def test_silence_stops_the_body(move: Move) -> None:
 
 
 async def test_each_sign_begins_the_time_anew(move: Move) -> None:
-    beats = Heartbeats()
+    beats = watching()
     async with beats.watch(call(), 10):
         for _ in range(5):
             move(9)
@@ -65,10 +73,11 @@ async def test_each_sign_begins_the_time_anew(move: Move) -> None:
 
 
 async def test_a_sign_of_another_attempt_is_none(move: Move) -> None:
-    beats = Heartbeats()
+    beats = watching()
 
     async def body() -> None:
         async with beats.watch(call(item=1), 10):
+            beats.heard(call(item=1))
             move(9)
             beats.heard(call(item=2))
             beats.heard(call(attempt=2, item=1))
@@ -80,10 +89,11 @@ async def test_a_sign_of_another_attempt_is_none(move: Move) -> None:
 
 
 async def test_a_sign_that_comes_too_late_changes_nothing(move: Move) -> None:
-    beats = Heartbeats()
+    beats = watching()
 
     async def body() -> None:
         async with beats.watch(call(), 10):
+            beats.heard(call())
             try:
                 move(11)
                 await turns()
@@ -96,13 +106,13 @@ async def test_a_sign_that_comes_too_late_changes_nothing(move: Move) -> None:
 
 
 async def test_an_attempt_without_a_heartbeat_may_be_silent(move: Move) -> None:
-    async with Heartbeats().watch(call(), None):
+    async with watching().watch(call(), None):
         move(1e6)
         await turns()
 
 
 async def test_what_else_stops_the_body_is_not_taken_for_silence(move: Move) -> None:
-    beats = Heartbeats()
+    beats = watching()
 
     async def its_own() -> None:
         async with beats.watch(call(), 10):
