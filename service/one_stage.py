@@ -9,6 +9,7 @@ from service.kafka_access import kafka_access
 from service.settings import Settings
 from stages.call import Call
 from stages.errors import InvalidCall
+from stages.log_lines import NoLogs
 from stages.outcome import Outcome
 from stages.pipeline import Pipeline, load
 from stages.plan import PlanStage
@@ -16,6 +17,8 @@ from stages.problems import nearest
 from stages.registry import Registry
 from stages.runners.base import Report, RunnerTools
 from stages.runners.inline import InlineRunner
+from stages.secret_params import secret_params
+from stages.secrets import Secrets, masked_outcome
 from stages.stores import open_store
 
 
@@ -45,9 +48,13 @@ def check_call(call: Call, pipeline: Pipeline, stage: PlanStage) -> None:
 
 
 async def run_stage(
-    settings: Settings, stage: PlanStage, call: Call, *, registry: Registry | None, report: Report
+    settings: Settings, stage: PlanStage, call: Call, *, registry: Registry | None, report: Report, secrets: Secrets
 ) -> Outcome:
-    """Make the attempt in this process. Raises `StoreUnavailable` and `ConfigError`."""
+    """Make the attempt in this process. Raises `StoreUnavailable` and `ConfigError`.
+
+    `secrets` learns what the stage hides, and what is secret among the parameters; no error holds any of it.
+    """
+    secrets.add(*secret_params(stage.pipeline, stage.params_type, call.params))
     async with AsyncExitStack() as stack:
         reader = None
         if stage.takes_records and (kafka := kafka_access(settings)):
@@ -56,6 +63,9 @@ async def run_stage(
             reader = RangeReader(kafka)
             stack.push_async_callback(reader.close)
         store = open_store(settings.artifacts.url)
-        runner = InlineRunner(RunnerTools(store=store, registry=registry, reader=reader, report=report, threads=1))
+        tools = RunnerTools(
+            store=store, registry=registry, reader=reader, report=report, logs=NoLogs(secrets.add), threads=1
+        )
+        runner = InlineRunner(tools)
         stack.push_async_callback(runner.close)
-        return await runner.run(stage, call)
+        return masked_outcome(await runner.run(stage, call), secrets)

@@ -25,7 +25,7 @@ class OwnLog:
         """Look after every handler there is."""
         for handler in logging.getLogger().handlers:
             self._before.append((handler, handler.formatter))
-            handler.setFormatter(_Masked(handler.formatter or logging.Formatter(), self._secrets, self._of))
+            handler.setFormatter(MaskedFormatter(handler.formatter, self._now_secret))
             handler.addFilter(self._is_wanted)
 
     def detach(self) -> None:
@@ -39,15 +39,19 @@ class OwnLog:
         attempt = current_attempt.get()
         return attempt is None or hasattr(record, "kept") or self._of(attempt).is_live
 
+    def _now_secret(self) -> Secrets:
+        attempt = current_attempt.get()
+        return self._secrets if attempt is None else self._of(attempt).secrets
 
-class _Masked(logging.Formatter):
-    def __init__(self, inner: logging.Formatter, secrets: Secrets, of: Of) -> None:
+
+class MaskedFormatter(logging.Formatter):
+    """Another formatter's text, without what is secret at that moment."""
+
+    def __init__(self, inner: logging.Formatter | None, secrets: Callable[[], Secrets]) -> None:
         super().__init__()
-        self._inner = inner
+        self._inner = inner or logging.Formatter()
         self._secrets = secrets
-        self._of = of
 
     def format(self, record: logging.LogRecord) -> str:
-        attempt = current_attempt.get()
-        secrets = self._secrets if attempt is None else self._of(attempt).secrets
-        return secrets.mask(self._inner.format(record))
+        """See `logging.Formatter`."""
+        return self._secrets().mask(self._inner.format(record))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -96,7 +96,8 @@ class Passing:
     is_live = True
     is_spent = False
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Callable[[str], None] = lambda value: None) -> None:
+        self._hide = hide
         self._allowance = Allowance()
         self.dropped_lines = 0
 
@@ -112,15 +113,19 @@ class Passing:
         self.dropped_lines += lines
 
     def mask(self, value: str) -> None:
-        """Nothing is stored here."""
+        """See `AttemptLines`."""
+        self._hide(value)
 
 
 class NoLogs:
-    """For a runner outside any daemon."""
+    """For a runner outside any daemon. `hide` hears what is to be masked."""
+
+    def __init__(self, hide: Callable[[str], None] = lambda value: None) -> None:
+        self._hide = hide
 
     def of(self, call: Call) -> Passing:
         """See `Logs`."""
-        return Passing()
+        return Passing(self._hide)
 
 
 def line_of(record: logging.LogRecord) -> LogLine:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from service.settings import Settings
     from stages.call import Call
     from stages.outcome import Outcome
+    from stages.pipeline import Pipeline
+    from stages.plan import PlanStage
     from stages.registry import Registry
 
 REPORT_S = 1.0
@@ -75,7 +78,7 @@ def run(
         check_call(made, found, planned)
     with prompt_exit():
         with only_on_stderr():
-            outcome = _attempt(settings, planned, made)
+            outcome = _attempt(settings, found, planned, made)
         _write(outcome, result)
         raise typer.Exit(_exit_code(outcome))
 
@@ -110,17 +113,22 @@ def _timeout(timeout_s: float | None) -> str:
     return "" if timeout_s is None else lasted(timeout_s)
 
 
-def _attempt(settings: Settings, planned: Any, call: Call) -> Outcome:
+def _attempt(settings: Settings, pipeline: Pipeline, planned: PlanStage, call: Call) -> Outcome:
     import asyncio
     import logging
 
+    from service.known_secrets import known_secrets
     from service.logs import set_up_logs
     from service.one_stage import run_stage
+    from service.own_log import MaskedFormatter
 
     set_up_logs(settings.log)
     logging.getLogger("tidemill.stage").setLevel(logging.INFO)
-    work = run_stage(settings, planned, call, registry=_registry(settings), report=_Report())
-    return asyncio.run(work)
+    secrets = known_secrets(settings, pipeline.on)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(MaskedFormatter(handler.formatter, lambda: secrets))
+    report = _Report(secrets.mask)
+    return asyncio.run(run_stage(settings, planned, call, registry=_registry(settings), report=report, secrets=secrets))
 
 
 def _registry(settings: Settings) -> Registry | None:
@@ -136,14 +144,15 @@ def _registry(settings: Settings) -> Registry | None:
 class _Report:
     """Tells on stderr how far the stage is, once a second at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        self._mask = mask
         self._next_s = 0.0
 
     def __call__(self, call: Call, fraction: float, note: str) -> None:
         now = time.monotonic()
         if now >= self._next_s or fraction == 1:
             self._next_s = now + REPORT_S
-            print(f"{call.stage}: {fraction:.0%} {note}".rstrip(), file=sys.stderr, flush=True)
+            print(f"{call.stage}: {fraction:.0%} {self._mask(note)}".rstrip(), file=sys.stderr, flush=True)
 
 
 def _exit_code(outcome: Outcome) -> int:

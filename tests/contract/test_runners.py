@@ -216,7 +216,7 @@ async def test_what_a_stage_logs_belongs_to_its_attempt(world: World) -> None:
     assert heard[1][2].startswith("a library's\nTraceback")
 
 
-@pytest.mark.parametrize("stage", ["hides", "registers", "overruns"])
+@pytest.mark.parametrize("stage", ["logs", "registers", "overruns"])
 async def test_a_runner_says_when_a_stage_begins(stage: str, world: World) -> None:
     world.begun.clear()
     await world.run(stage, timeout_s=0.5)

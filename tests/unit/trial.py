@@ -22,13 +22,14 @@ def ingest(event: Event, params: TrialParams, ctx: StageContext) -> list[int]:
     """Prints, logs, reports, measures, and fails as told."""
     print("printed by the stage", flush=True)
     os.write(1, b"written by a library\n")
-    ctx.logger.info("reading for %s", event.id)
+    ctx.mask("the trial's secret")
+    ctx.logger.info("reading for %s by the trial's secret", event.id)
     ctx.progress(0.5, "half")
     ctx.record_metrics(rows=params.rows)
     if params.fail == "transient":
         raise Transient("come back later")
     if params.fail == "permanent":
-        raise Permanent("never")
+        raise Permanent("never tell the trial's secret")
     return list(range(params.rows))
 
 
