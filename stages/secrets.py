@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from stages.outcome import ErrorRecord, Failed, Lost, Outcome
+from stages.outcome import MESSAGE_LIMIT, TRACEBACK_LIMIT, ErrorRecord, Failed, Lost, Outcome
 
 MASK = "***"
 SHORTEST = 4
@@ -77,6 +77,16 @@ class Secrets:
             return self.mask_fields(value)
         return [self._plain(one) for one in value] if isinstance(value, list) else value
 
+    def mask_ends(self, text: str) -> str:
+        """Hide what may be the rest of a known value at the beginning, and the beginning of one at the end."""
+        for form in self._forms:
+            for size in range(len(form) - 1, SHORTEST - 1, -1):
+                if text.startswith(form[-size:]):
+                    text = MASK + text[size:]
+                if text.endswith(form[:size]):
+                    text = text[:-size] + MASK
+        return text
+
     def mask(self, text: str) -> str:
         """The text with `***` in place of secrets."""
         if self._known is not None:
@@ -86,8 +96,13 @@ class Secrets:
 
 
 def masked_error(error: ErrorRecord, secrets: Secrets) -> ErrorRecord:
-    """An error as it may be stored."""
-    return replace(error, message=secrets.mask(error.message), traceback=secrets.mask(error.traceback))
+    """An error as it may be stored. It was cut before it came here, perhaps in the middle of a secret."""
+    message, traceback = secrets.mask(error.message), secrets.mask(error.traceback)
+    if len(error.message) >= MESSAGE_LIMIT:
+        message = secrets.mask_ends(message)
+    if len(error.traceback) >= TRACEBACK_LIMIT:
+        traceback = secrets.mask_ends(traceback)
+    return replace(error, message=message, traceback=traceback)
 
 
 def masked_outcome(outcome: Outcome, secrets: Secrets) -> Outcome:

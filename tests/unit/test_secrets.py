@@ -11,9 +11,9 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from service.known_secrets import known_secrets
 from service.settings import Database, Http, Kafka, Settings
-from stages.outcome import ErrorRecord, Failed, Lost, Succeeded
+from stages.outcome import MESSAGE_LIMIT, TRACEBACK_LIMIT, ErrorRecord, Failed, Lost, Succeeded
 from stages.secret_params import secret_params
-from stages.secrets import Secrets, masked_outcome
+from stages.secrets import Secrets, masked_error, masked_outcome
 from triggers import GitHub, Webhook
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"
@@ -121,6 +121,16 @@ def test_errors_are_hidden_in_message_and_traceback() -> None:
     assert masked_outcome(Lost("hunter22 died"), secrets) == Lost("*** died")
     done = Succeeded.__new__(Succeeded)
     assert masked_outcome(done, secrets) is done
+
+
+def test_an_error_that_was_cut_in_the_middle_of_a_secret_shows_no_half_of_it() -> None:
+    message = ("x" * MESSAGE_LIMIT)[: MESSAGE_LIMIT - 6] + "hunter22"
+    traceback = "hunter22" + "y" * (TRACEBACK_LIMIT - 5)
+    error = ErrorRecord("ValueError", message[:MESSAGE_LIMIT], traceback[-TRACEBACK_LIMIT:])
+    assert (error.message[-6:], error.traceback[:5]) == ("hunter", "ter22")
+    masked = masked_error(error, Secrets(["hunter22"]))
+    assert masked.message.endswith("x***")
+    assert masked.traceback.startswith("***y")
 
 
 class Inner(BaseModel):
