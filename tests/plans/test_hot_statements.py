@@ -25,6 +25,8 @@ ARGUMENTS = {
     "move_positions": "int[], text[], text[], text[], text[]",
     "outcomes_of": "uuid[]",
     "adopt": "bigint",
+    "put_progress": "bigint[], text[], int[], int[], float4[], text[]",
+    "last_log_line": "bigint, text, int, int",
 }
 # Live rows only: these may be walked, because they hold no history.
 SHORT = {"daemons"}
