@@ -16,7 +16,7 @@ import orjson
 from service.db.reads import Reads
 from service.db.rows import Row
 from service.log_files import LogFiles
-from service.shapes import LogLine, LogsPage
+from service.log_shapes import LogLine, LogsPage
 from stages.call import WHOLE
 from stages.errors import ArtifactCorrupted, ArtifactMissing
 

@@ -232,31 +232,6 @@ class RunDetail(RunBase):
     next_command: str | None
 
 
-class LogLine(TypedDict):
-    """One line of an attempt. `seq` is its place, for paging; `item` the place in the list of a mapped stage.
-
-    `source` is `log`, `stdout` or `stderr`; `fields` is what was given as `extra`.
-    """
-
-    seq: int
-    stage: str
-    item: int | None
-    attempt: int
-    at: datetime
-    source: str
-    level: str
-    logger: str
-    message: str
-    fields: dict[str, Any]
-
-
-class LogsPage(TypedDict):
-    """Oldest first. `next` goes into `after` for the lines that follow; null when there were no more yet."""
-
-    lines: list[LogLine]
-    next: int | None
-
-
 class RunState(TypedDict):
     """What became of a request to cancel or resume. `running` after a cancel: its stage was asked to stop."""
 

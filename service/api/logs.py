@@ -17,8 +17,8 @@ from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, whole
 from service.errors import DatabaseUnavailable, NotFound
 from service.log_pages import Wanted
+from service.log_shapes import LogsPage
 from service.model import FINISHED_RUNS
-from service.shapes import LogsPage
 from stages.errors import StoreUnavailable
 
 STREAM = "text/event-stream"
