@@ -20,6 +20,7 @@ from service.errors import ConfigError, MigrationError
 from service.inbox import NoHandOver, PostgresInbox
 from service.known_secrets import known_secrets
 from service.log_spool import SpoolFolder
+from service.loops.beginnings import Beginnings
 from service.loops.checks import Checks
 from service.loops.driver import Driver
 from service.loops.executor import Executor
@@ -33,6 +34,7 @@ from service.progress import ProgressReports
 from service.settings import Role, Settings
 from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
+from stages.call import Call
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
 from stages.stores import open_store
 from triggers.base import KafkaAccess, Listener, Surroundings
@@ -93,10 +95,11 @@ def _daemon(
     stage_logs: StageLogs | None = None
     if Role.EXECUTOR in settings.roles:
         stage_logs = _stage_logs(settings, catalogue, writer, store)
-        runners = _runners(settings, writer, store, registry, reader, stage_logs)
+        beginnings = Beginnings(asyncio.get_running_loop())
+        runners = _runners(settings, writer, store, registry, reader, stage_logs, beginnings)
         closers += [runner.close for runner in runners.values()]
         checks = Checks(store, clock, writer, registry)
-        driver = _driver(writer, reads, runners, outbox, checks)
+        driver = _driver(settings, writer, reads, runners, outbox, checks, beginnings)
         executor = _executor(settings, writer, reads, catalogue, driver)
     inbox = PostgresInbox(writer, reads, catalogue, executor or NoHandOver())
     outbox.opens_into(inbox)
@@ -127,7 +130,15 @@ def _executor(settings: Settings, writer: Writer, reads: Reads, catalogue: Catal
     return Executor(writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=places)
 
 
-def _driver(writer: Writer, reads: Reads, runners: Mapping[str, Runner], outbox: Outbox, checks: Checks) -> Driver:
+def _driver(
+    settings: Settings,
+    writer: Writer,
+    reads: Reads,
+    runners: Mapping[str, Runner],
+    outbox: Outbox,
+    checks: Checks,
+    beginnings: Beginnings,
+) -> Driver:
     return Driver(
         writer=writer,
         reads=reads,
@@ -138,6 +149,8 @@ def _driver(writer: Writer, reads: Reads, runners: Mapping[str, Runner], outbox:
         fan_out=FanOut(checks.store),
         sub_runs=SubRuns(reads, checks.store),
         outbox=outbox,
+        beginnings=beginnings,
+        suspects=asyncio.Semaphore(settings.executor.threads),
     )
 
 
@@ -155,6 +168,7 @@ def _runners(
     registry: PostgresRegistry,
     reader: RangeReader | None,
     logs: StageLogs,
+    beginnings: Beginnings,
 ) -> dict[str, Runner]:
     loop = asyncio.get_running_loop()
     heartbeats = Heartbeats(loop)
@@ -165,11 +179,19 @@ def _runners(
         registry=registry,
         reader=reader,
         report=reports,
-        began=heartbeats.began,
+        began=_both(heartbeats.began, beginnings.began),
         logs=logs,
         threads=settings.executor.threads,
     )
     return {name: AttendedRunner(open_runner(name, tools), logs, reports, heartbeats) for name in runner_names()}
+
+
+def _both(one: Callable[[Call], None], other: Callable[[Call], None]) -> Callable[[Call], None]:
+    def tell(call: Call) -> None:
+        one(call)
+        other(call)
+
+    return tell
 
 
 def _stage_logs(settings: Settings, catalogue: Catalogue, writer: Writer, store: ArtifactStore) -> StageLogs:

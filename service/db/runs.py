@@ -51,6 +51,25 @@ def _move(op: MoveRun) -> tuple[Any, ...]:
 
 
 @dataclass(eq=False, slots=True)
+class Blame(Operation):
+    """Say that something is begun for a run that lost its process before. The answer is None, or `RunLost`."""
+
+    order: ClassVar[int] = 25
+
+    run_id: int
+    epoch: int
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[Blame]) -> Sequence[RunLost | None]:
+        """Should this process die, the run is one adoption nearer to being called poison."""
+        answers: list[RunLost | None] = []
+        for op in operations:
+            mine = await flush.connection.fetchval(sql("blame"), op.run_id, op.epoch)
+            answers.append(None if mine else RunLost(f"run {op.run_id} was adopted by another"))
+        return answers
+
+
+@dataclass(eq=False, slots=True)
 class PutGate(Operation):
     """Write what was found on an arrow. Fenced by the epoch: the answer is None, or `RunLost`."""
 

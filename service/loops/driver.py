@@ -15,9 +15,10 @@ from service import faults, machine
 from service.db.caused import PutCausing, StartChild
 from service.db.reads import Reads
 from service.db.results import Known, LookUp
-from service.db.runs import MoveRun, PutGate
+from service.db.runs import Blame, MoveRun, PutGate
 from service.db.writer import Operation, Writer
 from service.errors import DatabaseUnavailable
+from service.loops.beginnings import Beginnings
 from service.loops.checks import Checks
 from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, due_in, recall_children, recall_gates
@@ -70,13 +71,26 @@ class Driver:
     fan_out: FanOut
     sub_runs: SubRuns
     outbox: Outbox
+    beginnings: Beginnings
+    suspects: asyncio.Semaphore
 
     async def begin(self, run: LiveRun) -> list[Job]:
         """What a run that was just taken does first."""
         return await self._record(run, [])
 
     async def work(self, run: LiveRun, job: Job) -> list[Job]:
-        """Do one job, make its result durable, and return what can be done next. Raises `RunLost`."""
+        """Do one job, make its result durable, and return what can be done next. Raises `RunLost`.
+
+        A run whose process died before is suspected: no more of these are begun at once than there are places, and each
+        is blamed first, so that those which only waited for a place are not taken for poison.
+        """
+        if not run.view.adoptions:
+            return await self._work(run, job)
+        async with self.suspects:
+            await self.writer.submit(Blame(run.id, run.epoch))
+            return await self._work(run, job)
+
+    async def _work(self, run: LiveRun, job: Job) -> list[Job]:
         match job.move:
             case Check():
                 return await self._check(run, job.move)
@@ -131,9 +145,16 @@ class Driver:
         if known is not None:
             return await self._end(attempt, Reused(known))
         row = attempt.row(AttemptState.RUNNING)
-        self.writer.later(row)
+
+        def began() -> None:
+            row.started = attempt.started = time.monotonic()
+            if not row.dropped:
+                self.writer.later(row)
+
         await faults.reach(f"stage.{move.stage}")
-        outcome = await self._outcome(attempt)
+        call = self._call(attempt)
+        with self.beginnings.told(call, began):
+            outcome = await self._outcome(attempt, call)
         row.dropped = True
         await faults.reach(f"stage.{move.stage}.done")
         return await self._end(attempt, outcome)
@@ -169,7 +190,7 @@ class Driver:
             return PutCausing(attempt.end(ending, self.clock.now()), emitted)
         return attempt.end(ending, self.clock.now())
 
-    async def _outcome(self, attempt: Attempt) -> Outcome | CutShort:
+    async def _outcome(self, attempt: Attempt, call: Call) -> Outcome | CutShort:
         """What the runner says, unless the attempt is cut short because its run is to end."""
         run, stage = attempt.run, attempt.stage
         try:
@@ -178,7 +199,7 @@ class Driver:
                     run.scopes.add(scope)
                     if run.view.cancel or run.view.expired:
                         scope.reschedule(asyncio.get_running_loop().time())
-                return await self.runners[stage.runner].run(stage, self._call(attempt))
+                return await self.runners[stage.runner].run(stage, call)
         except TimeoutError:
             return CutShort("the run was cancelled" if run.view.cancel else "the run's time was over")
         finally:

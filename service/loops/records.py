@@ -38,9 +38,9 @@ class CutShort:
 Ending = Outcome | Reused | CutShort
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class Attempt:
-    """One try of a unit under way. `started` is a reading of `time.monotonic`."""
+    """One try of a unit under way. `started` is when its function was called, a reading of `time.monotonic`."""
 
     run: LiveRun
     stage: PlanStage

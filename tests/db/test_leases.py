@@ -12,7 +12,7 @@ import pytest
 
 from service.db.attempts import PutAttempt
 from service.db.daemons import Adopt, Release
-from service.db.runs import Claim, MoveRun, PutGate
+from service.db.runs import Blame, Claim, MoveRun, PutGate
 from service.db.steering import Cancel, Resume
 from service.db.votes import DecideGate as Decide
 from service.db.writer import Writer
@@ -101,6 +101,7 @@ async def test_adoptions_count_only_while_no_stage_finishes(database: str) -> No
         for round_number in range(3):
             [run] = await claim(owner)
             counts.append(run["adoptions"])
+            await owner.submit(Blame(run["id"], run["epoch"]))
             if round_number == 1:
                 await owner.submit(attempt(run, AttemptState.SUCCEEDED, output=OUTPUT))
             await silence(database, owner.daemon)
@@ -109,6 +110,20 @@ async def test_adoptions_count_only_while_no_stage_finishes(database: str) -> No
         [run] = await claim(owner)
         counts.append(run["adoptions"])
     assert counts == [0, 1, 1, 2]
+
+
+async def test_a_run_for_which_nothing_was_begun_is_not_taken_for_poison(database: str) -> None:
+    async with writing(database) as one, writing(database) as other:
+        await one.submit(accept("1", "a"))
+        owner, heir = one, other
+        counts = []
+        for _ in range(4):
+            [run] = await claim(owner)
+            counts.append(run["adoptions"])
+            await silence(database, owner.daemon)
+            await heir.submit(Adopt())
+            owner, heir = heir, owner
+    assert counts == [0, 1, 1, 1], "the first time nobody knows"
 
 
 async def test_a_stopping_process_gives_its_runs_back_at_once_and_calls_nothing_lost(database: str) -> None:

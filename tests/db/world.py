@@ -24,6 +24,7 @@ from service.db.runs import Claim
 from service.db.writer import Writer
 from service.errors import RunLost
 from service.inbox import NoHandOver, PostgresInbox
+from service.loops.beginnings import Beginnings
 from service.loops.checks import Checks
 from service.loops.driver import Driver, Job, Refresh
 from service.loops.fanout import FanOut
@@ -81,14 +82,16 @@ class Puppet:
     `during` is called while the attempt is under way: the moment for other daemons to take the run over.
     """
 
-    def __init__(self, store: ArtifactStore, effects: Effects) -> None:
+    def __init__(self, store: ArtifactStore, effects: Effects, beginnings: Beginnings) -> None:
         self._store = store
+        self._beginnings = beginnings
         self._effects = effects
         self.next = "ok"
         self.during: Any = None
 
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`."""
+        self._beginnings.began(call)
         self._effects.note(call)
         if self.during is not None:
             happens, self.during = self.during, None
@@ -157,7 +160,8 @@ class World:
         writer = Writer(self.dsn, register=Registration(["executor"], 3600.0), lease_s=3600.0)
         await writer.open()
         outbox = Outbox(self.catalogue)
-        puppet = Puppet(self.store, self.effects)
+        beginnings = Beginnings(asyncio.get_running_loop())
+        puppet = Puppet(self.store, self.effects, beginnings)
         inbox = PostgresInbox(writer, self.reads, self.catalogue, NoHandOver())
         outbox.opens_into(inbox)
         driver = Driver(
@@ -170,6 +174,8 @@ class World:
             fan_out=FanOut(self.store),
             sub_runs=SubRuns(self.reads, self.store),
             outbox=outbox,
+            beginnings=beginnings,
+            suspects=asyncio.Semaphore(8),
         )
         flushing = asyncio.get_running_loop().create_task(writer.run())
         return Puppeteer(writer, driver, inbox, puppet, flushing)

@@ -1,6 +1,8 @@
 -- The executor, complete: mapped stages, sub-runs, skipped stages, resuming with changes, deadlines, reviews.
 
 alter table runs
+    -- Whether its owner had begun something for it that might have brought the owner down.
+    add column blamed boolean not null default false,
     add column tags jsonb not null default '[]',
     -- The run whose stage caused this one, by an event or as a sub-run, and how many such causes lie behind it.
     add column cause_run bigint,

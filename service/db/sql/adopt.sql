@@ -1,4 +1,5 @@
--- Processes whose lease has lapsed lose their runs, which are ready for anyone at once.
+-- Processes whose lease has lapsed lose their runs, which are ready for anyone at once. What counts against a run is not
+-- that its process died, but that something was begun for it when it did; the first time nobody knows.
 with lapsed as (
     update daemons set state = 'lapsed'
     where state = 'alive' and id <> $1 and renewed_at < now() - make_interval(secs => lease_s)
@@ -11,7 +12,8 @@ update runs r set
             select from attempts a
             where a.run_id = r.id and a.epoch = r.epoch and a.state in ('succeeded', 'reused')
         ) then 1
-        else r.adoptions + 1
+        when r.blamed or r.adoptions = 0 then r.adoptions + 1
+        else r.adoptions
     end
 from lapsed l
 where r.owner = l.id

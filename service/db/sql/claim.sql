@@ -9,7 +9,7 @@ with picked as (
     for no key update skip locked
 ), claimed as (
     update runs r set
-        state = 'running', owner = $1, epoch = r.epoch + 1, ready_at = null, poked = false,
+        state = 'running', owner = $1, epoch = r.epoch + 1, ready_at = null, poked = false, blamed = false,
         started_at = coalesce(r.started_at, now()), timed_from = coalesce(r.timed_from, now()), version = g.version
     from picked p, unnest($2::text[], $3::text[]) as g (pipeline, version)
     where r.id = p.id and g.pipeline = r.pipeline
