@@ -190,6 +190,8 @@ def unwanted(stage: PlanStage, arguments: Mapping[str, Any]) -> str | None:
 
 def plain_events(stage: PlanStage, call: Call, emitted: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """What a stage emitted, as CloudEvents in JSON format. Raises `Permanent` for data that JSON cannot hold."""
+    if not emitted:
+        return ()
     source = emitted_source(stage.pipeline, stage.name)
     cause = cause_of(call.run_id, stage.name, call.depth)
     time = utc_now().isoformat()

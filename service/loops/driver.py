@@ -32,6 +32,7 @@ from stages.call import Call
 from stages.ending import RunEnd
 from stages.errors import StageError
 from stages.outcome import Failed, Outcome, Skipped, Succeeded, Waits, record_of
+from stages.plan import PlanStage
 from stages.runners.base import Runner
 from triggers.base import Clock
 
@@ -195,7 +196,7 @@ class Driver:
         run, stage = attempt.run, attempt.stage
         try:
             async with asyncio.timeout(None) as scope:
-                if stage.name not in _hook_names(run):
+                if not _is_hook(run, stage):
                     run.scopes.add(scope)
                     if run.view.cancel or run.view.expired:
                         scope.reschedule(asyncio.get_running_loop().time())
@@ -212,14 +213,14 @@ class Driver:
             stage=stage.name,
             run_id=run.id,
             attempt=attempt.move.attempt,
-            idempotency_key=f"{run.event.key}-{run.pipeline.name}-{attempt.unit}",
+            idempotency_key=run.idempotency_key(attempt.unit),
             event=run.event,
             params=run.params,
             inputs=run.inputs_of(stage, item),
             timeout_s=self._timeout_s(attempt),
             item=item,
             depth=run.depth,
-            ending=self._run_end(run) if stage.name in _hook_names(run) else None,
+            ending=self._run_end(run) if _is_hook(run, stage) else None,
         )
 
     def _timeout_s(self, attempt: Attempt) -> float | None:
@@ -283,8 +284,8 @@ class Driver:
         return jobs
 
 
-def _hook_names(run: LiveRun) -> set[str]:
-    return {hook.name for hook in run.plan.hooks.values()}
+def _is_hook(run: LiveRun, stage: PlanStage) -> bool:
+    return any(hook is stage for hook in run.plan.hooks.values())
 
 
 def _may_be_known(run: LiveRun, move: Start) -> bool:

@@ -42,7 +42,11 @@ class LiveRun:
     branches: int = 0
     leaving: bool = False
     digest: str | None = None
+    event_key: UUID = field(init=False)
     expiry: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self.event_key = self.event.key
 
     @property
     def plan(self) -> Plan:
@@ -72,7 +76,11 @@ class LiveRun:
         """The identity of the result that a stage would have now."""
         inputs = {parameter: ref.identity for parameter, ref in self.inputs_of(stage, item).items()}
         params_digest = self.params_digest if stage.takes_params else ""
-        return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=self.event.key)
+        return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=self.event_key)
+
+    def idempotency_key(self, unit: str) -> str:
+        """What a unit of this run hands to whatever it changes outside: the same over all attempts."""
+        return f"{self.event_key}-{self.pipeline.name}-{unit}"
 
     def cancel(self) -> None:
         """Cut short what is under way; the machine closes the run."""
