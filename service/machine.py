@@ -118,23 +118,25 @@ def is_done(run: RunView, stage: str) -> bool:
 
 def ended(plan: Plan, run: RunView, now: datetime) -> Close | None:
     """Why this run starts nothing more, if it does not. Once every stage is done, nothing stops it any more."""
-    if all(is_done(run, stage.name) for stage in plan.order):
+    ending = _ending(plan, run, now)
+    if ending is None or all(is_done(run, stage.name) for stage in plan.order):
         return None
+    return ending
+
+
+def _ending(plan: Plan, run: RunView, now: datetime) -> Close | None:
     if run.cancel:
         return Close(RunState.CANCELLED, reason="cancelled on request")
     if run.expired or (run.deadline is not None and now >= run.deadline):
         return Close(RunState.FAILED, reason="the run's time was over")
     if run.adoptions >= POISON_LIMIT:
         return Close(RunState.FAILED, reason=f"adopted {run.adoptions} times without finishing a stage")
-    for stage in plan.order:
+    for stage in plan.order if run.troubled else ():
         reason = _hopeless_stage(run, stage, now)
         if reason:
             return Close(RunState.FAILED, stage.name, reason)
-        for gate in _gates_before(plan, run, stage):
-            checked = run.gates.get(gate.name)
-            if checked is not None and checked.state is GateState.FAILED:
-                return Close(RunState.FAILED, gate.name, f"gate {gate.name}: {checked.reason}")
-    return None
+    failed = next((name for name, checked in run.gates.items() if checked.state is GateState.FAILED), None)
+    return None if failed is None else Close(RunState.FAILED, failed, f"gate {failed}: {run.gates[failed].reason}")
 
 
 def stage_deadline(run: RunView, stage: PlanStage, unit: str) -> datetime | None:

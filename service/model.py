@@ -128,9 +128,10 @@ class RunView:
     """A run as the machine sees it: the latest attempt of each unit, the gates, and what counts against it.
 
     `checking` names the gates that are being checked at this moment, `under_way` the units being tried (or split, or
-    collected). `began_at` is when each unit was first tried. `expired` and `cancel` end the run. `deadline` is when its
-    own time is over. `stale` holds results that count only if they turn out to have the same key; the units in `anew`
-    take nobody's result. `voided` counts the results of a unit that were set aside.
+    collected), `troubled` those whose latest attempt failed or was lost. `began_at` is when each unit was first tried.
+    `expired` and `cancel` end the run; `deadline` is when its own time is over. `stale` holds results that count only
+    if they turn out to have the same key; the units in `anew` take nobody's result. `voided` counts the results of a
+    unit that were set aside.
     """
 
     tried: dict[str, Tried] = field(default_factory=dict)
@@ -141,6 +142,7 @@ class RunView:
     began_at: dict[str, datetime] = field(default_factory=dict)
     checking: set[str] = field(default_factory=set)
     under_way: set[str] = field(default_factory=set)
+    troubled: set[str] = field(default_factory=set)
     stale: dict[str, Tried] = field(default_factory=dict)
     anew: set[str] = field(default_factory=set)
     voided: dict[str, int] = field(default_factory=dict)
@@ -164,11 +166,13 @@ class RunView:
             self.under_way.add(unit)
         else:
             self.under_way.discard(unit)
-        if tried.state is A.FAILED:
-            self.failures[unit] = self.failures.get(unit, 0) + 1
-        elif tried.state is A.LOST:
-            self.losses[unit] = self.losses.get(unit, 0) + 1
-        elif tried.state in DONE:
+        if tried.state is A.FAILED or tried.state is A.LOST:
+            counted = self.failures if tried.state is A.FAILED else self.losses
+            counted[unit] = counted.get(unit, 0) + 1
+            self.troubled.add(unit)
+        else:
+            self.troubled.discard(unit)
+        if tried.state in DONE:
             self.adoptions = 0
         if item != WHOLE and stage in self.items:
             self.items[stage].heard(item, tried.state)
