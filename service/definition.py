@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import orjson
 
+from stages.fitting import alternatives
 from stages.pipeline import Pipeline
+from stages.plan import PlanStage
 
 
 def definition(pipeline: Pipeline) -> bytes:
@@ -20,20 +23,7 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
     return {
         "name": pipeline.name,
         "version": pipeline.version,
-        "stages": [
-            {
-                "name": stage.name,
-                "inputs": sorted(stage.inputs.values()),
-                "after": sorted(stage.upstream - set(stage.inputs.values())),
-                "runner": stage.runner,
-                "reuse": stage.stage.reuse,
-                "timeout_s": stage.stage.timeout_s,
-                "max_attempts": stage.stage.retry.max_attempts,
-                "environment": stage.stage.environment,
-                "code_digest": stage.code_digest,
-            }
-            for stage in plan.order
-        ],
+        "stages": [describe_stage(stage) for stage in plan.order],
         "arrows": [list(arrow) for arrow in pipeline.arrows],
         "gates": [
             {"name": gate.name, "source": gate.src, "target": gate.dst, "check": gate.gate.name}
@@ -47,3 +37,36 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
         "params": None if pipeline.params is None else pipeline.params.model_json_schema(),
         "serves": pipeline.serve is not None,
     }
+
+
+def describe_stage(stage: PlanStage) -> dict[str, Any]:
+    """One stage: what it takes, how it is run, and what of its key is known before it runs."""
+    declared = stage.stage
+    return {
+        "name": stage.name,
+        "inputs": sorted(stage.inputs.values()),
+        "optional": sorted(_optional(stage)),
+        "after": sorted(stage.upstream - set(stage.inputs.values())),
+        "runner": stage.runner,
+        "reuse": declared.reuse,
+        "expires_s": declared.expires_s,
+        "map": declared.map,
+        "conditional": declared.when is not None,
+        "timeout_s": declared.timeout_s,
+        "max_attempts": declared.retry.max_attempts,
+        "environment": declared.environment,
+        "image": declared.image,
+        "takes_params": stage.takes_params,
+        "takes_event": stage.takes_event or stage.takes_records,
+        "code_digest": stage.code_digest,
+        "environment_digest": stage.environment_digest,
+    }
+
+
+def _optional(stage: PlanStage) -> set[str]:
+    """The inputs it can do without: their annotation allows None."""
+    known: frozenset[str] | None = getattr(stage, "optional_inputs", None)
+    if known is not None:
+        return {stage.inputs[parameter] for parameter in known}
+    hints = typing.get_type_hints(stage.stage.function, include_extras=True)
+    return {name for parameter, name in stage.inputs.items() if type(None) in alternatives(hints.get(parameter))}

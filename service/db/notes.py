@@ -40,7 +40,8 @@ class PutPipeline(Operation):
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutPipeline]) -> Sequence[None]:
-        """Known versions are left alone."""
-        rows = [(op.name, op.version, op.definition) for op in operations]
-        await flush.connection.execute(sql("put_pipelines"), *columns(sorted(rows), 3))
+        """A known version gets what is said of it now."""
+        told = {(op.name, op.version): op.definition for op in operations}
+        rows = [(*place, definition) for place, definition in sorted(told.items())]
+        await flush.connection.execute(sql("put_pipelines"), *columns(rows, 3))
         return [None] * len(operations)

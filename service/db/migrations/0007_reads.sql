@@ -1,0 +1,24 @@
+-- Reading runs as data, and taking away what nobody needs any more.
+
+create index runs_by_tag on runs using gin (tags jsonb_path_ops) where tags <> '[]';
+create index runs_by_parent on runs (parent_run) where parent_run is not null;
+create index model_versions_by_run on model_versions (run_id) where run_id is not null;
+
+-- Which attempts refer to an artifact of the store; small ones live in the row and are in no store.
+create index attempts_by_output on attempts (output_digest) where output_digest is not null and output_inline is null;
+
+-- What is left of a run that was removed: its event is known to have run, so a repeat of it starts nothing.
+alter table fates
+    drop constraint fates_fate_check,
+    drop constraint fates_check,
+    add constraint fates_fate_check check (fate in ('ran', 'coalesced', 'ignored', 'late', 'dead')),
+    add constraint fates_check check ((fate in ('ran', 'coalesced')) = (run_id is not null)),
+    add column removed_by xid8,
+    add check ((fate = 'ran') = (removed_by is not null));
+create index fates_removing on fates (run_id) where fate = 'ran';
+
+create or replace view outcomes as
+    select event_key, pipeline, trigger, 'ran' as fate, '' as reason, id as run_id, queued_at as decided_at from runs
+    union all
+    select event_key, pipeline, trigger, fate, reason, run_id, decided_at from fates f
+    where f.fate <> 'ran' or not exists (select from runs r where r.id = f.run_id);

@@ -1,0 +1,1 @@
+select version, definition from pipelines where name = $1 and version = any ($2::text[])

@@ -1,0 +1,87 @@
+"""Reading runs whole: everything that is on record of one, for `explain`, `diff` and the report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from service.db.reads import Reads
+from service.db.results import metrics_of
+from service.db.rows import Row
+from service.story import Story, StoryAction, StoryAttempt, StoryGate
+from stages.artifacts import ArtifactRef
+
+
+class Stories:
+    """Every call may raise `DatabaseUnavailable`."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def story(self, run_id: int) -> Story | None:
+        """A run with its attempts, gates, actions and definitions, or None."""
+        row = await self._reads.row("story_run", run_id)
+        if row is None:
+            return None
+        attempts, gates, actions = await asyncio.gather(
+            self._reads.fetch("story_attempts", run_id),
+            self._reads.fetch("show_gates", run_id),
+            self._reads.fetch("story_actions", run_id),
+        )
+        versions = sorted({row["version"], *(one["version"] for one in attempts if one["version"])})
+        definitions = await self._reads.fetch("story_definitions", row["pipeline"], versions)
+        return _story(row, attempts, gates, actions, definitions)
+
+    async def before(self, run_id: int) -> int | None:
+        """The run of the same pipeline that was begun before this one."""
+        row = await self._reads.row("run_before", run_id)
+        return None if row is None else row["id"]
+
+
+def _story(
+    row: Row, attempts: Sequence[Row], gates: Sequence[Row], actions: Sequence[Row], definitions: Sequence[Row]
+) -> Story:
+    plain = ("id", "pipeline", "version", "trigger", "state", "accepted_at", "queued_at", "started_at", "finished_at")
+    ends = ("cancelled_by", "abandoned_at", "abandoned_by", "abandon_reason", "due_at", "late_at")
+    causes = ("cause_run", "cause_stage", "parent_run")
+    return Story(
+        **{name: row[name] for name in (*plain, *ends, *causes)},
+        params=orjson.loads(row["params"]),
+        tags=orjson.loads(row["tags"]),
+        event_key=str(row["event_key"]),
+        event=orjson.loads(row["envelope"]),
+        failure=_document(row["failure"]),
+        attempts=[story_attempt(one, row["version"]) for one in attempts],
+        gates=[_gate(one) for one in gates],
+        actions=[StoryAction(**{**dict(one), "detail": orjson.loads(one["detail"])}) for one in actions],
+        definitions={one["version"]: orjson.loads(one["definition"]) for one in definitions},
+    )
+
+
+def story_attempt(row: Row, version: str) -> StoryAttempt:
+    """An attempt's row. One of before versions were kept with attempts is taken for one of the run's `version`."""
+    made = row["output_digest"] is not None
+    return StoryAttempt(
+        **{name: row[name] for name in ("stage", "item", "attempt", "state", "void", "reason", "transient")},
+        **{name: row[name] for name in ("reused_run", "child_run", "made_at", "started_at", "finished_at", "retry_at")},
+        version=row["version"] or version,
+        key=str(row["key"]) if row["key"] else None,
+        output=ArtifactRef(row["output_digest"], row["output_codec"], row["output_size"]) if made else None,
+        metrics=metrics_of(row),
+        error=_document(row["failure"]),
+    )
+
+
+def _gate(row: Row) -> StoryGate:
+    return StoryGate(
+        name=row["gate"],
+        evidence=orjson.loads(row["evidence"]),
+        **{name: row[name] for name in ("source", "target", "state", "reason", "subject", "decided_by", "decided_at")},
+    )
+
+
+def _document(stored: bytes | None) -> Any:
+    return orjson.loads(stored) if stored else None
