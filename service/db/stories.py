@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from service.db.connect import columns
 from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
+from service.report import Around, ReportModel, ReportRelative
 from service.story import Story, StoryAction, StoryAttempt, StoryGate
 from stages.artifacts import ArtifactRef
 
@@ -39,6 +41,47 @@ class Stories:
         """The run of the same pipeline that was begun before this one."""
         row = await self._reads.row("run_before", run_id)
         return None if row is None else row["id"]
+
+    async def around(self, run: Story) -> Around:
+        """The runs it caused and the model versions it registered."""
+        caused = await self._reads.fetch("story_caused", run.id)
+        models = await self._reads.fetch("story_models", run.id)
+        return Around(caused=[_relative(row) for row in caused], models=[_model(row) for row in models])
+
+    async def in_review(self, *, pipeline: str | None = None, before: int | None = None, limit: int) -> list[Story]:
+        """Failed runs that wait for a person, newest first, without what people did to them."""
+        runs = await self._reads.fetch("list_reviews", pipeline, before, limit)
+        ids = [row["id"] for row in runs]
+        attempts = _by_run(await self._reads.fetch("review_attempts", ids))
+        gates = _by_run(await self._reads.fetch("review_gates", ids))
+        places = sorted(_made_with(runs, attempts))
+        definitions = await self._reads.fetch("review_definitions", *columns(places, 2))
+        found = []
+        for row in runs:
+            of_pipeline = [one for one in definitions if one["name"] == row["pipeline"]]
+            found.append(_story(row, attempts.get(row["id"], ()), gates.get(row["id"], ()), (), of_pipeline))
+        return found
+
+    async def reviews_open(self) -> int:
+        """How many failed runs wait for a person."""
+        [row] = await self._reads.fetch("count_reviews")
+        count: int = row["reviews"]
+        return count
+
+
+def _made_with(runs: Sequence[Row], attempts: Mapping[int, Sequence[Row]]) -> set[tuple[str, str]]:
+    """Every pipeline and version by which anything in these runs was made."""
+    found = {(row["pipeline"], row["version"]) for row in runs}
+    for row in runs:
+        found |= {(row["pipeline"], one["version"]) for one in attempts.get(row["id"], ()) if one["version"]}
+    return found
+
+
+def _by_run(rows: Sequence[Row]) -> Mapping[int, Sequence[Row]]:
+    grouped: dict[int, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row["run_id"], []).append(row)
+    return grouped
 
 
 def _story(
@@ -81,6 +124,29 @@ def _gate(row: Row) -> StoryGate:
         evidence=orjson.loads(row["evidence"]),
         **{name: row[name] for name in ("source", "target", "state", "reason", "subject", "decided_by", "decided_at")},
     )
+
+
+def _relative(row: Row) -> ReportRelative:
+    return {
+        "run": row["id"],
+        "pipeline": row["pipeline"],
+        "state": row["state"],
+        "stage": row["cause_stage"],
+        "waited_for": row["waited_for"],
+    }
+
+
+def _model(row: Row) -> ReportModel:
+    return {
+        "model": row["model"],
+        "version": row["version"],
+        "state": row["state"],
+        "aliases": list(row["aliases"] or ()),
+        "artifacts": orjson.loads(row["artifacts"]),
+        "metrics": orjson.loads(row["metrics"]),
+        "lineage": orjson.loads(row["lineage"]),
+        "created_at": row["created_at"],
+    }
 
 
 def _document(stored: bytes | None) -> Any:

@@ -1,0 +1,44 @@
+"""The review queue: failed runs that wait for a person."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import Json
+from service.api.context import Context
+from service.api.endpoint import BEFORE, LIMIT, Endpoint
+from service.api.requests import known_only, query_id, query_limit
+from service.db.stories import Stories
+from service.reviews import ReviewsPage, review
+
+QUERY = {"pipeline": "only runs of this pipeline", "before": BEFORE, "limit": LIMIT}
+
+
+async def reviews(context: Context, request: Request) -> Response:
+    """A page of failed runs that nobody has resumed or abandoned."""
+    known_only(request, QUERY)
+    stories, limit = Stories(context.daemon.reads), query_limit(request)
+    pipeline = request.query_params.get("pipeline") or None
+    found = await stories.in_review(pipeline=pipeline, before=query_id(request, "before"), limit=limit)
+    loaded = context.daemon.catalogue.pipelines
+    page: ReviewsPage = {
+        "reviews": [review(run, loaded[run.pipeline].version if run.pipeline in loaded else None) for run in found],
+        "open": await stories.reviews_open(),
+        "next": found[-1].id if len(found) == limit else None,
+    }
+    return Json(page)
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/v1/reviews",
+        summary="Failed runs that wait for a person: what failed, why, on which data, and the commands that apply",
+        tag="runs",
+        handler=reviews,
+        query=QUERY,
+        answers={200: ReviewsPage},
+        problems=(422,),
+    ),
+)
