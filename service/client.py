@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
@@ -67,9 +67,11 @@ class Client:
         data: Any = None,
         event_id: str | None = None,
         by: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Json:
         """Start a run by hand. With the same `event_id` it is the same run, however often it is called."""
         body = {"params": dict(params or {}), "data": data, "id": event_id or str(uuid4())}
+        body |= {"tags": list(tags)} if tags else {}
         return self._post(f"/api/v1/pipelines/{_part(pipeline)}/runs", body | ({"by": by} if by else {}))
 
     def runs(
@@ -79,13 +81,40 @@ class Client:
         limit: int = 50,
         before: int | None = None,
         event: str | None = None,
+        tags: Sequence[str] = (),
     ) -> Json:
         """Runs, newest first; `next` of the answer is `before` of the next page. `event` is an event's key."""
-        return self._get("/api/v1/runs", pipeline=pipeline, state=state, limit=limit, before=before, event=event)
+        query = {"pipeline": pipeline, "state": state, "limit": limit, "before": before, "event": event}
+        return self._get("/api/v1/runs", **query, tag=list(tags) or None)
 
     def show(self, run_id: int) -> Json:
         """Everything about a run."""
         return self._get(f"/api/v1/runs/{run_id}")
+
+    def explain(self, run_id: int, stage: str | None = None, since: int | None = None) -> Json:
+        """Why each stage was computed or its result used again, compared with the run `since` (default: the last)."""
+        return self._get(f"/api/v1/runs/{run_id}/explain", stage=stage, **{"with": since})
+
+    def diff(self, run_id: int, other: int) -> Json:
+        """Two runs side by side."""
+        return self._get(f"/api/v1/runs/{run_id}/diff/{other}")
+
+    def report(self, run_id: int) -> Json:
+        """The audit record of a run."""
+        return self._get(f"/api/v1/runs/{run_id}/report")
+
+    def report_page(self, run_id: int) -> str:
+        """The audit record as a page of HTML."""
+        status, content = self._exchange("GET", f"/api/v1/runs/{run_id}/report.html", None, {})
+        return content.decode() if status < 400 else str(_answer(status, content))
+
+    def reviews(self, pipeline: str | None = None, limit: int = 50, before: int | None = None) -> Json:
+        """Failed runs that wait for a person, newest first, with the commands that apply."""
+        return self._get("/api/v1/reviews", pipeline=pipeline, limit=limit, before=before)
+
+    def clean_up(self, **wanted: Any) -> Json:
+        """Remove what retention lets go of, or only tell: see `CleanUpBody`."""
+        return self._post("/api/v1/retention", wanted)
 
     def logs(
         self,
@@ -238,7 +267,7 @@ class Client:
 
     def _get(self, path: str, **query: Any) -> Json:
         wanted = {name: value for name, value in query.items() if value is not None}
-        return self._ask("GET", f"{path}?{urlencode(wanted)}" if wanted else path)
+        return self._ask("GET", f"{path}?{urlencode(wanted, doseq=True)}" if wanted else path)
 
     def _post(self, path: str, body: Any) -> Json:
         return self._ask("POST", path, body)
@@ -254,10 +283,14 @@ class Client:
     ) -> Json:
         content = None if method == "GET" else orjson.dumps(body)
         sent = {"Content-Type": content_type, **(headers or {})} if content is not None else dict(headers or {})
+        return _answer(*self._exchange(method, path, content, sent))
+
+    def _exchange(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """One request: the status and the body of its answer."""
         connection = self._connect()
         try:
-            response = self._send(connection, method, path, content, sent)
-            return _answer(response.status, response.read())
+            response = self._send(connection, method, path, content, headers)
+            return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             raise DaemonUnavailable(self.url, error) from error
         finally:

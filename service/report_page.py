@@ -37,7 +37,10 @@ th { font-weight: 500; font-size: .86em; }
 td { min-width: 4.5rem; }
 .state { font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .wait { color: var(--wait); } .work { color: var(--work); }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
+@media screen and (max-width: 40rem) { thead { display: none; } tr { display: block; padding: .4rem 0;
+  border-bottom: 1px solid var(--line); } td { display: flex; gap: .8rem; padding: .1rem 0; border: 0; }
+  td:empty { display: none; } td::before { content: attr(data-title); flex: 0 0 6.5rem; color: var(--soft); }
+  dl { grid-template-columns: 6.5rem 1fr; gap: .2rem .8rem; } }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --band: #fff;
   --good: #000; --bad: #000; --wait: #000; --work: #000; }
   body { max-width: none; padding: 0; font-size: 10pt; } .wide { overflow: visible; } h2, h3 { break-after: avoid; }
@@ -243,11 +246,17 @@ def _facts(facts: Facts) -> str:
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], nothing: str = "") -> str:
     """Cells are HTML already."""
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
+    body = "".join(f"<tr>{_cells(titles, row)}</tr>\n" for row in rows)
     if not body:
         return _none(nothing)
     head = "".join(f"<th>{escaped(title)}</th>" for title in titles)
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
+
+
+def _cells(titles: Sequence[str], row: Sequence[str]) -> str:
+    """Each with its title, which a narrow screen shows beside it."""
+    named = ((escaped(title), f"<div>{cell}</div>" if cell else "") for title, cell in zip(titles, row, strict=True))
+    return "".join(f'<td data-title="{title}">{cell}</td>' for title, cell in named)
 
 
 def _none(told: str) -> str:

@@ -95,6 +95,7 @@ class RunBase(TypedDict):
     pipeline: str
     version: str
     trigger: str
+    tags: list[str]
     state: str
     queued_at: datetime
     started_at: datetime | None
@@ -112,9 +113,13 @@ class RunSummary(RunBase):
 
 
 class RunsPage(TypedDict):
-    """Newest first. `next` goes into `before` for the next page; null on the last one."""
+    """Newest first. `next` goes into `before` for the next page; null on the last one.
+
+    `reviews_open` is how many failed runs wait for a person, whatever was asked for.
+    """
 
     runs: list[RunSummary]
+    reviews_open: int
     next: int | None
 
 

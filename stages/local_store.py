@@ -7,12 +7,23 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.artifacts import digest_of, place_of, verified
+from stages.artifacts import (
+    ASIDE,
+    SetAside,
+    Stored,
+    digest_of,
+    is_digest,
+    mark_of,
+    marked_at,
+    place_of,
+    verified,
+)
 from stages.errors import ArtifactMissing, StoreUnavailable
 
 CHUNK_BYTES = 1 << 20
@@ -25,6 +36,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root / ".incoming"
+        self._aside = root / ASIDE
         self._durable: set[Path] = set()
         with self._telling("write to"):
             self._incoming.mkdir(parents=True, exist_ok=True)
@@ -60,7 +72,8 @@ class LocalStore:
         """See `ArtifactStore`."""
 
         def read() -> bytes:
-            data = self._path(digest).read_bytes()
+            with self._open(digest) as file:
+                data = file.read()
             verified(digest, digest_of(data), str(self.root))
             return data
 
@@ -71,7 +84,7 @@ class LocalStore:
         """See `ArtifactStore`."""
 
         def fetch() -> None:
-            with self._path(digest).open("rb") as source, whole_file(to) as target:
+            with self._open(digest) as source, whole_file(to) as target:
                 verified(digest, _copy(source, target), str(self.root))
 
         with self._telling("read"):
@@ -79,20 +92,83 @@ class LocalStore:
 
     async def exists(self, digest: str) -> bool:
         """See `ArtifactStore`."""
-        return await asyncio.to_thread((self.root / place_of(digest)).is_file)
+        with self._telling("read"):
+            return await asyncio.to_thread(self._brought_back, digest)
 
     async def delete(self, digest: str) -> None:
         """See `ArtifactStore`."""
         with self._telling("delete from"):
             await asyncio.to_thread((self.root / place_of(digest)).unlink, missing_ok=True)
 
-    def _path(self, digest: str) -> Path:
+    async def stored(self) -> AsyncIterator[Stored]:
+        """See `ArtifactStore`."""
+        for first in await self._entries(self.root):
+            for second in await self._entries(first):
+                for path, about in await asyncio.to_thread(_files, second):
+                    if is_digest(path.name):
+                        yield Stored(path.name, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+
+    async def set_aside(self) -> AsyncIterator[SetAside]:
+        """See `ArtifactStore`."""
+        for first in await self._entries(self._aside):
+            for second in await self._entries(first):
+                for folder in await self._entries(second):
+                    for path, about in await asyncio.to_thread(_files, folder):
+                        yield SetAside(folder.name, path.name, about.st_size, marked_at(path.name))
+
+    async def retire(self, digest: str, at: datetime) -> None:
+        """See `ArtifactStore`."""
+
+        def move() -> None:
+            place = self._aside / place_of(digest) / mark_of(at)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # it is gone, or the emptied folder was tidied away: then next time
+                (self.root / place_of(digest)).rename(place)
+
+        with self._telling("delete from"):
+            await asyncio.to_thread(move)
+
+    async def bring_back(self, digest: str) -> bool:
+        """See `ArtifactStore`."""
+        return await self.exists(digest)
+
+    async def drop(self, one: SetAside) -> None:
+        """See `ArtifactStore`."""
+
+        def remove() -> None:
+            folder = self._aside / place_of(one.digest)
+            (folder / one.mark).unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+        with self._telling("delete from"):
+            await asyncio.to_thread(remove)
+
+    async def _entries(self, folder: Path) -> list[Path]:
+        with self._telling("read"):
+            return await asyncio.to_thread(_folders, folder)
+
+    def _open(self, digest: str) -> BinaryIO:
         path = self.root / place_of(digest)
+        while True:
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                if not self._brought_back(digest):
+                    raise ArtifactMissing(
+                        f"artifact {digest} is not in {self.root}: resume the run from the stage that made it"
+                    ) from None
+
+    def _brought_back(self, digest: str) -> bool:
+        """Whether the artifact is in its place, now that it was looked for among what is set aside."""
+        path, folder = self.root / place_of(digest), self._aside / place_of(digest)
         if not path.is_file():
-            raise ArtifactMissing(
-                f"artifact {digest} is not in {self.root}: resume the run from the stage that made it"
-            )
-        return path
+            for name, _ in _files(folder):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # somebody else brings it back
+                    name.rename(path)
+                    break
+        return path.is_file()
 
     def _holds(self, digest: str) -> bool:
         """Whether the right bytes are already there, durably. Bytes that rotted are written anew."""
@@ -152,6 +228,26 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder, but for hidden ones; none where it is missing."""
+    try:
+        with os.scandir(folder) as found:
+            return [Path(one.path) for one in found if one.is_dir() and not one.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+
+
+def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """The files in a folder; none where it is missing."""
+    found = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for one in entries:
+            with suppress(FileNotFoundError):
+                if one.is_file():
+                    found.append((Path(one.path), one.stat()))
+    return found
 
 
 def _copy(source: BinaryIO, target: BinaryIO | None) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stages.artifacts import digest_of, place_of, verified
+from stages.artifacts import ASIDE, SetAside, Stored, digest_of, is_digest, mark_of, marked_at, place_of, verified
 from stages.errors import ArtifactMissing, StoreUnavailable
 from stages.local_store import CHUNK_BYTES, whole_file
 
@@ -50,22 +51,18 @@ class ObjectStore:
 
     async def get(self, digest: str) -> bytes:
         """See `ArtifactStore`."""
-        from obstore import get_async
-
         with self._telling("read", digest):
-            found = await get_async(self._store, place_of(digest))
+            found = await self._found(digest)
             data = bytes(await found.bytes_async())
         verified(digest, await asyncio.to_thread(digest_of, data), self.url)
         return data
 
     async def fetch_file(self, digest: str, to: Path) -> None:
         """See `ArtifactStore`."""
-        from obstore import get_async
-
         seen = hashlib.blake2b(digest_size=32)
         with whole_file(to) as file:
             with self._telling("read", digest):
-                found = await get_async(self._store, place_of(digest))
+                found = await self._found(digest)
                 async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
                     seen.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
@@ -73,6 +70,54 @@ class ObjectStore:
 
     async def exists(self, digest: str) -> bool:
         """See `ArtifactStore`."""
+        return await self._holds(digest) or await self.bring_back(digest)
+
+    async def delete(self, digest: str) -> None:
+        """See `ArtifactStore`."""
+        from obstore import delete_async
+
+        with suppress(ArtifactMissing), self._telling("deleted from", digest):
+            await delete_async(self._store, place_of(digest))
+
+    async def stored(self) -> AsyncIterator[Stored]:
+        """See `ArtifactStore`."""
+        async for one in self._listed(None):
+            digest = one["path"].rpartition("/")[2]
+            if is_digest(digest) and one["path"] == place_of(digest):
+                yield Stored(digest, one["size"], one["last_modified"])
+
+    async def set_aside(self) -> AsyncIterator[SetAside]:
+        """See `ArtifactStore`."""
+        async for one in self._listed(ASIDE):
+            _, digest, mark = one["path"].rsplit("/", 2)
+            yield SetAside(digest, mark, one["size"], marked_at(mark))
+
+    async def retire(self, digest: str, at: datetime) -> None:
+        """See `ArtifactStore`. Copied first, so that it is in one of the two places at every moment."""
+        from obstore import copy_async, delete_async
+
+        with suppress(ArtifactMissing), self._telling("deleted from", digest):
+            await copy_async(self._store, place_of(digest), f"{_aside(digest)}/{mark_of(at)}")
+            await delete_async(self._store, place_of(digest))
+
+    async def bring_back(self, digest: str) -> bool:
+        """See `ArtifactStore`. The copy that was set aside stays until it is dropped."""
+        from obstore import copy_async
+
+        for one in [one async for one in self._listed(_aside(digest))]:
+            with suppress(ArtifactMissing), self._telling("read", digest):
+                await copy_async(self._store, one["path"], place_of(digest))
+                break
+        return await self._holds(digest)
+
+    async def drop(self, one: SetAside) -> None:
+        """See `ArtifactStore`."""
+        from obstore import delete_async
+
+        with suppress(ArtifactMissing), self._telling("deleted from", one.digest):
+            await delete_async(self._store, f"{_aside(one.digest)}/{one.mark}")
+
+    async def _holds(self, digest: str) -> bool:
         from obstore import head_async
 
         try:
@@ -82,12 +127,24 @@ class ObjectStore:
             return False
         return True
 
-    async def delete(self, digest: str) -> None:
-        """See `ArtifactStore`."""
-        from obstore import delete_async
+    async def _found(self, digest: str) -> Any:
+        """What obstore got, once more where it had been set aside."""
+        from obstore import get_async
+        from obstore.exceptions import NotFoundError
 
-        with suppress(ArtifactMissing), self._telling("deleted from", digest):
-            await delete_async(self._store, place_of(digest))
+        try:
+            return await get_async(self._store, place_of(digest))
+        except (FileNotFoundError, NotFoundError):
+            await self.bring_back(digest)
+            return await get_async(self._store, place_of(digest))
+
+    async def _listed(self, prefix: str | None) -> AsyncIterator[Any]:
+        from obstore import list as listed
+
+        with self._telling("read"):
+            async for batch in listed(self._store, prefix):
+                for one in batch:
+                    yield one
 
     async def _upload(self, digest: str, content: bytes | Path) -> None:
         from obstore import put_async
@@ -117,6 +174,10 @@ class ObjectStore:
             f"endpoint in the environment",
             transient=passing,
         )
+
+
+def _aside(digest: str) -> str:
+    return f"{ASIDE}/{place_of(digest)}"
 
 
 def _digest_of_file(path: Path) -> str:

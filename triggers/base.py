@@ -35,7 +35,7 @@ class Offer:
     """What one trigger of one pipeline makes of an event: start a run (`RAN`), or why not.
 
     `params` are the raw parameters for the run; the inbox checks them against the pipeline's type and turns an
-    offer with wrong ones into a `DEAD` fate with the reason.
+    offer with wrong ones into a `DEAD` fate with the reason. `tags` are added to those of the pipeline.
     """
 
     pipeline: str
@@ -43,6 +43,7 @@ class Offer:
     fate: Fate = Fate.RAN
     reason: str = ""
     params: Mapping[str, Any] | None = None
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -28,8 +28,10 @@ def manual_event(
     event_id: str | None,
     by: str,
     now: datetime,
+    tags: Sequence[str] = (),
 ) -> Event:
     """The event of a start by hand. With the same `event_id` (an `Idempotency-Key`) it is the same event."""
+    given = {"params": dict(params), "data": data, "by": by}
     return Event(
         source=f"tidemill:manual/{quote(pipeline, safe='')}",
         id=event_id or str(uuid4()),
@@ -37,13 +39,14 @@ def manual_event(
         time=now,
         subject=pipeline,
         datacontenttype="application/json",
-        data={"params": dict(params), "data": data, "by": by},
+        data=given | ({"tags": list(dict.fromkeys(tags))} if tags else {}),
     )
 
 
 def manual_offer(binding: Binding, event: Event) -> Offer:
-    """What the pipeline's `Manual` makes of it: the params given by hand, over those the trigger maps."""
+    """What the pipeline's `Manual` makes of it: the params given by hand over those the trigger maps, and the tags."""
     made = offer(binding, event)
     if made.fate is not Fate.RAN:
         return made
-    return replace(made, params={**(made.params or {}), **event.data["params"]})
+    params = {**(made.params or {}), **event.data["params"]}
+    return replace(made, params=params, tags=tuple(event.data.get("tags", ())))

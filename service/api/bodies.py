@@ -28,6 +28,9 @@ Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
+Tags = Annotated[list[Name], Field(max_length=50)]
+
+
 class Body(BaseModel):
     """A field that is not known is an error: it would be passed over in silence."""
 
@@ -35,10 +38,11 @@ class Body(BaseModel):
 
 
 class StartBody(Body):
-    """A start by hand. `id` identifies it, as the header `Idempotency-Key` does."""
+    """A start by hand. `id` identifies it, as the header `Idempotency-Key` does. `tags` are added to the pipeline's."""
 
     params: dict[str, Any] = {}
     data: Any = None
+    tags: Tags = []
     id: Key | None = None
     by: Name = "api"
 

@@ -132,7 +132,9 @@ def _of(status: TriggerStatus) -> Labels:
 async def _runs(text: Text, context: Context) -> None:
     try:
         unfinished = await context.views.unfinished()
+        reviews = await context.views.reviews_open()
     except DatabaseUnavailable:
         return
     samples = [({"pipeline": name, "state": state}, count) for (name, state), count in sorted(unfinished.items())]
     text.add("tidemill_runs_unfinished", "gauge", "Runs of the whole installation that are not at an end.", samples)
+    text.add("tidemill_reviews_open", "gauge", "Failed runs of the whole installation that wait for a person.", reviews)

@@ -24,7 +24,7 @@ async def reviews(context: Context, request: Request) -> Response:
     loaded = context.daemon.catalogue.pipelines
     page: ReviewsPage = {
         "reviews": [review(run, loaded[run.pipeline].version if run.pipeline in loaded else None) for run in found],
-        "open": await stories.reviews_open(),
+        "open": await context.views.reviews_open(),
         "next": found[-1].id if len(found) == limit else None,
     }
     return Json(page)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 
-from service.api import events, gates, health, listings, logs, models, runs, steering
+from service.api import events, gates, health, listings, logs, models, retention, reviews, runs, steering, stories
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint, Handler
@@ -24,7 +24,7 @@ HOME = """<!doctype html>
 <h1>Tidemill</h1>
 <p>Anything that happens becomes exactly one durable run of a pipeline.</p>
 <ul>
-<li><a href="/api/v1/runs">Runs</a>
+<li><a href="/api/v1/runs">Runs</a>, <a href="/api/v1/reviews">failed ones that wait for a person</a>
 <li><a href="/api/v1/events">Events</a>
 <li><a href="/api/v1/pipelines">Pipelines</a>
 <li><a href="/api/v1/triggers">Triggers</a>
@@ -56,10 +56,13 @@ ENDPOINTS: Sequence[Endpoint] = (
     *events.ENDPOINTS,
     *runs.ENDPOINTS,
     *steering.ENDPOINTS,
+    *stories.ENDPOINTS,
+    *reviews.ENDPOINTS,
     *logs.ENDPOINTS,
     *gates.ENDPOINTS,
     *listings.ENDPOINTS,
     *models.ENDPOINTS,
+    *retention.ENDPOINTS,
     *health.ENDPOINTS,
     Endpoint(
         method="GET",

@@ -26,6 +26,7 @@ LIST_QUERY = {
     "pipeline": "only runs of this pipeline",
     "state": "only runs in this state: " + ", ".join(RunState),
     "event": "only runs of the event with this key",
+    "tag": "only runs with this tag; may be repeated: with all of them",
     "before": BEFORE,
     "limit": LIMIT,
 }
@@ -36,7 +37,8 @@ async def start(context: Context, request: Request) -> Response:
     pipeline = context.daemon.catalogue.pipeline(request.path_params["pipeline"])
     body = await read_model(request, context.limit_bytes, StartBody)
     event_id = _event_id(fold(request.scope["headers"]), body)
-    event = manual_event(pipeline.name, body.params, body.data, event_id, body.by, context.daemon.clock.now())
+    now = context.daemon.clock.now()
+    event = manual_event(pipeline.name, body.params, body.data, event_id, body.by, now, body.tags)
     trigger = next((one for one in pipeline.on if isinstance(one, Manual)), Manual())
     if not trigger.enabled:
         raise Conflict(f"starting {pipeline.name} by hand is switched off: its trigger {trigger.name} is not enabled")
@@ -62,10 +64,10 @@ async def _refuse_another(context: Context, event: Event, receipt: Receipt) -> N
         return
     stored = await context.views.stored_event(event.key)
     before = stored.get("data", {}) if stored else {}
-    if any(before.get(name) != event.data[name] for name in ("params", "data")):
+    if any(before.get(name) != event.data.get(name) for name in ("params", "data", "tags")):
         raise Problem(
             422,
-            f"{event.id!r} was used before to start {event.subject} with other params or data: use another key",
+            f"{event.id!r} was used before to start {event.subject} with other params or data or tags: use another key",
             runs=[one.run_id for one in receipt.outcomes],
         )
 
@@ -81,6 +83,7 @@ async def list_runs(context: Context, request: Request) -> Response:
         pipeline=query.get("pipeline") or None,
         state=state,
         event=_event_key(query.get("event")),
+        tags=[tag for tag in query.getlist("tag") if tag],
         before=query_id(request, "before"),
         limit=query_limit(request),
     )

@@ -46,6 +46,7 @@ def run_base(row: Row) -> RunBase:
         "pipeline": row["pipeline"],
         "version": row["version"],
         "trigger": row["trigger"],
+        "tags": orjson.loads(row["tags"]),
         "state": row["state"],
         "queued_at": row["queued_at"],
         "started_at": row["started_at"],

@@ -62,12 +62,6 @@ class Stories:
             found.append(_story(row, attempts.get(row["id"], ()), gates.get(row["id"], ()), (), of_pipeline))
         return found
 
-    async def reviews_open(self) -> int:
-        """How many failed runs wait for a person."""
-        [row] = await self._reads.fetch("count_reviews")
-        count: int = row["reviews"]
-        return count
-
 
 def _made_with(runs: Sequence[Row], attempts: Mapping[int, Sequence[Row]]) -> set[tuple[str, str]]:
     """Every pipeline and version by which anything in these runs was made."""

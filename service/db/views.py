@@ -47,13 +47,21 @@ class Views:
         pipeline: str | None = None,
         state: str | None = None,
         event: UUID | None = None,
+        tags: Sequence[str] = (),
         before: int | None = None,
         limit: int,
     ) -> RunsPage:
-        """Runs below the id `before`."""
-        rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit)
+        """Runs below the id `before` that have all of `tags`."""
+        tagged = orjson.dumps(list(tags)).decode() if tags else None
+        rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit, tagged)
         runs: list[RunSummary] = [{**run_base(row), "event": event_name(row)} for row in rows]
-        return {"runs": runs, "next": rows[-1]["id"] if len(rows) == limit else None}
+        reviews = await self.reviews_open()
+        return {"runs": runs, "reviews_open": reviews, "next": rows[-1]["id"] if len(rows) == limit else None}
+
+    async def reviews_open(self) -> int:
+        """How many failed runs wait for a person."""
+        [row] = await self._reads.fetch("count_reviews")
+        return cast("int", row["reviews"])
 
     async def run(self, run_id: int) -> RunDetail | None:
         """A run with all that happened in it, or None."""

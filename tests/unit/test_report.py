@@ -156,7 +156,7 @@ def test_nothing_that_others_wrote_becomes_markup(poison: str) -> None:
     told = hostile(a_report(state="failed", failure={"stage": "train", "reason": "no"}), poison)
     parser = seen(page(told))
     assert set(parser.tags) <= KNOWN_TAGS
-    assert parser.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "datetime"}
+    assert parser.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "datetime", "data-title"}
     assert parser.tags.count("style") == 1
 
 

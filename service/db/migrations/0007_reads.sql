@@ -7,15 +7,17 @@ create index model_versions_by_run on model_versions (run_id) where run_id is no
 -- Which attempts refer to an artifact of the store; small ones live in the row and are in no store.
 create index attempts_by_output on attempts (output_digest) where output_digest is not null and output_inline is null;
 
--- What is left of a run that was removed: its event is known to have run, so a repeat of it starts nothing.
+-- What is left of a run that was removed: its event is known to have run, so a repeat of it starts nothing. While
+-- `removing`, the run is still there.
 alter table fates
+    add column removing boolean not null default false,
     drop constraint fates_fate_check,
     drop constraint fates_check,
     add constraint fates_fate_check check (fate in ('ran', 'coalesced', 'ignored', 'late', 'dead')),
     add constraint fates_check check ((fate in ('ran', 'coalesced')) = (run_id is not null)),
-    add column removed_by xid8,
-    add check ((fate = 'ran') = (removed_by is not null));
-create index fates_removing on fates (run_id) where fate = 'ran';
+    add constraint fates_removing_check check (not removing or fate = 'ran');
+create index fates_removing on fates (run_id) where removing;
+create index fates_by_run on fates (run_id) where run_id is not null;
 
 create or replace view outcomes as
     select event_key, pipeline, trigger, 'ran' as fate, '' as reason, id as run_id, queued_at as decided_at from runs

@@ -1,8 +1,9 @@
 select r.id, r.pipeline, r.version, r.trigger, r.state, r.queued_at, r.started_at, r.finished_at, r.ready_at, r.failure,
-    r.event_key, e.source, e.id as event_id, e.type, e.subject, now() as at,
+    r.tags, r.event_key, e.source, e.id as event_id, e.type, e.subject, now() as at,
     (select array_agg(g.gate order by g.gate) from gates g where g.run_id = r.id and g.state = 'waiting') as waiting_gates
 from runs r join events e on e.key = r.event_key
 where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2)
     and ($3::uuid is null or r.event_key = $3) and ($4::bigint is null or r.id < $4)
+    and ($6::jsonb is null or (r.tags @> $6 and r.tags <> '[]'))
 order by r.id desc
 limit $5
