@@ -22,6 +22,7 @@ from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
 from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
+from service.loops.retention import Retention
 from service.news import News
 from service.settings import Settings
 from service.stage_logs import StageLogs
@@ -63,6 +64,7 @@ class Daemon:
     store: ArtifactStore
     reader: RecordReader | None
     inbox: PostgresInbox
+    retention: Retention
     executor: Executor | None
     stage_logs: StageLogs | None
     listeners: list[Listener]
@@ -160,6 +162,8 @@ class Daemon:
         if self.executor is not None:
             loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
             loops.append(Deadlines(self.writer, self.clock).run())
+            if self.settings.retention.policy.removes_anything:
+                loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
         if self.stage_logs is not None:
             loops.append(self.stage_logs.take_in_leftovers())
         if self.listeners:

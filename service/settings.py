@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service import values
+from service.retention import Policy
 from service.values import Reader
 
 T = TypeVar("T")
@@ -169,6 +170,32 @@ class Artifacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What is kept, and for how long. By default everything is."""
+
+    days: float | None = setting(
+        None, values.days(0, 36_500), "runs that finished this many days ago are removed; default: none is"
+    )
+    runs: int | None = setting(
+        None, values.whole(1, 1_000_000_000), "this many runs of each pipeline stay, whatever their age"
+    )
+    events_days: float | None = setting(
+        None, values.days(0, 36_500), "events this old that are in no run are forgotten: a repeat is a new event"
+    )
+    grace_s: float = setting(
+        86_400.0, values.seconds(3600, 31_536_000), "artifacts that nothing refers to stay this long, twice"
+    )
+    every_s: float = setting(
+        3600.0, values.seconds(10, 604_800), "how often a daemon cleans up, where any of these bounds is set"
+    )
+
+    @property
+    def policy(self) -> Policy:
+        """As the clean-up reads it."""
+        return Policy(days=self.days, runs=self.runs, events_days=self.events_days, grace_s=self.grace_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """Which daemon the command line speaks to."""
 
@@ -212,6 +239,7 @@ class Settings:
     http: Http = field(default_factory=Http)
     executor: Executor = field(default_factory=Executor)
     artifacts: Artifacts = field(default_factory=Artifacts)
+    retention: Retention = field(default_factory=Retention)
     client: Client = field(default_factory=Client)
     log: Log = field(default_factory=Log)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -223,6 +251,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "http": Http,
     "executor": Executor,
     "artifacts": Artifacts,
+    "retention": Retention,
     "client": Client,
     "log": Log,
 }

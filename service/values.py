@@ -71,6 +71,18 @@ def seconds(low: float, high: float) -> Reader[float]:
     return read
 
 
+def days(low: float, high: float) -> Reader[float]:
+    """A number of days from `low` to `high`, both included."""
+
+    def read(raw: Any) -> float:
+        try:
+            return seconds(low, high)(raw)
+        except ValueError:
+            raise ValueError(f"a number of days from {low:g} to {high:g}") from None
+
+    return read
+
+
 def flag(raw: Any) -> bool:
     """True or false."""
     word = str(raw).strip().lower() if isinstance(raw, (str, bool, int)) else ""

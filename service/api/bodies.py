@@ -28,6 +28,7 @@ Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
+Days = Annotated[float, Field(ge=0, le=36_500, strict=False)]
 Tags = Annotated[list[Name], Field(max_length=50)]
 
 
@@ -78,6 +79,16 @@ class AbandonBody(Body):
 
     by: Name = "api"
     reason: Annotated[Text, Field(min_length=1)]
+
+
+class CleanUpBody(Body):
+    """What may go, where it is not as the settings say; without `dry_run` it goes."""
+
+    dry_run: bool = True
+    by: Name = "api"
+    days: Days | None = None
+    runs: Number | None = None
+    events_days: Days | None = None
 
 
 class DecideBody(Body):

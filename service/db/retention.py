@@ -1,0 +1,162 @@
+"""Taking away runs and events that are kept no longer, and telling which artifacts are still referred to.
+
+Over a connection of its own, in small transactions: the writer and its callers do not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+import asyncpg
+
+from service.db.connect import OUTAGES, connect, is_outage, sql, where
+from service.db.rows import Row
+from service.db.writer import Flush, Operation
+from service.errors import Conflict, DatabaseUnavailable
+
+# The advisory lock of the one process that cleans up: the bytes of "tide gc", as a number.
+LOCK = int.from_bytes(b"tide gc", "big")
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One clean-up. Every call may raise `DatabaseUnavailable`; each that changes anything is one transaction."""
+
+    dsn: str
+    connection: asyncpg.Connection
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        [row] = await self._fetch("database_time")
+        at: datetime = row["at"]
+        return at
+
+    async def pipelines(self) -> list[str]:
+        """Every pipeline that has runs."""
+        return [row["pipeline"] for row in await self._fetch("run_pipelines")]
+
+    async def in_review(self) -> int:
+        """How many failed runs wait for a person."""
+        [row] = await self._fetch("count_reviews")
+        return int(row["reviews"])
+
+    async def removable(
+        self, pipeline: str, *, keep: int, age_s: float | None, pinned: Sequence[str]
+    ) -> AsyncIterator[list[int]]:
+        """The runs that may go, oldest first, in batches."""
+        last: int = 0
+        while ids := await self._ids("removable_runs", pipeline, keep, age_s, last, pinned, BATCH):
+            yield ids
+            last = ids[-1]
+
+    async def mark(self, ids: Sequence[int]) -> None:
+        """Put on record that these runs are going. Harmless to repeat."""
+        await self._fetch("mark_removed", ids)
+
+    async def next_transaction(self) -> str:
+        """The number that transactions which begin from now on have at least."""
+        [row] = await self._fetch("next_transaction")
+        return str(row["next"])
+
+    async def all_ended_before(self, transaction: str) -> bool:
+        """Whether every transaction with a lower number is over."""
+        [row] = await self._fetch("all_ended_before", transaction)
+        return bool(row["ended"])
+
+    async def removing(self) -> int:
+        """How many runs are marked."""
+        [row] = await self._fetch("count_removing")
+        return int(row["runs"])
+
+    async def remove_marked(self) -> list[Row]:
+        """Remove a batch of marked runs. They may all have been resumed meanwhile: `removing` tells what is left."""
+        return await self._fetch("remove_runs", BATCH)
+
+    async def remove_events(self, age_s: float) -> int:
+        """Remove old events that are in no run any more."""
+        removed: int = 0
+        last: int | None = 0
+        while last is not None:
+            [row] = await self._fetch("remove_events", last, age_s, BATCH * 5)
+            removed += row["events"]
+            last = row["last"]
+        return removed
+
+    async def old_events(self, age_s: float, gone: Sequence[int]) -> int:
+        """How many events `remove_events` would remove, were these runs gone."""
+        [row] = await self._fetch("count_old_events", age_s, gone)
+        return int(row["events"])
+
+    async def weigh(self, ids: Sequence[int]) -> Row:
+        """How many attempts and log lines these runs have."""
+        [row] = await self._fetch("weigh_runs", ids)
+        return row
+
+    async def outputs(self, ids: Sequence[int]) -> list[Row]:
+        """The artifacts of the store that these runs refer to: digest, size and how often."""
+        return await self._fetch("stored_outputs", ids)
+
+    async def uses(self, digests: Sequence[str]) -> Mapping[str, int]:
+        """How often each of these artifacts is referred to by an attempt."""
+        return {row["digest"]: row["uses"] for row in await self._fetch("count_uses", digests)}
+
+    async def used(self, digests: Sequence[str]) -> set[str]:
+        """Those of these artifacts that an attempt refers to."""
+        return {row["digest"] for row in await self._fetch("used_artifacts", digests)}
+
+    async def pinned(self) -> set[str]:
+        """The artifacts that are referred to from elsewhere than an attempt: by registered models."""
+        return {row["digest"] for row in await self._fetch("pinned_artifacts")}
+
+    async def _ids(self, name: str, *arguments: Any) -> list[int]:
+        return [row["id"] for row in await self._fetch(name, *arguments)]
+
+    async def _fetch(self, name: str, *arguments: Any) -> list[Row]:
+        with telling(self.dsn):
+            rows: list[Row] = await self.connection.fetch(sql(name), *arguments)
+            return rows
+
+
+@asynccontextmanager
+async def removing(dsn: str) -> AsyncIterator[Removal]:
+    """The right to clean up. Raises `Conflict` while another process does, `DatabaseUnavailable`."""
+    connection = await connect(dsn, by_index=True)
+    try:
+        with telling(dsn):
+            mine = await connection.fetchval("select pg_try_advisory_lock($1)", LOCK)
+        if not mine:
+            raise Conflict("another process is cleaning up: try again when it is done")
+        yield Removal(dsn, connection)
+    finally:
+        connection.terminate()
+
+
+@contextmanager
+def telling(dsn: str) -> Iterator[None]:
+    """What is wrong with the connection, in our words."""
+    try:
+        yield
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
+        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error}") from error
+
+
+@dataclass(eq=False, slots=True)
+class NoteCleanUp(Operation):
+    """Put on record in the run log what was removed, and who asked."""
+
+    order: ClassVar[int] = 93
+
+    entry: Mapping[str, Any]
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[NoteCleanUp]) -> Sequence[None]:
+        """One entry for each clean-up."""
+        flush.log.extend({"move": "cleaned", **op.entry} for op in operations)
+        return [None] * len(operations)

@@ -1,0 +1,15 @@
+-- Finished runs of a pipeline that may go: beyond its newest $2, finished longer than $3 seconds ago, waiting for no
+-- person, made no registered model ($5: the digests that models refer to), and no run waits for them.
+select r.id from runs r
+where r.pipeline = $1 and r.id > $4
+    and ($2 = 0 or r.id < (select n.id from runs n where n.pipeline = $1 order by n.id desc offset $2::int - 1 limit 1))
+    and r.state in ('succeeded', 'failed', 'cancelled') and (r.state <> 'failed' or r.abandoned_at is not null)
+    and ($3::float8 is null or r.finished_at < now() - make_interval(secs => $3))
+    and not exists (select from model_versions v where v.run_id = r.id)
+    and not exists (
+        select from attempts a
+        where a.run_id = r.id and a.state in ('succeeded', 'reused') and a.output_digest = any ($5::text[])
+    )
+    and not exists (select from runs p where p.id = r.parent_run and p.state in ('queued', 'running', 'waiting'))
+order by r.id
+limit $6

@@ -1,0 +1,32 @@
+-- Marked runs with everything that is theirs. One that was resumed meanwhile, or registered a model, stays.
+with picked as materialized (
+    select r.id, r.pipeline, f.event_key
+    from (select run_id, event_key, pipeline, decided_at from fates where removing order by run_id limit $1) f
+    join runs r on r.id = f.run_id
+    where r.state in ('succeeded', 'failed', 'cancelled') and r.finished_at < f.decided_at
+        and not exists (select from model_versions v where v.run_id = r.id)
+    order by r.id
+    for update of r skip locked
+), tried as (
+    delete from attempts a using picked p where a.run_id = p.id
+    returning a.run_id, a.output_digest, a.output_size, a.output_inline is null as stored
+), gated as (
+    delete from gates g using picked p where g.run_id = p.id
+), acted as (
+    delete from run_actions x using picked p where x.run_id = p.id
+), logged as (
+    delete from stage_logs l using picked p where l.run_id = p.id returning l.run_id
+), gone as (
+    delete from runs r using picked p where r.id = p.id
+), looked_at as (
+    select run_id from fates where removing order by run_id limit $1
+), settled as (
+    update fates f set removing = false from looked_at l where f.removing and f.run_id = l.run_id
+)
+select p.id, p.pipeline,
+    (select count(*) from tried t where t.run_id = p.id) as attempts,
+    (select count(*) from logged l where l.run_id = p.id) as log_lines,
+    array(select t.output_digest from tried t where t.run_id = p.id and t.stored and t.output_digest is not null)
+        as digests,
+    array(select t.output_size from tried t where t.run_id = p.id and t.stored and t.output_digest is not null) as sizes
+from picked p
