@@ -34,6 +34,7 @@ def run(
     event_id: Annotated[
         str | None, typer.Option("--id", help="The event's id: with the same one it is the same run, however often.")
     ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to find the run by; may be repeated.")] = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the run is finished.")] = False,
     by: Asker = None,
     config_file: ConfigFile = None,
@@ -51,7 +52,7 @@ def run(
 
     given = parse_json(read_text(Path(data)) if data == "-" else data, "--data") if data else None
     client = open_client(config_file)
-    answer = client.run(pipeline, parse_params(param, params), given, event_id, by=asker(by))
+    answer = client.run(pipeline, parse_params(param, params), given, event_id, by=asker(by), tags=tag or ())
     run_id = _started(answer)
     if run_id is not None and wait:
         _wait(client, run_id, as_json=as_json)
@@ -69,6 +70,9 @@ def runs(
         str | None,
         typer.Option(help="Only runs in this state: queued, running, waiting, succeeded, failed, cancelled."),
     ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only runs with this tag; may be repeated: with all of them.")
+    ] = None,
     limit: Limit = 20,
     before: Annotated[int | None, typer.Option(metavar="RUN", help="Only runs older than this one.")] = None,
     config_file: ConfigFile = None,
@@ -81,7 +85,7 @@ def runs(
     from service.cli.connection import open_client
     from service.cli.output import print_json, say
 
-    page = open_client(config_file).runs(pipeline=pipeline, state=state, limit=limit, before=before)
+    page = open_client(config_file).runs(pipeline=pipeline, state=state, limit=limit, before=before, tags=tag or ())
     if as_json:
         print_json(page)
         return
@@ -91,6 +95,8 @@ def runs(
     print_runs(page, utc_now())
     if page["next"] is not None:
         say(f"older ones: --before {page['next']}")
+    if waiting := page["reviews_open"]:
+        say(f"{waiting} failed {'run waits' if waiting == 1 else 'runs wait'} for a person: tidemill reviews")
 
 
 def show(run: RunId, config_file: ConfigFile = None, as_json: AsJson = False) -> None:

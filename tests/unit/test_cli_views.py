@@ -77,6 +77,7 @@ RUN = {
     "pipeline": "flights",
     "version": "3b4c318ab35f",
     "trigger": "webhook:ci",
+    "tags": ["nightly"],
     "state": "failed",
     "queued_at": AT,
     "started_at": AT,

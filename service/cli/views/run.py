@@ -68,6 +68,7 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "event", event_name(event, run["pipeline"])
     yield "", f"{event['type']} from {event['source']}"
     yield "", f"accepted {moment(event['accepted_at'], now)}"
+    yield "tags", ", ".join(run["tags"])
     yield "params", json.dumps(run["params"], ensure_ascii=False) if run["params"] else ""
     yield "queued", moment(run["queued_at"], now)
     yield "started", _started(run)

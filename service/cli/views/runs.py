@@ -17,6 +17,7 @@ COLUMNS = (
     Column("TOOK", from_width=50, right=True),
     Column("EVENT", from_width=120, wrap=True),
     Column("WHY", from_width=90, wrap=True),
+    Column("TAGS", from_width=140),
 )
 
 
@@ -31,6 +32,7 @@ def print_runs(page: Mapping[str, Any], now: datetime) -> None:
             took(run["duration_s"]),
             event_name(run["event"], run["pipeline"]),
             why(run),
+            ", ".join(run["tags"]),
         )
         for run in page["runs"]
     ]
