@@ -30,7 +30,7 @@ async def explain_run(context: Context, request: Request) -> Response:
     stories = Stories(context.daemon.reads)
     run = await _story(stories, path_id(request, "run", "run"))
     given = query_id(request, "with")
-    other = given if given is not None else await stories.before(run.id)
+    other = given if given is not None else await stories.before(run)
     since = await _story(stories, other) if other is not None else None
     if since is not None and since.pipeline != run.pipeline:
         raise Problem(422, f"run {since.id} is one of {since.pipeline}, not of {run.pipeline}: keys are not comparable")

@@ -37,9 +37,9 @@ class Stories:
         definitions = await self._reads.fetch("story_definitions", row["pipeline"], versions)
         return _story(row, attempts, gates, actions, definitions)
 
-    async def before(self, run_id: int) -> int | None:
+    async def before(self, run: Story) -> int | None:
         """The run of the same pipeline that was begun before this one."""
-        row = await self._reads.row("run_before", run_id)
+        row = await self._reads.row("run_before", run.pipeline, run.id)
         return None if row is None else row["id"]
 
     async def around(self, run: Story) -> Around:

@@ -19,8 +19,11 @@ alter table fates
 create index fates_removing on fates (run_id) where removing;
 create index fates_by_run on fates (run_id) where run_id is not null;
 
+-- An outcome that is `marked` counts only once its run is gone: until then the run itself tells it. (Not said in here,
+-- because the planner looks through a union only where its parts have no conditions.)
 create or replace view outcomes as
-    select event_key, pipeline, trigger, 'ran' as fate, '' as reason, id as run_id, queued_at as decided_at from runs
+    select event_key, pipeline, trigger, 'ran' as fate, '' as reason, id as run_id, queued_at as decided_at,
+        false as marked
+    from runs
     union all
-    select event_key, pipeline, trigger, fate, reason, run_id, decided_at from fates f
-    where f.fate <> 'ran' or not exists (select from runs r where r.id = f.run_id);
+    select event_key, pipeline, trigger, fate, reason, run_id, decided_at, fate = 'ran' from fates;

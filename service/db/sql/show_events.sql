@@ -3,7 +3,8 @@ select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepte
     coalesce((
         select json_agg(json_build_object('pipeline', o.pipeline, 'trigger', o.trigger, 'fate', o.fate,
                                           'reason', o.reason, 'run', o.run_id) order by o.pipeline)
-        from outcomes o where o.event_key = e.key
+        from outcomes o
+        where o.event_key = e.key and (not o.marked or not exists (select from runs r where r.id = o.run_id))
     ), '[]')::text as outcomes
 from events e
 where e.key = $1::uuid or e.id = $2::text

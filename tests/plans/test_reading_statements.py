@@ -1,0 +1,91 @@
+"""What people look at, and what cleans up behind them, stays quick however many runs have finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
+from tests.plans.test_hot_statements import steps
+
+RUNS = 20_000
+SENT = """
+insert into events (key, source, id, type, occurred_at, envelope)
+select md5(n::text)::uuid, 's', n::text, 't', now(), '{}' from generate_series(1, $1::int) n
+"""
+RAN = """
+insert into runs (pipeline, version, event_key, trigger, params, tags, state, started_at, finished_at, failure)
+select case when n = 77 then 'rare' else 'p' || n % 20 end, 'v', md5(n::text)::uuid, 't', '{}', case when n % 500 = 0 then '["rare"]'::jsonb else '[]' end,
+    case when n % 1000 = 0 then 'failed' else 'succeeded' end, now(), now() - interval '60 days', '{}'
+from generate_series(1, $1::int) n
+"""
+TRIED = """
+insert into attempts (run_id, stage, attempt, epoch, state, output_digest, output_codec, output_size, started_at,
+                      finished_at)
+select r.id, s, 1, 1, 'succeeded', md5(r.id::text || s) || md5(s || r.id::text), 'json', 9000, now(), now()
+from runs r, unnest(array['a', 'b']) s
+"""
+# Each with what it is asked; the tables that it may walk; the index it must use.
+ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
+    "list_reviews": ((None, None, 50), set(), "runs_in_review"),
+    "count_reviews": ((), set(), "runs_in_review"),
+    "review_attempts": (([1, 2, 3],), set(), "attempts_pkey"),
+    "story_attempts": ((7,), set(), "attempts_pkey"),
+    "story_caused": ((7,), set(), "runs_by_cause"),
+    "story_models": ((7,), {"model_versions", "model_aliases"}, ""),
+    "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
+    "list_runs": ((None, None, None, None, 50, '["rare"]'), {"gates"}, "runs_by_tag"),
+    "used_artifacts": ((["a" * 64],), set(), "attempts_by_output"),
+    "count_uses": ((["a" * 64],), set(), "attempts_by_output"),
+    "removable_runs": (("rare", 3, 86_400.0, 0, [], 200), {"model_versions"}, "runs_by_pipeline"),
+    "run_pipelines": ((), set(), "runs_by_pipeline"),
+    "count_removing": ((), set(), "fates_removing"),
+    "mark_removed": (([1, 2, 3],), set(), "runs_pkey"),
+    "remove_runs": ((200,), set(), "fates_removing"),
+    "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
+}
+LOOKED_AT = {"list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"}
+
+
+@pytest.fixture
+async def history(database: str) -> str:
+    """A database with many finished runs, whose statistics are known."""
+    connection = await asyncpg.connect(database)
+    for statement in (SENT, RAN):
+        await connection.execute(statement, RUNS)
+    await connection.execute(TRIED)
+    await connection.execute("analyze")
+    await connection.close()
+    return database
+
+
+def indexes(nodes: list[dict[str, Any]]) -> Iterator[str]:
+    return (node["Index Name"] for node in nodes if "Index Name" in node)
+
+
+async def test_no_statement_walks_the_history(history: str) -> None:
+    wrong = {}
+    for name, (arguments, short, index) in ASKED.items():
+        nodes = await plan_of(history, name, arguments)
+        walked = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"} - short
+        if walked or (index and index not in set(indexes(nodes))):
+            wrong[name] = (walked, sorted(indexes(nodes)))
+    assert not wrong, json.dumps(wrong, default=sorted, indent=1)
+
+
+async def plan_of(dsn: str, name: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """The plan for these values: as the pool for reading asks, or as the connection that cleans up does."""
+    if name in LOOKED_AT or name.startswith("story"):
+        connection = await asyncpg.connect(dsn, server_settings=SESSION | FOR_ITS_VALUES)
+    else:
+        connection = await connect(dsn, by_index=True)
+    try:
+        row = await connection.fetchval(f"explain (format json) {sql(name)}", *arguments)
+        [told] = json.loads(row)
+        return list(steps(told["Plan"]))
+    finally:
+        await connection.close()
