@@ -195,7 +195,8 @@ def _told(outcome: OutcomeShape) -> str:
     pipeline, trigger, run = outcome["pipeline"], outcome["trigger"], outcome["run"]
     match Fate(outcome["fate"]):
         case Fate.RAN:
-            return f"It started run {run} of {pipeline} by {trigger}"
+            since = f"; {outcome['reason']}" if outcome["reason"] else ""
+            return f"It started run {run} of {pipeline} by {trigger}{since}"
         case Fate.COALESCED:
             return f"It was coalesced into run {run} of {pipeline} by {trigger}"
         case fate:

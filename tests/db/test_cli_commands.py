@@ -269,6 +269,61 @@ def test_one_stage_registers_with_the_models_of_the_daemon_once(
     assert (made[0]["state"], made[0]["run_id"], made[0]["artifacts"]) == ("staging", None, {"model": model["digest"]})
 
 
+def test_why_a_stage_ran_again_and_what_differs_is_told(tidemill: Tidemill) -> None:
+    first, second = start(tidemill, "mill", "--param", "rows=6"), start(tidemill, "mill", "--param", "rows=7")
+    for run in (first, second):
+        tidemill("run", "mill", "--id", f"waits-for-{run}", "--wait")
+    told = tidemill("explain", second, "train", "--with", first)[1]
+    assert "computed, since its input ingest is another" in told
+    assert "in ingest parameter rows changed from 6 to 7" in told
+    assert "in ingest" not in tidemill("explain", first, "ingest")[1]
+    code, out, _ = tidemill("diff", first, second)
+    assert code == 0
+    assert [line.split() for line in out.splitlines() if line.startswith("params rows")] == [
+        ["params", "rows", "6", "7"]
+    ]
+    assert json.loads(tidemill("diff", first, second, "--json")[1])["b"]["run"] == int(second)
+
+
+def test_a_report_is_printed_or_written_as_a_page(tidemill: Tidemill, tmp_path: Path) -> None:
+    run = start(tidemill, "mill", "--tag", "nightly", "--tag", "big")
+    assert json.loads(tidemill("report", run)[1])["event"]["cloudevent"]["data"]["tags"] == ["nightly", "big"]
+    assert tidemill("report", run, "--html", "run.html")[1] == f"run {run} is told in run.html\n"
+    assert (tmp_path / "run.html").read_text().startswith("<!doctype html>")
+    assert f"Run {run} of mill" in tidemill("report", run, "--html", "-")[1]
+    code, _, err = tidemill("report", run, "--html", "no/such/folder.html")
+    assert (code, "cannot be written" in err) == (2, True)
+    assert tidemill("report", "999999")[0] == 2
+
+
+def test_failed_runs_wait_in_the_review_queue_and_runs_tells_so(tidemill: Tidemill) -> None:
+    run = tidemill("run", "mill", "--param", "fail=weevils", "-w")[1].split()[1]
+    told = tidemill("reviews", "--limit", "1")[1]
+    assert told.startswith(f"run {run} of mill failed in stage ingest")
+    assert "Permanent: weevils" in told
+    assert f"tidemill resume {run} --with-param NAME=VALUE" in told
+    assert f"tidemill abandon {run} --reason WHY" in told
+    assert "skip" not in told
+    assert "for a person: tidemill reviews" in tidemill("runs", "--limit", "1")[2]
+    assert json.loads(tidemill("reviews", "--json")[1])["reviews"][0]["run"] == int(run)
+
+
+def test_runs_are_found_by_tag(tidemill: Tidemill, served: tuple[str, str, Path], session_loop: BackgroundLoop) -> None:
+    run = start(tidemill, "mill")
+    session_loop.run(rows(served[1], "update runs set tags = '[\"odd\"]' where id = $1", int(run)))
+    assert [one["id"] for one in json.loads(tidemill("runs", "--tag", "odd", "--json")[1])["runs"]] == [int(run)]
+    assert "odd" in tidemill("show", run)[1]
+
+
+def test_cleaning_up_asks_for_yes(tidemill: Tidemill) -> None:
+    code, out, _ = tidemill("gc")
+    assert (code, out.splitlines()[-1]) == (0, "nothing was changed: --yes removes it")
+    assert "runs are kept for ever" in out
+    assert json.loads(tidemill("gc", "--days", "1", "--json")[1])["dry_run"] is True
+    done = json.loads(tidemill("gc", "--days", "1000", "--yes", "--json")[1])
+    assert (done["dry_run"], done["pipelines"]) == (False, [])
+
+
 async def test_an_alias_elsewhere_moves_by_compare_and_set(client: Client) -> None:
     registry = RemoteRegistry(client)
     new = NewVersion(model="far", artifacts={"model": "a" * 64}, metrics={"r2": 0.5}, pipeline="mill")

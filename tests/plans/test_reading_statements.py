@@ -19,7 +19,8 @@ select md5(n::text)::uuid, 's', n::text, 't', now(), '{}' from generate_series(1
 """
 RAN = """
 insert into runs (pipeline, version, event_key, trigger, params, tags, state, started_at, finished_at, failure)
-select case when n = 77 then 'rare' else 'p' || n % 20 end, 'v', md5(n::text)::uuid, 't', '{}', case when n % 500 = 0 then '["rare"]'::jsonb else '[]' end,
+select case when n = 77 then 'rare' else 'p' || n % 20 end, 'v', md5(n::text)::uuid, 't', '{}',
+    case when n % 500 = 0 then '["rare"]'::jsonb else '[]' end,
     case when n % 1000 = 0 then 'failed' else 'succeeded' end, now(), now() - interval '60 days', '{}'
 from generate_series(1, $1::int) n
 """
