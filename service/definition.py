@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import typing
 from typing import Any
 
 import orjson
 
-from stages.fitting import alternatives
 from stages.pipeline import Pipeline
 from stages.plan import PlanStage
 
@@ -24,6 +22,7 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
         "name": pipeline.name,
         "version": pipeline.version,
         "stages": [describe_stage(stage) for stage in plan.order],
+        "hooks": {when: describe_stage(stage) for when, stage in plan.hooks.items()},
         "arrows": [list(arrow) for arrow in pipeline.arrows],
         "gates": [
             {"name": gate.name, "source": gate.src, "target": gate.dst, "check": gate.gate.name}
@@ -45,7 +44,7 @@ def describe_stage(stage: PlanStage) -> dict[str, Any]:
     return {
         "name": stage.name,
         "inputs": sorted(stage.inputs.values()),
-        "optional": sorted(_optional(stage)),
+        "optional": sorted(stage.inputs[parameter] for parameter in stage.optional),
         "after": sorted(stage.upstream - set(stage.inputs.values())),
         "runner": stage.runner,
         "reuse": declared.reuse,
@@ -61,12 +60,3 @@ def describe_stage(stage: PlanStage) -> dict[str, Any]:
         "code_digest": stage.code_digest,
         "environment_digest": stage.environment_digest,
     }
-
-
-def _optional(stage: PlanStage) -> set[str]:
-    """The inputs it can do without: their annotation allows None."""
-    known: frozenset[str] | None = getattr(stage, "optional_inputs", None)
-    if known is not None:
-        return {stage.inputs[parameter] for parameter in known}
-    hints = typing.get_type_hints(stage.stage.function, include_extras=True)
-    return {name for parameter, name in stage.inputs.items() if type(None) in alternatives(hints.get(parameter))}

@@ -237,6 +237,8 @@ def _told(run: Story, since: Story | None, name: str, result: str, noted: Sequen
         case "computed":
             return f"computed{_why(run, since, name, noted)}"
         case "reused" if last is not None:
+            if last.reused_run == run.id:
+                return "kept: its key is what it was before the run was resumed"
             other = f"; since run {since.id}: {_listed(noted)}" if since is not None and noted else ""
             return f"reused from run {last.reused_run}, whose key was the same{other}"
         case "skipped" if last is not None:

@@ -130,14 +130,16 @@ def commands(run: Story, loaded: str | None) -> Iterator[tuple[str, str]]:
     failed = str((run.failure or {}).get("stage", ""))
     gate = next((one for one in run.gates if one.name == failed and one.state == GateState.FAILED), None)
     resume = f"tidemill resume {run.id}"
-    yield resume, _says_resume(run, failed, gate)
+    if loaded is not None and loaded != run.version:
+        resume += " --on latest"
+        yield resume, f"with the code that is loaded now, version {loaded}: what that makes run again is shown first"
+    else:
+        yield resume, _says_resume(run, failed, gate)
     for source in _given(run, failed, gate):
         yield f"{resume} --from {source}", f"make the result of {source} anew, and all that follows from it"
     if _on_params_or_data(run, failed, gate):
         names = list((run.definitions.get(run.version, {}).get("params") or {}).get("properties", {}))
         yield f"{resume} --with-param NAME=VALUE", f"with another parameter: {', '.join(names[:SHOWN_PARAMS])}"
-    if loaded is not None and loaded != run.version:
-        yield f"{resume} --on latest", f"with the code that is loaded now, version {loaded}"
     skipped = gate.target if gate is not None else failed
     if may_skip(run, skipped):
         yield f"tidemill skip {run.id} {skipped} --reason WHY", f"go on without {skipped}: nothing after it needs it"

@@ -127,12 +127,15 @@ class Story:
     def definition(self, stage: str) -> Mapping[str, Any] | None:
         """What is known of a stage, in the version its last attempt was made with."""
         last = self.last(stage)
-        version = last.version if last is not None else self.version
-        stages = self.definitions.get(version, {}).get("stages", ())
-        return next((one for one in stages if one["name"] == stage), None)
+        definition = self.definitions.get(last.version if last is not None else self.version, {})
+        known = (*definition.get("stages", ()), *definition.get("hooks", {}).values())
+        return next((one for one in known if one["name"] == stage), None)
 
     def params_at(self, at: datetime) -> Mapping[str, Any]:
         """The parameters in force at an instant: a person may have amended them since."""
-        later = [one for one in self.actions if one.action == AMENDED and one.at > at and "before" in one.detail]
-        before: Mapping[str, Any] = min(later, key=lambda one: one.at).detail["before"] if later else self.params
-        return before
+        params = dict(self.params)
+        later = [one for one in self.actions if one.action == AMENDED and one.at > at]
+        for action in sorted(later, key=lambda one: one.at, reverse=True):
+            changed = action.detail.get("params", {})
+            params |= {name: change["from"] for name, change in changed.items()}
+        return params

@@ -58,6 +58,7 @@ class SetAside:
 class ArtifactStore(Protocol):
     """Bytes by their digest. Writing the same content twice is harmless; a finished write is whole and durable.
 
+    Whatever is put counts as modified then, to the hour, even where the same content is there already.
     What nothing refers to is first set aside and later dropped. Until then whoever asks for it gets it all the same:
     `get`, `fetch_file` and `exists` bring it back (docs/decisions/0014).
     """

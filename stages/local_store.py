@@ -167,6 +167,7 @@ class LocalStore:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):  # somebody else brings it back
                     name.rename(path)
+                    os.utime(path)
                     break
         return path.is_file()
 
@@ -176,6 +177,7 @@ class LocalStore:
         try:
             with path.open("rb") as file:
                 right = _copy(file, None) == digest
+            os.utime(path)
         except FileNotFoundError:
             return False
         if right:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from stages.local_store import CHUNK_BYTES, whole_file
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
+# What is put again is young again, to within this time: no object store can be asked to make it so.
+REFRESHED = timedelta(hours=1)
 TIMEOUTS: ClientConfig = {"connect_timeout": "10s", "timeout": "300s"}
 
 
@@ -70,7 +72,7 @@ class ObjectStore:
 
     async def exists(self, digest: str) -> bool:
         """See `ArtifactStore`."""
-        return await self._holds(digest) or await self.bring_back(digest)
+        return await self._held_since(digest) is not None or await self.bring_back(digest)
 
     async def delete(self, digest: str) -> None:
         """See `ArtifactStore`."""
@@ -108,7 +110,7 @@ class ObjectStore:
             with suppress(ArtifactMissing), self._telling("read", digest):
                 await copy_async(self._store, one["path"], place_of(digest))
                 break
-        return await self._holds(digest)
+        return await self._held_since(digest) is not None
 
     async def drop(self, one: SetAside) -> None:
         """See `ArtifactStore`."""
@@ -117,15 +119,16 @@ class ObjectStore:
         with suppress(ArtifactMissing), self._telling("deleted from", one.digest):
             await delete_async(self._store, f"{_aside(one.digest)}/{one.mark}")
 
-    async def _holds(self, digest: str) -> bool:
+    async def _held_since(self, digest: str) -> datetime | None:
         from obstore import head_async
 
         try:
             with self._telling("read", digest):
-                await head_async(self._store, place_of(digest))
+                found = await head_async(self._store, place_of(digest))
         except ArtifactMissing:
-            return False
-        return True
+            return None
+        at: datetime = found["last_modified"]
+        return at
 
     async def _found(self, digest: str) -> Any:
         """What obstore got, once more where it had been set aside."""
@@ -149,7 +152,8 @@ class ObjectStore:
     async def _upload(self, digest: str, content: bytes | Path) -> None:
         from obstore import put_async
 
-        if not await self.exists(digest):
+        held_at = await self._held_since(digest)
+        if held_at is None or datetime.now(UTC) - held_at > REFRESHED:
             with self._telling("written to"):
                 await put_async(self._store, place_of(digest), content)
 

@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 import asyncpg
 
 from service.db.connect import OUTAGES, connect, is_outage, sql, where
+from service.db.results import output_of
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import Conflict, DatabaseUnavailable
+from stages.artifacts import ArtifactRef
 
 # The advisory lock of the one process that cleans up: the bytes of "tide gc", as a number.
 LOCK = int.from_bytes(b"tide gc", "big")
@@ -110,8 +112,22 @@ class Removal:
         return {row["digest"] for row in await self._fetch("used_artifacts", digests)}
 
     async def pinned(self) -> set[str]:
-        """The artifacts that are referred to from elsewhere than an attempt: by registered models."""
+        """The artifacts that registered models refer to."""
         return {row["digest"] for row in await self._fetch("pinned_artifacts")}
+
+    async def noted(self) -> set[str]:
+        """The artifacts that are referred to from elsewhere than attempts and models."""
+        return {row["digest"] for row in await self._fetch("noted_artifacts")}
+
+    async def lists_taken(self) -> list[ArtifactRef]:
+        """Lists of results in runs that have not got the results themselves."""
+        return [output_of(row) for row in await self._fetch("lists_taken")]
+
+    async def mapping_since(self) -> datetime | None:
+        """Since when unfinished runs work through lists whose items are in no row."""
+        [row] = await self._fetch("mapping_since")
+        since: datetime | None = row["since"]
+        return since
 
     async def _ids(self, name: str, *arguments: Any) -> list[int]:
         return [row["id"] for row in await self._fetch(name, *arguments)]

@@ -6,28 +6,24 @@ Why nothing that is needed can be lost on the way is told in docs/decisions/0014
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TypeVar
 
 from service.db.retention import NoteCleanUp, Removal, removing
 from service.db.rows import Row
 from service.db.writer import Writer
 from service.errors import Conflict, DatabaseUnavailable
-from service.retention import CleanedArtifacts, CleanedPipeline, CleanUp, Policy, counted, nothing, removed_anything
-from stages.artifacts import ArtifactStore, SetAside, Stored
+from service.loops.artifacts import STORE_BATCH, ArtifactSweep
+from service.retention import CleanedPipeline, CleanUp, Policy, counted, nothing, removed_anything
+from stages.artifacts import ArtifactStore
 from stages.errors import StageError
 from triggers.base import Clock
 
 logger = logging.getLogger("tidemill.retention")
 
-STORE_BATCH = 500
 # How long to wait for transactions that were under way when runs were marked.
 PATIENCE_S = 10.0
 POLL_S = 0.05
-
-Kept = TypeVar("Kept", Stored, SetAside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ class _Plan:
         if self.policy.events_age_s is not None:
             plan["events"] = await self.removal.old_events(self.policy.events_age_s, self.gone)
         plan["in_review"] = await self.removal.in_review()
-        await _sweep(self.policy, self.removal, self.store, plan, pinned, freed)
+        await ArtifactSweep(self.removal, self.store, plan).work(freed)
         return plan
 
     async def _weigh(
@@ -161,7 +157,7 @@ class _Round:
         if self.policy.events_age_s is not None:
             self.done["events"] = await self.removal.remove_events(self.policy.events_age_s)
         self.done["in_review"] = await self.removal.in_review()
-        await _sweep(self.policy, self.removal, self.store, self.done, await self.removal.pinned(), None)
+        await ArtifactSweep(self.removal, self.store, self.done).work()
 
     async def _mark(self, pinned: Sequence[str]) -> None:
         for name in await self.removal.pipelines():
@@ -212,56 +208,5 @@ def _count(counts: CleanedPipeline, row: Row) -> None:
     counts["log_lines"] += row["log_lines"]
 
 
-async def _sweep(
-    policy: Policy,
-    removal: Removal,
-    store: ArtifactStore,
-    done: CleanUp,
-    pinned: set[str],
-    freed: set[str] | None,
-) -> None:
-    """Drop what was set aside long ago, then set aside what nothing refers to. A dry run counts (`freed` as unused)."""
-    now, dry_run = await removal.now(), done["dry_run"]
-    before = now - timedelta(seconds=policy.grace_s)
-    async for batch in _in_batches(store.set_aside(), before):
-        needed = await removal.used([one.digest for one in batch]) | pinned
-        for one in batch:
-            if one.digest not in needed:
-                _add(done["dropped"], one.size_bytes)
-                if not dry_run:
-                    await store.drop(one)
-            elif not dry_run and await store.bring_back(one.digest):
-                await store.drop(one)
-                done["brought_back"] += 1
-    async for kept in _in_batches(store.stored(), before):
-        needed = await removal.used([one.digest for one in kept]) - (freed or set()) | pinned
-        for each in (one for one in kept if one.digest not in needed):
-            _add(done["set_aside"], each.size_bytes)
-            if not dry_run:
-                await store.retire(each.digest, now)
-
-
-def _at(one: Stored | SetAside) -> datetime:
-    return one.at if isinstance(one, SetAside) else one.modified_at
-
-
-async def _in_batches(found: AsyncIterator[Kept], before: datetime) -> AsyncIterator[list[Kept]]:
-    """What is from before an instant."""
-    batch: list[Kept] = []
-    async for one in found:
-        if _at(one) <= before:
-            batch.append(one)
-        if len(batch) == STORE_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _batches(digests: Sequence[str]) -> Iterable[Sequence[str]]:
     return (digests[start : start + STORE_BATCH] for start in range(0, len(digests), STORE_BATCH))
-
-
-def _add(total: CleanedArtifacts, size_bytes: int) -> None:
-    total["artifacts"] += 1
-    total["size_bytes"] += size_bytes

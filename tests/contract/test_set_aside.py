@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -83,6 +84,20 @@ async def test_dropping_leaves_what_was_put_or_set_aside_since(store: ArtifactSt
     for one in others:
         await store.drop(one)
     assert await store.get(digest) == DATA
+
+
+async def test_what_is_put_again_is_young_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path.as_uri())
+    digest = await store.put(DATA)
+    os.utime(tmp_path / place_of(digest), (0, 0))
+    await store.put(DATA)
+    [one] = [one async for one in store.stored()]
+    assert (datetime.now(UTC) - one.modified_at).total_seconds() < 60
+    await store.retire(digest, AT)
+    os.utime(next((tmp_path / ".aside" / place_of(digest)).iterdir()), (0, 0))
+    assert await store.exists(digest)
+    [one] = [one async for one in store.stored()]
+    assert (datetime.now(UTC) - one.modified_at).total_seconds() < 60
 
 
 async def test_setting_aside_what_is_not_there_does_nothing(store: ArtifactStore) -> None:

@@ -26,8 +26,9 @@ from service.db.writer import Writer
 from service.errors import Conflict
 from service.loops.retention import Retention
 from service.retention import CleanUp, Policy
-from stages.artifacts import ArtifactStore, digest_of
+from stages.artifacts import ArtifactRef, ArtifactStore, digest_of
 from stages.errors import ArtifactMissing
+from stages.mapped import gather
 from stages.registry import NewVersion
 from stages.stores import open_store
 from tests.db.writing import accept, event_row, rows, writing
@@ -221,12 +222,17 @@ async def test_an_artifact_of_a_model_stays_even_where_no_run_refers_to_it(here:
     assert [one.digest async for one in here.store.stored()] == [model]
 
 
-async def test_a_run_for_which_another_waits_stays(here: Place) -> None:
-    child, parent = await here.run("1"), await here.run("2")
+async def test_a_sub_run_goes_after_the_run_it_belongs_to(here: Place) -> None:
+    """Resumed, that one looks for its sub-run; a repeat of its event would start none."""
+    parent, child = await here.run("1", state="failed"), await here.run("2")
     await here.ask("update runs set parent_run = $2 where id = $1", child, parent)
-    await here.ask("update runs set state = 'waiting', finished_at = null where id = $1", parent)
     await here.clean()
-    assert await here.left() == [child, parent]
+    assert await here.left() == [parent, child]
+    await here.ask("update runs set abandoned_at = now() where id = $1", parent)
+    await here.clean()
+    assert await here.left() == [child]
+    await here.clean()
+    assert await here.left() == []
 
 
 async def test_a_repeat_of_an_event_whose_run_was_removed_starts_nothing(here: Place) -> None:
@@ -268,7 +274,7 @@ async def test_a_run_that_is_resumed_after_it_was_marked_stays(here: Place) -> N
     run_id = await here.run("1", state="cancelled")
     async with removing(here.dsn) as removal:
         await removal.mark([run_id])
-        await here.ask(sql("resume"), run_id)
+        await here.ask(sql("resume"), run_id, None, None, None)
         assert await removal.remove_marked() == []
         assert await removal.removing() == 0
     assert await here.left() == [run_id]
@@ -436,6 +442,56 @@ async def test_a_run_that_takes_a_result_of_a_removed_run_refers_to_it_itself(he
     assert await here.store.get(digest) == b"x" * LARGE
 
 
+async def take_list(here: Place, run_id: int, results: list[ArtifactRef]) -> ArtifactRef:
+    """The run takes a list of results whole, as from another run."""
+    ref = await gather(results, here.store)
+    await here.ask(
+        "insert into attempts (run_id, stage, attempt, epoch, state, output_digest, output_codec, output_size,"
+        " output_inline, started_at, finished_at) values ($1, 'all', 1, 1, 'reused', $2, $3, $4, $5, now(), now())",
+        run_id,
+        ref.digest,
+        ref.codec,
+        ref.size_bytes,
+        ref.inline,
+    )
+    return ref
+
+
+@pytest.mark.parametrize("items", [3, 120], ids=["in the row", "in the store"])
+async def test_the_items_of_a_list_that_a_run_took_whole_stay(here: Place, items: int) -> None:
+    made = [await here.store.put(b"%d" % number * LARGE) for number in range(items)]
+    inner = await gather([ArtifactRef(digest, "raw", LARGE) for digest in made], here.store)
+    await take_list(here, await here.run("1", days=1), [inner, ArtifactRef(digest_of(b"7"), "raw", 1, b"7")])
+    unused = await here.store.put(b"unused" * LARGE)
+    for _ in range(3):
+        await here.age(2)
+        await here.clean()
+    kept = {one.digest async for one in here.store.stored()}
+    assert set(made) <= kept
+    assert unused not in kept
+    await here.ask("delete from attempts")
+    await here.age(2)
+    assert (await here.clean())["set_aside"]["artifacts"] >= items
+
+
+async def test_items_that_a_run_has_still_to_do_stay(here: Place) -> None:
+    """They are in no row yet. What was there before the run began is taken to be nobody's."""
+    before = await here.store.put(b"before" * LARGE)
+    await here.age(20)
+    item = await here.store.put(b"item" * LARGE)
+    await here.age(10)
+    run_id = await here.run("1", days=15, state="succeeded")
+    await here.attempt(run_id, None)
+    await here.ask("update attempts set item = 0")
+    await here.ask("update runs set state = 'waiting', finished_at = null")
+    await here.clean()
+    assert [one.digest async for one in here.store.stored()] == [item]
+    assert [one.digest async for one in here.store.set_aside()] == [before]
+    await here.attempt(run_id, None)
+    await here.clean()
+    assert [one.digest async for one in here.store.stored()] == []
+
+
 class Between:
     """A store in whose clean-up something happens at the worst moment."""
 
@@ -476,9 +532,9 @@ async def test_every_table_that_belongs_to_a_run_is_cleaned(here: Place) -> None
 
 
 async def test_every_column_that_may_refer_to_an_artifact_is_looked_at(here: Place) -> None:
-    """A new one belongs into pinned_artifacts.sql (or used_artifacts.sql where it is large), or into this list."""
+    """A new one belongs into noted_artifacts.sql, or with a reason into this list."""
     of_outputs = {("gates", "subject"), ("gate_votes", "subject"), ("gate_history", "subject")}
-    looked_at = sql("used_artifacts") + sql("pinned_artifacts")
+    looked_at = sql("used_artifacts") + sql("pinned_artifacts") + sql("noted_artifacts")
     known = await columns_named(here, "digest|artifact|lineage|report$|subject|chunk")
     known = [one for one in known if one not in of_outputs and one[0] != "events"]
     assert [one for one in known if one[1] not in looked_at or one[0] not in looked_at] == []

@@ -133,7 +133,7 @@ def test_parameters_amended_since_do_not_count_for_what_was_made_before() -> Non
         at=AT + timedelta(minutes=1),
         action="amended",
         by="kim",
-        detail={"before": {"month": 6, "trees": 50}, "after": {"month": 6, "trees": 99}},
+        detail={"params": {"trees": {"from": 50, "to": 99}}},
     )
     now = story(
         2,

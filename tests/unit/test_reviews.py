@@ -72,9 +72,14 @@ def test_a_stage_may_be_skipped_only_where_all_that_take_it_can_do_without() -> 
     assert not may_skip(whole(1, definitions={"v1": both}), "ingest")
 
 
-def test_newer_code_is_offered_where_it_is_loaded() -> None:
-    assert "tidemill resume 12 --on latest" in lines(failed(), "v2")
-    assert "tidemill resume 12 --on latest" not in lines(failed(), "v1")
+def test_where_other_code_is_loaded_a_run_goes_on_with_that() -> None:
+    """Resuming it as it was is refused."""
+    assert lines(failed(), "v2")[:3] == [
+        "tidemill resume 12 --on latest",
+        "tidemill resume 12 --on latest --from features",
+        "tidemill resume 12 --on latest --with-param NAME=VALUE",
+    ]
+    assert lines(failed(), "v1") == lines(failed())
 
 
 @pytest.mark.parametrize("name", ["", "gone"])

@@ -7,6 +7,8 @@ create index model_versions_by_run on model_versions (run_id) where run_id is no
 -- Which attempts refer to an artifact of the store; small ones live in the row and are in no store.
 create index attempts_by_output on attempts (output_digest) where output_digest is not null and output_inline is null;
 
+create index attempts_gathered on attempts (run_id, stage) where output_codec = 'gathered';
+
 -- What is left of a run that was removed: its event is known to have run, so a repeat of it starts nothing. While
 -- `removing`, the run is still there.
 alter table fates

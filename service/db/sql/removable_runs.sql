@@ -1,5 +1,6 @@
 -- Finished runs of a pipeline that may go: beyond its newest $2, finished longer than $3 seconds ago, waiting for no
--- person, made no registered model ($5: the digests that models refer to), and no run waits for them.
+-- person, made no registered model ($5: the digests that models refer to), and are no sub-runs of a run that is there:
+-- resumed, that would look for them.
 select r.id from runs r
 where r.pipeline = $1 and r.id > $4
     and ($2 = 0 or r.id < (select n.id from runs n where n.pipeline = $1 order by n.id desc offset $2::int - 1 limit 1))
@@ -10,6 +11,6 @@ where r.pipeline = $1 and r.id > $4
         select from attempts a
         where a.run_id = r.id and a.state in ('succeeded', 'reused') and a.output_digest = any ($5::text[])
     )
-    and not exists (select from runs p where p.id = r.parent_run and p.state in ('queued', 'running', 'waiting'))
+    and not exists (select from runs p where p.id = r.parent_run)
 order by r.id
 limit $6
