@@ -5,8 +5,9 @@ Over a connection of its own, in small transactions: the writer and its callers 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from stages.artifacts import ArtifactRef
 # The advisory lock of the one process that cleans up: the bytes of "tide gc", as a number.
 LOCK = int.from_bytes(b"tide gc", "big")
 BATCH = 200
+RELEASE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,15 @@ async def removing(dsn: str) -> AsyncIterator[Removal]:
             raise Conflict("another process is cleaning up: try again when it is done")
         yield Removal(dsn, connection)
     finally:
-        connection.terminate()
+        await _let_go(connection)
+
+
+async def _let_go(connection: asyncpg.Connection) -> None:
+    """Give the lock back at once: the server keeps it until it has noticed that the connection is gone."""
+    with suppress(*OUTAGES):
+        async with asyncio.timeout(RELEASE_S):
+            await connection.fetchval("select pg_advisory_unlock_all()")
+    connection.terminate()
 
 
 @contextmanager

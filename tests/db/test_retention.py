@@ -270,11 +270,14 @@ class Hurried(SystemClock):
         await asyncio.sleep(0)
 
 
-async def test_a_run_that_is_resumed_after_it_was_marked_stays(here: Place) -> None:
+@pytest.mark.parametrize("finished", [False, True], ids=["goes on", "has finished again"])
+async def test_a_run_that_is_resumed_after_it_was_marked_stays(here: Place, finished: bool) -> None:
     run_id = await here.run("1", state="cancelled")
     async with removing(here.dsn) as removal:
         await removal.mark([run_id])
         await here.ask(sql("resume"), run_id, None, None, None)
+        if finished:
+            await here.ask("update runs set state = 'succeeded', ready_at = null, finished_at = now()")
         assert await removal.remove_marked() == []
         assert await removal.removing() == 0
     assert await here.left() == [run_id]
