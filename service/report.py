@@ -13,7 +13,7 @@ from service.diff import PENDING, seconds
 from service.model import GateState
 from service.reviews import InputShape, event_of
 from service.shapes import ArtifactShape, ErrorShape, EventName
-from service.story import Story, StoryAttempt, StoryGate
+from service.story import Story, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
 
 
@@ -85,11 +85,12 @@ class ReportGate(TypedDict):
 
 
 class ReportApproval(TypedDict):
-    """A person's decision at a gate."""
+    """A person's vote at a gate. `role` is the name or group that let them, null where anybody may."""
 
     gate: str
     decision: str
     by: str
+    role: str | None
     at: datetime
     reason: str
     subject: str
@@ -196,7 +197,7 @@ def report(run: Story, around: Around, now: datetime) -> Report:
         "code": [_code(run, name) for name in run.stage_names],
         "stages": [_stage(run, name) for name in run.stage_names],
         "gates": _gates(run),
-        "approvals": [approval for gate in run.gates if (approval := _approval(gate)) is not None],
+        "approvals": [_approval(vote) for vote in run.votes],
         "actions": [{"at": x.at, "action": x.action, "by": x.by, "detail": dict(x.detail)} for x in run.actions],
         "cause_run": run.cause_run,
         "cause_stage": run.cause_stage,
@@ -302,18 +303,14 @@ def _gate(found: StoryGate | None, declared: Mapping[str, Any]) -> ReportGate:
     }
 
 
-def _approval(gate: StoryGate) -> ReportApproval | None:
-    """The decision that a gate's evidence holds, where a person made one."""
-    decision = gate.evidence.get("decision")
-    if not isinstance(decision, str):
-        return None
-    event = gate.evidence.get("event")
+def _approval(vote: StoryVote) -> ReportApproval:
     return {
-        "gate": gate.name,
-        "decision": decision,
-        "by": str(gate.evidence.get("by", gate.decided_by)),
-        "at": gate.decided_at,
-        "reason": gate.reason,
-        "subject": gate.subject,
-        "event": event if isinstance(event, str) else None,
+        "gate": vote.gate,
+        "decision": vote.decision,
+        "by": vote.by,
+        "role": vote.role,
+        "at": vote.at,
+        "reason": vote.reason,
+        "subject": vote.subject,
+        "event": vote.event,
     }

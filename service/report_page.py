@@ -91,11 +91,15 @@ def _sections(report: Report) -> Iterator[str]:
     if report["gates"]:
         yield _section("Gates", *(_gate(gate) for gate in report["gates"]))
     approvals = [
-        (_state(one["decision"]), escaped(one["gate"]), escaped(one["by"]), _at(one["at"]), escaped(one["reason"]))
+        (
+            *(_state(one["decision"]), escaped(one["gate"]), escaped(one["by"]), escaped(one["role"] or "")),
+            *(_at(one["at"]), escaped(one["reason"]), _code_text(one["subject"])),
+        )
         for one in report["approvals"]
     ]
     if approvals:
-        yield _section("Approvals", _table(("Decision", "Gate", "By", "At", "Reason"), approvals))
+        titles = ("Decision", "Gate", "By", "As", "At", "Reason", "About")
+        yield _section("Approvals", _table(titles, approvals))
     yield _section("What people did", _table(("At", "What", "By", "Detail"), _actions(report), "Nothing."))
     yield _section("Cause and effect", _facts(_causes(report)), _caused(report))
     if report["models"]:

@@ -61,6 +61,20 @@ class StoryGate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoryVote:
+    """What a person said at a gate about the artifact `subject`. `role` is the name or group that let them."""
+
+    gate: str
+    subject: str
+    by: str
+    role: str | None
+    decision: str
+    reason: str
+    at: datetime
+    event: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoryAction:
     """What a person did to the run."""
 
@@ -99,6 +113,7 @@ class Story:
     late_at: datetime | None = None
     attempts: Sequence[StoryAttempt] = ()
     gates: Sequence[StoryGate] = ()
+    votes: Sequence[StoryVote] = ()
     actions: Sequence[StoryAction] = ()
     definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
 from service.report import Around, ReportModel, ReportRelative
-from service.story import Story, StoryAction, StoryAttempt, StoryGate
+from service.story import Story, StoryAction, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
 
 
@@ -28,14 +29,13 @@ class Stories:
         row = await self._reads.row("story_run", run_id)
         if row is None:
             return None
-        attempts, gates, actions = await asyncio.gather(
-            self._reads.fetch("story_attempts", run_id),
-            self._reads.fetch("show_gates", run_id),
-            self._reads.fetch("story_actions", run_id),
-        )
+        parts = ("story_attempts", "show_gates", "story_votes", "story_actions")
+        attempts, gates, votes, actions = await asyncio.gather(*(self._reads.fetch(part, run_id) for part in parts))
         versions = sorted({row["version"], *(one["version"] for one in attempts if one["version"])})
         definitions = await self._reads.fetch("story_definitions", row["pipeline"], versions)
-        return _story(row, attempts, gates, actions, definitions)
+        told = _story(row, attempts, gates, definitions)
+        done = [StoryAction(**{**dict(one), "detail": orjson.loads(one["detail"])}) for one in actions]
+        return replace(told, votes=[_vote(one) for one in votes], actions=done)
 
     async def before(self, run: Story) -> int | None:
         """The run of the same pipeline that was begun before this one."""
@@ -49,7 +49,7 @@ class Stories:
         return Around(caused=[_relative(row) for row in caused], models=[_model(row) for row in models])
 
     async def in_review(self, *, pipeline: str | None = None, before: int | None = None, limit: int) -> list[Story]:
-        """Failed runs that wait for a person, newest first, without what people did to them."""
+        """Failed runs that wait for a person, newest first, without votes and what else people did to them."""
         runs = await self._reads.fetch("list_reviews", pipeline, before, limit)
         ids = [row["id"] for row in runs]
         attempts = _by_run(await self._reads.fetch("review_attempts", ids))
@@ -59,7 +59,7 @@ class Stories:
         found = []
         for row in runs:
             of_pipeline = [one for one in definitions if one["name"] == row["pipeline"]]
-            found.append(_story(row, attempts.get(row["id"], ()), gates.get(row["id"], ()), (), of_pipeline))
+            found.append(_story(row, attempts.get(row["id"], ()), gates.get(row["id"], ()), of_pipeline))
         return found
 
 
@@ -78,9 +78,7 @@ def _by_run(rows: Sequence[Row]) -> Mapping[int, Sequence[Row]]:
     return grouped
 
 
-def _story(
-    row: Row, attempts: Sequence[Row], gates: Sequence[Row], actions: Sequence[Row], definitions: Sequence[Row]
-) -> Story:
+def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions: Sequence[Row]) -> Story:
     plain = ("id", "pipeline", "version", "trigger", "state", "accepted_at", "queued_at", "started_at", "finished_at")
     ends = ("cancelled_by", "abandoned_at", "abandoned_by", "abandon_reason", "due_at", "late_at")
     causes = ("cause_run", "cause_stage", "parent_run")
@@ -93,7 +91,6 @@ def _story(
         failure=_document(row["failure"]),
         attempts=[story_attempt(one, row["version"]) for one in attempts],
         gates=[_gate(one) for one in gates],
-        actions=[StoryAction(**{**dict(one), "detail": orjson.loads(one["detail"])}) for one in actions],
         definitions={one["version"]: orjson.loads(one["definition"]) for one in definitions},
     )
 
@@ -117,6 +114,13 @@ def _gate(row: Row) -> StoryGate:
         name=row["gate"],
         evidence=orjson.loads(row["evidence"]),
         **{name: row[name] for name in ("source", "target", "state", "reason", "subject", "decided_by", "decided_at")},
+    )
+
+
+def _vote(row: Row) -> StoryVote:
+    event = str(row["event_key"]) if row["event_key"] else None
+    return StoryVote(
+        event=event, **{name: row[name] for name in ("gate", "subject", "by", "role", "decision", "reason", "at")}
     )
 
 

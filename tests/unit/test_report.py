@@ -11,7 +11,7 @@ import pytest
 
 from service.report import Around, Report, report
 from service.report_page import HEADERS, POLICY, page
-from service.story import Story, StoryAction, StoryGate
+from service.story import Story, StoryAction, StoryGate, StoryVote
 from tests.unit.stories import AT, artifact, attempt, definition, story
 
 NOW = AT + timedelta(minutes=3)
@@ -32,14 +32,25 @@ def a_run(**more: Any) -> Story:
         target="train",
         state="passed",
         reason="looks right",
-        evidence={"rows": 3, "decision": "approved", "by": "lou", "event": "event of the approval"},
+        evidence={"rows": 3},
         subject=artifact("table").digest,
         decided_by="lou",
         decided_at=AT,
     )
+    vote = StoryVote(
+        gate="features-train",
+        subject=artifact("table").digest,
+        by="lou",
+        role="leads",
+        decision="approved",
+        reason="looks right",
+        at=AT,
+        event="event of the approval",
+    )
     settled: dict[str, Any] = {
         "event": {"source": "tests", "id": "1", "type": "t", "time": "2026-03-05T12:00:00Z", "data": {"by": "kim"}},
         "gates": [gate],
+        "votes": [vote],
         "actions": [StoryAction(at=AT, action="resumed", by="ann", detail={"from": "features"})],
         "tags": ["nightly"],
         "cause_run": 3,
@@ -94,12 +105,13 @@ def test_code_and_data_are_told_by_their_digests() -> None:
 
 def test_an_approval_names_who_gave_it_and_for_which_artifact() -> None:
     [approval] = a_report()["approvals"]
-    assert (approval["by"], approval["decision"], approval["event"]) == ("lou", "approved", "event of the approval")
+    assert (approval["by"], approval["role"], approval["decision"]) == ("lou", "leads", "approved")
+    assert approval["event"] == "event of the approval"
     assert approval["subject"] == artifact("table").digest
 
 
 def test_a_gate_that_was_not_reached_is_pending() -> None:
-    told = a_report(gates=[])
+    told = a_report(gates=[], votes=[])
     assert [(one["gate"], one["state"], one["subject"]) for one in told["gates"]] == [
         ("features-train", "pending", None)
     ]

@@ -12,6 +12,10 @@ with picked as materialized (
     returning a.run_id, a.output_digest, a.output_size, a.output_inline is null as stored
 ), gated as (
     delete from gates g using picked p where g.run_id = p.id
+), voted as (
+    delete from gate_votes v using picked p where v.run_id = p.id
+), found as (
+    delete from gate_history h using picked p where h.run_id = p.id
 ), acted as (
     delete from run_actions x using picked p where x.run_id = p.id
 ), logged as (
