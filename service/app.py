@@ -64,7 +64,6 @@ class Daemon:
     store: ArtifactStore
     reader: RecordReader | None
     inbox: PostgresInbox
-    retention: Retention
     executor: Executor | None
     stage_logs: StageLogs | None
     listeners: list[Listener]
@@ -78,6 +77,11 @@ class Daemon:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     beside: list[asyncio.Task[None]] = field(default_factory=list)
     address: str = ""
+
+    @property
+    def retention(self) -> Retention:
+        """What cleans up."""
+        return Retention(self.dsn, self.store, self.writer, self.clock)
 
     def stop(self) -> None:
         """Take nothing new, drain, give back, end."""

@@ -27,7 +27,6 @@ from service.loops.executor import Executor
 from service.loops.fanout import FanOut
 from service.loops.heartbeats import Heartbeats
 from service.loops.listeners import CalledTriggers, make_listeners
-from service.loops.retention import Retention
 from service.loops.subruns import SubRuns
 from service.news import News
 from service.outbox import Outbox
@@ -116,7 +115,6 @@ def _daemon(
         store=store,
         reader=reader,
         inbox=inbox,
-        retention=Retention(dsn, store, writer, clock),
         executor=executor,
         stage_logs=stage_logs,
         listeners=_listeners(settings, catalogue, inbox, around),

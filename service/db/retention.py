@@ -106,20 +106,16 @@ class Removal:
         return await self._fetch("stored_outputs", ids)
 
     async def uses(self, digests: Sequence[str]) -> Mapping[str, int]:
-        """How often each of these artifacts is referred to by an attempt."""
+        """How often each of these artifacts is referred to by rows of runs."""
         return {row["digest"]: row["uses"] for row in await self._fetch("count_uses", digests)}
 
     async def used(self, digests: Sequence[str]) -> set[str]:
-        """Those of these artifacts that an attempt refers to."""
+        """Those of these artifacts that rows of runs refer to."""
         return {row["digest"] for row in await self._fetch("used_artifacts", digests)}
 
     async def pinned(self) -> set[str]:
         """The artifacts that registered models refer to."""
         return {row["digest"] for row in await self._fetch("pinned_artifacts")}
-
-    async def noted(self) -> set[str]:
-        """The artifacts that are referred to from elsewhere than attempts and models."""
-        return {row["digest"] for row in await self._fetch("noted_artifacts")}
 
     async def lists_taken(self) -> list[ArtifactRef]:
         """Lists of results in runs that have not got the results themselves."""

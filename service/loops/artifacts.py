@@ -67,8 +67,8 @@ class ArtifactSweep:
                         await self.store.retire(one.digest, now)
 
     async def _referred_to_elsewhere(self) -> set[str]:
-        """What models and other tables refer to, and the items of lists that runs took whole."""
-        found = await self.removal.pinned() | await self.removal.noted()
+        """What models refer to, and the items of lists that runs took whole."""
+        found = await self.removal.pinned()
         lists = await self.removal.lists_taken()
         while lists:
             items = await self._items(lists.pop())

@@ -163,6 +163,29 @@ async def test_a_dry_run_tells_exactly_what_then_goes(here: Place) -> None:
     assert done["set_aside"] == {"artifacts": 4, "size_bytes": 4 * LARGE}
 
 
+async def test_logs_and_evidence_in_the_store_go_with_their_runs_only(here: Place) -> None:
+    old, young = await here.run("1"), await here.run("2", days=1)
+    made = [await here.store.put(content.encode() * LARGE) for content in ("log", "new log", "report", "new report")]
+    for run_id, log, report in ((old, made[0], made[2]), (young, made[1], made[3])):
+        await here.ask(
+            "insert into stage_log_files (run_id, stage, item, attempt, digest, lines, size_bytes, dropped_lines)"
+            " values ($1, 'a', -1, 1, $2, 500, 1000, 0)",
+            run_id,
+            log,
+        )
+        await here.ask(
+            "insert into gate_history (run_id, gate, state, reason, evidence, subject, decided_by, report, report_size)"
+            " values ($1, 'g', 'passed', '', '{}', 's', 'me', $2, 1000)",
+            run_id,
+            report,
+        )
+    await here.age(2)
+    plan, done = await here.plan(), await here.clean()
+    assert plan == {**done, "dry_run": True}
+    assert (done["pipelines"][0]["log_lines"], done["pipelines"][0]["artifacts"]) == (500, 2)
+    assert {one.digest async for one in here.store.stored()} == {made[1], made[3]}
+
+
 async def test_the_newest_stay_whatever_their_age(here: Place) -> None:
     mill = [await here.run(str(number), days=100 - number) for number in range(5)]
     other = [await here.run(f"o{number}", "other") for number in range(2)]
@@ -535,9 +558,9 @@ async def test_every_table_that_belongs_to_a_run_is_cleaned(here: Place) -> None
 
 
 async def test_every_column_that_may_refer_to_an_artifact_is_looked_at(here: Place) -> None:
-    """A new one belongs into noted_artifacts.sql, or with a reason into this list."""
+    """A new one belongs into used_artifacts.sql and the others that name the same tables, or into this list."""
     of_outputs = {("gates", "subject"), ("gate_votes", "subject"), ("gate_history", "subject")}
-    looked_at = sql("used_artifacts") + sql("pinned_artifacts") + sql("noted_artifacts")
+    looked_at = sql("used_artifacts") + sql("pinned_artifacts") + sql("lists_taken")
     known = await columns_named(here, "digest|artifact|lineage|report$|subject|chunk")
     known = [one for one in known if one not in of_outputs and one[0] != "events"]
     assert [one for one in known if one[1] not in looked_at or one[0] not in looked_at] == []

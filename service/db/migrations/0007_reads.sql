@@ -4,9 +4,11 @@ create index runs_by_tag on runs using gin (tags jsonb_path_ops) where tags <> '
 create index runs_by_parent on runs (parent_run) where parent_run is not null;
 create index model_versions_by_run on model_versions (run_id) where run_id is not null;
 
--- Which attempts refer to an artifact of the store; small ones live in the row and are in no store.
+-- What refers to an artifact of the store; small outputs live in the row and are in no store.
 create index attempts_by_output on attempts (output_digest) where output_digest is not null and output_inline is null;
 
+create index stage_log_files_by_digest on stage_log_files (digest);
+create index gate_history_by_report on gate_history (report) where report is not null;
 create index attempts_gathered on attempts (run_id, stage) where output_codec = 'gathered';
 
 -- What is left of a run that was removed: its event is known to have run, so a repeat of it starts nothing. While
