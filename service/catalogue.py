@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from service.errors import ConfigError, NotFound
 from stages.pipeline import Pipeline, load
+from stages.policy import RunPolicy
 from triggers.base import Binding
 
 
@@ -24,6 +25,11 @@ class Catalogue:
         except KeyError:
             known = ", ".join(sorted(self.pipelines)) or "none: set TIDEMILL_PIPELINES"
             raise NotFound(f"no pipeline is called {name!r}; loaded: {known}") from None
+
+    @property
+    def limits(self) -> Mapping[str, RunPolicy]:
+        """The policies of those pipelines whose runs may have to wait for other runs."""
+        return {name: pipeline.policy for name, pipeline in self.pipelines.items() if pipeline.policy.limited}
 
     def bindings(self, kind: type | None = None) -> Iterator[Binding]:
         """Every trigger of every pipeline, or those of one class."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import orjson
 
 from service.catalogue import Catalogue
+from service.cause import cause_of, too_deep
 from service.db.accept import Accept, Accepted, EventRow, FateRow, RunRow
 from service.db.reads import Reads
 from service.db.writer import Operation, Writer
 from service.errors import DatabaseUnavailable
 from service.fates import STRENGTH
+from service.limits import limits_of
 from stages.errors import InvalidParams
 from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
 from triggers.cloudevents import to_json
@@ -127,7 +129,7 @@ class PostgresInbox:
             by_key[row.key] = arrival.event
             events.append(row)
             for offer in _strongest(arrival.offers):
-                decided = self._decide(row.key, offer)
+                decided = self._decide(row.key, arrival.event, offer)
                 if isinstance(decided, RunRow):
                     runs.append(decided)
                 else:
@@ -141,7 +143,7 @@ class PostgresInbox:
         ]
         return found or [("none", Fate.IGNORED)]
 
-    def _decide(self, key: EventKey, offer: Offer) -> RunRow | FateRow:
+    def _decide(self, key: EventKey, event: Event, offer: Offer) -> RunRow | FateRow:
         if offer.fate is not Fate.RAN:
             return FateRow(key, offer.pipeline, offer.trigger, offer.fate, offer.reason)
         pipeline = self._catalogue.pipelines[offer.pipeline]
@@ -149,12 +151,30 @@ class PostgresInbox:
             params = encode_params(pipeline.parse_params(offer.params))
         except InvalidParams as error:
             return FateRow(key, offer.pipeline, offer.trigger, Fate.DEAD, str(error))
-        return RunRow(key, offer.pipeline, pipeline.version, offer.trigger, params, 0, take=False)
+        cause, policy = cause_of(event), pipeline.policy
+        if cause is not None and (reason := too_deep(cause)):
+            return FateRow(key, offer.pipeline, offer.trigger, Fate.DEAD, reason)
+        return RunRow(
+            event_key=key,
+            pipeline=offer.pipeline,
+            version=pipeline.version,
+            trigger=offer.trigger,
+            params=params,
+            priority=policy.priority if offer.priority is None else offer.priority,
+            take=False,
+            limits=limits_of(policy, event),
+            tags=policy.tags,
+            due_at=None if policy.due_s is None else event.time + timedelta(seconds=policy.due_s),
+            queue_timeout_s=policy.queue_timeout_s,
+            cleans=bool(policy.hooks),
+            cause=cause,
+        )
 
     def _with_hand_over(self, operation: Accept, events: Mapping[EventKey, Event]) -> Accept:
-        """Mark as many of the runs as this process has room for as its own."""
-        reserved = self._hand_over.reserve(len(operation.runs))
-        taken = {(run.event_key, run.pipeline): run for run in operation.runs[:reserved]}
+        """Mark as many of the runs as this process has room for as its own; those with limits have to be claimed."""
+        free = [run for run in operation.runs if not run.limits.limited]
+        reserved = self._hand_over.reserve(len(free))
+        taken = {run.place: run for run in free[:reserved]}
         if reserved == 0:
             return operation
 
@@ -168,7 +188,7 @@ class PostgresInbox:
                 ],
             )
 
-        runs = [_taken(run) if (run.event_key, run.pipeline) in taken else run for run in operation.runs]
+        runs = [replace(run, take=True) if run.place in taken else run for run in operation.runs]
         return Accept(operation.events, runs, operation.fates, operation.positions, started)
 
 
@@ -181,10 +201,6 @@ def event_row(event: Event) -> EventRow:
 def encode_params(params: Any) -> bytes:
     """Checked parameters as they are stored: JSON of the model, or `{}` for a pipeline without any."""
     return b"{}" if params is None else orjson.dumps(params.model_dump(mode="json"))
-
-
-def _taken(run: RunRow) -> RunRow:
-    return RunRow(run.event_key, run.pipeline, run.version, run.trigger, run.params, run.priority, take=True)
 
 
 def _strongest(offers: Sequence[Offer]) -> Sequence[Offer]:

@@ -35,7 +35,8 @@ class Offer:
     """What one trigger of one pipeline makes of an event: start a run (`RAN`), or why not.
 
     `params` are the raw parameters for the run; the inbox checks them against the pipeline's type and turns an
-    offer with wrong ones into a `DEAD` fate with the reason. `tags` are added to those of the pipeline.
+    offer with wrong ones into a `DEAD` fate with the reason. `tags` are added to those of the pipeline, `priority`
+    replaces its own.
     """
 
     pipeline: str
@@ -44,6 +45,7 @@ class Offer:
     reason: str = ""
     params: Mapping[str, Any] | None = None
     tags: Sequence[str] = ()
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

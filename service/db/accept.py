@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+import orjson
+
+from service.cause import Cause
+from service.crowding import Newcomer
 from service.db.connect import columns, sql
+from service.db.crowd import Crowd
+from service.db.entries import held
 from service.db.writer import Flush, Operation
+from service.limits import UNLIMITED, RunLimits
 from triggers.base import Fate, Outcome, Position, RunId
 from triggers.errors import PositionMoved
 from triggers.event import EventKey
+
+RUN_WIDTH = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,11 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run to be started. With `take` the accepting process drives it at once, without a claim."""
+    """A run to be started. With `take` the accepting process drives it at once, without a claim.
+
+    It fails when it has not started within `queue_timeout_s`, and is late after `due_at`. `cleans`: it has stages that
+    run at its end, also when it is cancelled.
+    """
 
     event_key: EventKey
     pipeline: str
@@ -40,6 +53,17 @@ class RunRow:
     params: bytes
     priority: int
     take: bool
+    limits: RunLimits = UNLIMITED
+    tags: Sequence[str] = ()
+    due_at: datetime | None = None
+    queue_timeout_s: float | None = None
+    cleans: bool = False
+    cause: Cause | None = None
+
+    @property
+    def place(self) -> tuple[EventKey, str]:
+        """What no other run shares."""
+        return (self.event_key, self.pipeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +120,11 @@ class Accept(Operation):
 
 @dataclass(slots=True)
 class _Inserted:
-    events: set[EventKey]
-    runs: dict[tuple[EventKey, str], RunId]
-    fates: set[tuple[EventKey, str]]
+    """What came to be. `dropped` are runs that were not started, and why."""
+
+    events: set[EventKey] = field(default_factory=set)
+    runs: dict[tuple[EventKey, str], RunId] = field(default_factory=dict)
+    dropped: Mapping[tuple[EventKey, str], str] = field(default_factory=dict)
 
 
 async def _move_positions(flush: Flush, operations: Sequence[Accept]) -> dict[Accept, PositionMoved]:
@@ -122,32 +148,47 @@ async def _move_positions(flush: Flush, operations: Sequence[Accept]) -> dict[Ac
 
 
 async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
+    """One row for each event and each run, in the order they were told; of repeats, the first."""
     events = {row.key: row for op in operations for row in op.events}
-    runs = {(row.event_key, row.pipeline): row for op in reversed(operations) for row in op.runs}
-    fates = {(row.event_key, row.pipeline): row for op in reversed(operations) for row in op.fates}
-    done = _Inserted(set(), {}, set())
     if not events:
-        return done
+        return _Inserted()
+    runs: dict[tuple[EventKey, str], RunRow] = {}
+    for row in (row for op in operations for row in op.runs):
+        runs.setdefault(row.place, row)
+    fates = {(row.event_key, row.pipeline): row for op in reversed(operations) for row in op.fates}
+    crowd = await Crowd.gather(flush, _newcomers(runs.values()))
+    kept = [row for place, row in runs.items() if place not in crowd.dropped]
     arguments = [
         *columns([_event_columns(events[key]) for key in sorted(events)], 7),
-        *columns([_run_columns(runs[key], flush.daemon) for key in sorted(runs)], 7),
+        *columns([_run_columns(row, flush.daemon) for row in kept], RUN_WIDTH),
         *columns([_fate_columns(fates[key]) for key in sorted(fates) if key not in runs], 5),
     ]
+    done = _Inserted()
     for what, key, pipeline, run_id in await flush.connection.fetch(sql("accept"), *arguments):
         if what == "event":
             done.events.add(key)
-        elif what == "fate":
-            done.fates.add((key, pipeline))
-        else:
+        elif what == "run":
             done.runs[key, pipeline] = run_id
             _note(flush, runs[key, pipeline], run_id)
+    triggers = {place: row.trigger for place, row in runs.items()}
+    done.dropped = await crowd.settle(flush, done.runs, triggers)
     return done
+
+
+def _newcomers(rows: Iterable[RunRow]) -> Sequence[Newcomer]:
+    """Those among the runs whose key other runs of it may forbid."""
+    return [
+        Newcomer(row.place, (row.pipeline, row.limits.key), row.limits.concurrency)
+        for row in rows
+        if row.limits.concurrency is not None and row.limits.key is not None
+    ]
 
 
 def _note(flush: Flush, run: RunRow, run_id: RunId) -> None:
     if not run.take:
         flush.wakes.add("")
-    flush.log.append({"run": run_id, "pipeline": run.pipeline, "move": "running" if run.take else "queued"})
+    move = "running" if run.take else "queued"
+    flush.log.append({"run": run_id, "pipeline": run.pipeline, "move": move, **held(run.limits.key, run.limits.pool)})
 
 
 def _event_columns(row: EventRow) -> tuple[Any, ...]:
@@ -155,8 +196,14 @@ def _event_columns(row: EventRow) -> tuple[Any, ...]:
 
 
 def _run_columns(row: RunRow, daemon: int) -> tuple[Any, ...]:
-    owner = daemon if row.take else None
-    return (row.event_key, row.pipeline, row.version, row.trigger, row.params, row.priority, owner)
+    cause, limits = row.cause, row.limits
+    return (
+        *(row.event_key, row.pipeline, row.version, row.trigger, row.params, row.priority),
+        daemon if row.take else None,
+        *(orjson.dumps(list(row.tags)).decode(), row.due_at, row.queue_timeout_s, row.cleans),
+        *((cause.run, cause.stage, cause.depth) if cause else (None, None, 0)),
+        *(limits.limited, limits.key, limits.rate_key, limits.pool),
+    )
 
 
 def _fate_columns(row: FateRow) -> tuple[Any, ...]:
@@ -178,16 +225,15 @@ def _answer(operation: Accept, rows: _Inserted, known: dict[UUID, list[Outcome]]
     """Give what is new to the first operation that told of it, by taking it out of `rows`."""
     new_events = frozenset(row.key for row in operation.events if row.key in rows.events)
     rows.events -= new_events
-    new_runs = {
-        place: rows.runs.pop(place)
-        for place in [(row.event_key, row.pipeline) for row in operation.runs]
-        if place in rows.runs
-    }
+    new_runs = {place: rows.runs.pop(place) for place in [row.place for row in operation.runs] if place in rows.runs}
     outcomes: dict[EventKey, list[Outcome]] = {row.key: list(known.get(row.key, ())) for row in operation.events}
     for run in operation.runs:
-        run_id = new_runs.get((run.event_key, run.pipeline))
+        run_id = new_runs.get(run.place)
         if run_id is not None and run.event_key not in known:
             outcomes[run.event_key].append(Outcome(run.pipeline, run.trigger, Fate.RAN, "", run_id))
+        elif run.place in rows.dropped and run.event_key not in known:
+            reason = rows.dropped[run.place]
+            outcomes[run.event_key].append(Outcome(run.pipeline, run.trigger, Fate.IGNORED, reason, None))
     for fate in operation.fates:
         if fate.event_key not in known:
             outcomes[fate.event_key].append(Outcome(fate.pipeline, fate.trigger, fate.fate, fate.reason, None))

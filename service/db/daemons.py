@@ -12,6 +12,7 @@ from typing import ClassVar
 import asyncpg
 
 from service.db.connect import sql
+from service.db.entries import held
 from service.db.writer import Flush, Operation
 
 
@@ -42,7 +43,7 @@ class Adopt(Operation):
         for row in rows:
             flush.wakes.add("")
             entry = {"run": row["id"], "pipeline": row["pipeline"], "move": "queued", "lost_by": row["daemon"]}
-            flush.log.append(entry)
+            flush.log.append(entry | held(row["key"], row["pool"]))
         return [len(rows)] * len(operations)
 
 
@@ -58,5 +59,6 @@ class Release(Operation):
         rows = await flush.connection.fetch(sql("release"), flush.daemon)
         for row in rows:
             flush.wakes.add("")
-            flush.log.append({"run": row["id"], "pipeline": row["pipeline"], "move": "queued"})
+            entry = {"run": row["id"], "pipeline": row["pipeline"], "move": "queued"}
+            flush.log.append(entry | held(row["key"], row["pool"]))
         return [len(rows)] * len(operations)

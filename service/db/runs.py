@@ -1,4 +1,4 @@
-"""Moving runs: claim, let go, and write what gates find."""
+"""Moving runs: let go, and write what gates find. How they are claimed: `service.db.claims`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import orjson
 
 from service.db.connect import columns, sql
+from service.db.entries import held
 from service.db.parents import tell_parents
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
@@ -38,8 +39,9 @@ class MoveRun(Operation):
         for op in operations:
             row = moved.get(op.run_id)
             if row is not None:
-                flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": op.state.value})
-                if row["ready"]:
+                entry = {"run": op.run_id, "pipeline": row["pipeline"], "move": op.state.value}
+                flush.log.append(entry | held(row["key"], row["pool"]))
+                if row["ready"] or row["limited"]:
                     flush.wakes.add("")
         await tell_parents(flush, [row["parent_run"] for row in moved.values() if row["parent_run"] is not None])
         return [None if op.run_id in moved else RunLost(f"run {op.run_id} was adopted by another") for op in operations]
@@ -114,40 +116,6 @@ def _gate(op: PutGate) -> tuple[Any, ...]:
 
 
 @dataclass(eq=False, slots=True)
-class Claim(Operation):
-    """Take up to `limit` runs that are ready. `claimed` is called with their rows once they are this process's.
-
-    The answer is how many there were, and in how many seconds the next waiting run is ready (None: there is none).
-    """
-
-    order: ClassVar[int] = 60
-
-    versions: Mapping[str, str]
-    limit: int
-    claimed: Callable[[int, Sequence[Row]], None]
-
-    def committed(self, answer: Any) -> None:
-        """Drive what was claimed."""
-        self.claimed(self.limit, answer[0])
-
-    def refused(self) -> None:
-        """Nothing was claimed."""
-        self.claimed(self.limit, ())
-
-    @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[Claim]) -> Sequence[tuple[Sequence[Row], float | None]]:
-        """There is one claim at a time in a process; a second one in the flush gets what the first left."""
-        answers: list[tuple[Sequence[Row], float | None]] = []
-        for op in operations:
-            names, versions = list(op.versions), list(op.versions.values())
-            rows = await flush.connection.fetch(sql("claim"), flush.daemon, names, versions, op.limit)
-            flush.log.extend(_taken(row) for row in rows)
-            drained = len(rows) < op.limit
-            answers.append((rows, await flush.connection.fetchval(sql("next_ready"), names) if drained else None))
-        return answers
-
-
-@dataclass(eq=False, slots=True)
 class Owned(Operation):
     """Find the runs that are this process's. Comes before anything else in its flush: what earlier flushes claimed is
     known to the process by then, what this one claims is not among them.
@@ -165,10 +133,3 @@ class Owned(Operation):
     async def write(cls, flush: Flush, operations: Sequence[Owned]) -> Sequence[Sequence[Row]]:
         """Writes nothing."""
         return [await flush.connection.fetch(sql("owned_runs"), flush.daemon)] * len(operations)
-
-
-def _taken(row: Row) -> dict[str, Any]:
-    entry = {"run": row["id"], "pipeline": row["pipeline"], "move": "running", "epoch": row["epoch"]}
-    if row["old_version"] != row["version"]:
-        entry["moved_from"], entry["moved_to"] = row["old_version"], row["version"]
-    return entry

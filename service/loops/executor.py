@@ -10,9 +10,10 @@ from datetime import timedelta
 import orjson
 
 from service.catalogue import Catalogue
+from service.db.claims import Claim
 from service.db.reads import Reads, Rows
 from service.db.rows import Row
-from service.db.runs import Claim, MoveRun, Owned
+from service.db.runs import MoveRun, Owned
 from service.db.writer import Writer
 from service.errors import DatabaseUnavailable, RunLost, ServiceError
 from service.inbox import TakenRun
@@ -37,6 +38,7 @@ class Executor:
         self._driver = driver
         self._free = places
         self._claiming = False
+        self._asked_again = False
         self._backlog = False
         self._closing = False
         self._wake = asyncio.Event()
@@ -119,12 +121,14 @@ class Executor:
 
     def _claim(self) -> None:
         """Ask for as many runs as there are places, unless an answer is still awaited."""
+        # A claim under way may have looked before there was what this call is about.
+        self._asked_again = self._claiming
         if self._claiming or self._closing or self._free <= 0 or self._writer.outage or not self._catalogue.pipelines:
             return
         self._claiming = True
         limit, self._free = self._free, 0
         versions = {name: pipeline.version for name, pipeline in self._catalogue.pipelines.items()}
-        self._group().create_task(self._await_claim(Claim(versions, limit, self._claimed)))
+        self._group().create_task(self._await_claim(Claim(versions, limit, self._claimed, self._catalogue.limits)))
 
     async def _await_claim(self, claim: Claim) -> None:
         try:
@@ -132,7 +136,7 @@ class Executor:
         finally:
             self._claiming = False
         self._backlog = len(rows) == claim.limit
-        if self._backlog:
+        if self._backlog or self._asked_again:
             self._wake.set()
         elif next_s is not None:
             self._wake_in(next_s)

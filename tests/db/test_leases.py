@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 
 from service.db.attempts import PutAttempt
+from service.db.claims import Claim
 from service.db.daemons import Adopt, Release
-from service.db.runs import Blame, Claim, MoveRun, PutGate
+from service.db.runs import Blame, MoveRun, PutGate
 from service.db.steering import Cancel, Resume
 from service.db.votes import DecideGate as Decide
 from service.db.writer import Writer

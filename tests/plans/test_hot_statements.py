@@ -12,7 +12,8 @@ from service.db.connect import connect, sql
 
 ARGUMENTS = {
     "accept": "uuid[], text[], text[], text[], text[], timestamptz[], bytea[], uuid[], text[], text[], text[], bytea[],"
-    " smallint[], bigint[], uuid[], text[], text[], text[], text[]",
+    " smallint[], bigint[], text[], timestamptz[], float8[], boolean[], bigint[], text[], smallint[], boolean[],"
+    " text[], text[], text[], uuid[], text[], text[], text[], text[]",
     "put_attempts": "bigint[], int[], text[], int[], int[], text[], boolean[], uuid[], boolean[], text[], text[],"
     " bigint[], bytea[], bytea[], bytea[], bigint[], bigint[], text[], text[], float8[], float8[], float8[],"
     " timestamptz[]",
@@ -20,8 +21,18 @@ ARGUMENTS = {
     " float8[], text[], bigint[]",
     "move_runs": "bigint[], int[], text[], float8[], bytea[]",
     "known_results": "uuid[]",
-    "claim": "bigint, text[], text[], int",
-    "next_ready": "text[]",
+    "claim": "bigint, text[], text[], int, text[]",
+    "next_ready": "text[], text[]",
+    "standing": "bigint, text[], int",
+    "candidates": "text[], text[], int[], timestamptz",
+    "starts": "text[], text[], float8[], int[], timestamptz",
+    "take": "bigint, bigint[], text[], boolean[], text[], timestamptz",
+    "hold": "bigint[], text[], text[], text[], float8[], timestamptz",
+    "close_lanes": "text[], text[]",
+    "lock_keys": "text[], text[]",
+    "unfinished_of_keys": "text[], text[]",
+    "decided_places": "uuid[], text[]",
+    "put_dropped": "uuid[], text[], text[], text[]",
     "move_positions": "int[], text[], text[], text[], text[]",
     "outcomes_of": "uuid[]",
     "adopt": "bigint",
@@ -29,7 +40,7 @@ ARGUMENTS = {
     "last_log_line": "bigint, text, int, int",
 }
 # Live rows only: these may be walked, because they hold no history.
-SHORT = {"daemons"}
+SHORT = {"daemons", "pools"}
 
 
 def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -68,6 +79,28 @@ async def test_each_given_row_finds_its_own_by_the_key(database: str, name: str)
     assert all(any(given in one for given in ("g.", "p.", "m.")) for one in conditions)
 
 
-async def test_a_claim_looks_at_ready_runs_only(database: str) -> None:
-    used = {node["Index Name"] for node in await plan_of(database, "claim") if "Index Name" in node}
-    assert used == {"runs_ready", "runs_pkey", "attempts_pkey", "events_pkey"}
+INDEXES = {
+    "claim": {"runs_in_line", "runs_owned", "lanes_by_opening", "runs_pkey", "attempts_pkey", "events_pkey"},
+    "next_ready": {"runs_in_line", "lanes_by_opening"},
+    "standing": {"runs_limited", "runs_owned", "lanes_by_opening"},
+    "candidates": {"runs_in_line"},
+    "starts": {"runs_started"},
+    "take": {"runs_pkey", "attempts_pkey", "events_pkey"},
+    "hold": {"runs_pkey"},
+    "close_lanes": {"lanes_pkey", "runs_in_line"},
+    "unfinished_of_keys": {"runs_of_key"},
+    "decided_places": {"runs_event_key_pipeline_key", "fates_pkey"},
+}
+
+
+@pytest.mark.parametrize("name", INDEXES)
+async def test_claiming_goes_by_the_indexes_made_for_it(database: str, name: str) -> None:
+    assert {node["Index Name"] for node in await plan_of(database, name) if "Index Name" in node} == INDEXES[name]
+
+
+@pytest.mark.parametrize("name", ["claim", "next_ready", "candidates"])
+async def test_a_line_is_walked_from_its_head_and_no_further_than_what_is_ready(database: str, name: str) -> None:
+    walks = [node for node in await plan_of(database, name) if node.get("Index Name") == "runs_in_line"]
+    assert walks
+    assert not [node for node in walks if "Filter" in node]
+    assert all("held" in node["Index Cond"] for node in walks)

@@ -1,4 +1,5 @@
--- Events, the runs they start and the fates of those they do not start: each once, whoever else tells of them.
+-- Events, the runs they start and the fates of those they do not start: each once, whoever else tells of them. Run ids
+-- follow the order in which the runs were given.
 with given_events as (
     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[])
         as g (key, source, id, type, subject, occurred_at, envelope)
@@ -8,12 +9,22 @@ with given_events as (
     on conflict (key) do nothing
     returning key
 ), given_runs as (
-    select * from unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::smallint[], $14::bigint[])
-        as g (event_key, pipeline, version, trigger, params, priority, owner)
+    select * from unnest(
+        $8::uuid[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::smallint[], $14::bigint[], $15::text[],
+        $16::timestamptz[], $17::float8[], $18::boolean[], $19::bigint[], $20::text[], $21::smallint[],
+        $22::boolean[], $23::text[], $24::text[], $25::text[]
+    ) with ordinality as g (
+        event_key, pipeline, version, trigger, params, priority, owner, tags, due_at, queue_timeout_s, cleans, cause_run,
+        cause_stage, depth, limited, key, rate_key, pool, place
+    )
 ), new_runs as (
-    insert into runs (event_key, pipeline, version, trigger, params, priority, owner, state, epoch, ready_at, started_at,
-        timed_from)
-    select event_key, pipeline, version, trigger, params, priority, owner,
+    insert into runs (
+        event_key, pipeline, version, trigger, params, priority, owner, tags, due_at, queue_deadline, cleans, cause_run,
+        cause_stage, depth, limited, key, rate_key, pool, state, epoch, ready_at, started_at, timed_from
+    )
+    select event_key, pipeline, version, trigger, params, priority, owner, tags::jsonb, due_at,
+        now() + make_interval(secs => queue_timeout_s),
+        cleans, cause_run, cause_stage, depth, limited, key, rate_key, pool,
         case when owner is null then 'queued' else 'running' end,
         case when owner is null then 0 else 1 end,
         case when owner is null then now() end,
@@ -21,14 +32,17 @@ with given_events as (
         case when owner is not null then now() end
     from given_runs g
     where not exists (
-        select from fates f where f.event_key = g.event_key and f.pipeline = g.pipeline and f.fate <> 'ignored'
+        select from fates f
+        where f.event_key = g.event_key and f.pipeline = g.pipeline
+            and (f.fate <> 'ignored' or f.reason like 'dropped: %')
     )
+    order by place
     on conflict (event_key, pipeline) do nothing
     returning id, event_key, pipeline
 ), overruled as (
     delete from fates f using new_runs n where f.event_key = n.event_key and f.pipeline = n.pipeline
 ), given_fates as (
-    select * from unnest($15::uuid[], $16::text[], $17::text[], $18::text[], $19::text[])
+    select * from unnest($26::uuid[], $27::text[], $28::text[], $29::text[], $30::text[])
         as g (event_key, pipeline, trigger, fate, reason)
 ), new_fates as (
     insert into fates (event_key, pipeline, trigger, fate, reason)

@@ -1,12 +1,13 @@
--- Processes whose lease has lapsed lose their runs, which are ready for anyone at once. What counts against a run is not
--- that its process died, but that something was begun for it when it did; the first time nobody knows.
+-- Processes whose lease has lapsed lose their runs, which are ready for anyone at once, before those accepted later. What
+-- counts against a run is not that its process died, but that something was begun for it when it did; the first time
+-- nobody knows.
 with lapsed as (
     update daemons set state = 'lapsed'
     where state = 'alive' and id <> $1 and renewed_at < now() - make_interval(secs => lease_s)
     returning id
 )
 update runs r set
-    state = 'queued', owner = null, ready_at = now(),
+    state = 'queued', owner = null, ready_at = r.queued_at,
     adoptions = case
         when exists (
             select from attempts a
@@ -17,4 +18,4 @@ update runs r set
     end
 from lapsed l
 where r.owner = l.id
-returning r.id, r.pipeline, l.id as daemon
+returning r.id, r.pipeline, r.key, r.pool, l.id as daemon

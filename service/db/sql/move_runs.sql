@@ -1,4 +1,5 @@
 -- The owner lets go of runs: finished, or waiting. A run that was poked or asked to stop meanwhile is ready at once.
+-- Where it was `limited`, others may have waited for it.
 with mine as materialized (
     select r.id, g.state, g.ready_in_s, g.failure
     from unnest($1::bigint[], $2::int[], $3::text[], $4::float8[], $5::bytea[])
@@ -21,5 +22,5 @@ update runs r set
     finished_at = case when m.state <> 'waiting' then now() end
 from mine m
 where r.id = m.id
-returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready,
+returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready, r.limited, r.key, r.pool,
     case when r.finished_at is not null then r.parent_run end as parent_run

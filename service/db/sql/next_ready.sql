@@ -1,4 +1,53 @@
--- Asked only when all that was ready has been claimed, so the index of ready runs is short. (The concatenation keeps the
--- planner from walking every run of a pipeline instead.)
-select extract(epoch from min(ready_at) - clock_timestamp())::float8 from runs
-where ready_at is not null and pipeline || '' = any ($1::text[])
+-- Asked when a claim left places free. `ready`: a run without limits was left, for another process has its hands on it.
+-- `limited`: runs with limits, or a lane, are to be looked at. `next_s`: when the next run will be ready, or lane open.
+with recursive lines as (
+    select given.pipeline, head.priority, head.begun
+    from unnest($1::text[]) as given (pipeline)
+    cross join lateral (
+        select priority, least(epoch, 1) as begun from runs
+        where pipeline = given.pipeline and held = '' and ready_at is not null
+        order by priority, least(epoch, 1)
+        limit 1
+    ) head
+    union all
+    select l.pipeline, following.priority, following.begun
+    from lines l
+    cross join lateral (
+        select priority, least(epoch, 1) as begun from runs
+        where pipeline = l.pipeline and held = '' and ready_at is not null
+            and (priority, least(epoch, 1)) > (l.priority, l.begun)
+        order by priority, least(epoch, 1)
+        limit 1
+    ) following
+), heads as materialized (
+    select l.pipeline = any ($2::text[]) as limited, ready.here is not null as ready, later.ready_at
+    from lines l
+    left join lateral (
+        select true as here from runs
+        where pipeline = l.pipeline and held = '' and priority = l.priority and least(epoch, 1) = l.begun
+            and ready_at <= now()
+        limit 1
+    ) ready on true
+    left join lateral (
+        select ready_at from runs
+        where pipeline = l.pipeline and held = '' and priority = l.priority and least(epoch, 1) = l.begun
+            and ready_at > now()
+        order by ready_at
+        limit 1
+    ) later on true
+), openings as materialized (
+    select open.here is not null as open, later.opens_at
+    from unnest($1::text[]) as given (pipeline)
+    left join lateral (
+        select true as here from lanes where pipeline = given.pipeline and opens_at <= now() limit 1
+    ) open on true
+    left join lateral (
+        select opens_at from lanes where pipeline = given.pipeline and opens_at > now() order by opens_at limit 1
+    ) later on true
+)
+select
+    exists (select from heads where ready and not limited) as ready,
+    exists (select from heads where ready and limited) or exists (select from openings where open) as limited,
+    extract(
+        epoch from least((select min(ready_at) from heads), (select min(opens_at) from openings)) - clock_timestamp()
+    )::float8 as next_s

@@ -1,0 +1,66 @@
+"""What limits a run: its keys, read from its event by what its pipeline declares."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stages.limits import Concurrency
+from stages.policy import RunPolicy
+from triggers.event import Event
+from triggers.where import ABSENT, select
+
+LONGEST_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Goes into a run's row. `concurrency` is set where accepting must look at other runs of the same key."""
+
+    limited: bool = False
+    key: str | None = None
+    rate_key: str | None = None
+    pool: str | None = None
+    concurrency: Concurrency | None = None
+
+
+UNLIMITED = RunLimits()
+
+
+def limits_of(policy: RunPolicy, event: Event) -> RunLimits:
+    """What holds for the run this event starts."""
+    if not policy.limited:
+        return UNLIMITED
+    concurrency, rate = policy.concurrency, policy.rate
+    key = None if concurrency is None else key_of(concurrency.key, event)
+    rate_key = None if rate is None else "" if rate.key is None else key_of(rate.key, event)
+    guarded = concurrency if key is not None and concurrency is not None and concurrency.policy != "queue" else None
+    return RunLimits(True, key, rate_key, policy.pool, guarded)
+
+
+def key_of(path: str, event: Event) -> str | None:
+    """The value at `path` as text, None where there is none. Text is its own key, anything else its JSON.
+
+    What is long, or would not be shown as it is, is told apart by its digest.
+    """
+    value = select(path, event)
+    if value is ABSENT or value is None:
+        return None
+    told = value if isinstance(value, str) else _told(value)
+    if len(told) <= LONGEST_KEY and told.isprintable():
+        return told
+    return "blake2b:" + hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=_plain).decode()
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
