@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from service import values
 from service.retention import Policy
-from service.values import Reader
+from service.values import Amount, Reader
 
 T = TypeVar("T")
 
@@ -154,6 +154,12 @@ class Executor:
     log_bytes: int = setting(
         16 << 20, values.whole(0, 1 << 30), "how much of what one attempt logs is kept beside its first lines"
     )
+    resources: tuple[Amount, ...] = setting(
+        (),
+        values.amounts(whole=False),
+        "what stages with `resources=` may take of this daemon, such as `cpu=8,memory_gb=24,gpu=1`",
+        default_text="`cpu`: its cores",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +233,9 @@ class Settings:
     home: Path = setting(Path(".tidemill"), values.path, "folder for the embedded servers and local artifacts")
     pipelines: tuple[str, ...] = setting(
         (), values.several(values.pipeline), "pipelines to load, each `package.module:name`"
+    )
+    pools: tuple[Amount, ...] = setting(
+        (), values.amounts(whole=True), "places of each pool that pipelines share, such as `warehouse=4,gpu=1`"
     )
     roles: tuple[Role, ...] = setting(
         tuple(Role), values.some(values.choice(Role)), "what this daemon does: `api`, `triggers`, `executor`"

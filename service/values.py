@@ -7,6 +7,7 @@ was expected. Strings are read everywhere, because the environment knows nothing
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ ARTIFACT_SCHEMES = ("file", "s3", "gs", "az")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _PIPELINE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})")
 
 
@@ -167,6 +169,43 @@ def _group(name: str, people: Any) -> Group:
         if name and found:
             return Group(name, found)
     raise ValueError("group=person+person, several with commas, such as ml-leads=kim+lee,ops=sam")
+
+
+class Amount(NamedTuple):
+    """So much of something that has a name."""
+
+    name: str
+    amount: float
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.amount:g}"
+
+
+def amounts(*, whole: bool) -> Reader[tuple[Amount, ...]]:
+    """`name=amount`, several with commas, each name once; amounts above nothing, and whole numbers if so wanted."""
+
+    def read(raw: Any) -> tuple[Amount, ...]:
+        try:
+            parts = [f"{name}={amount}" for name, amount in raw.items()] if isinstance(raw, Mapping) else raw
+            found = several(_amount)(parts)
+            fits = all(one.amount > 0 and (not whole or one.amount.is_integer()) for one in found)
+        except ValueError:
+            found, fits = (), False
+        if fits and len({one.name for one in found}) == len(found):
+            return found
+        raise ValueError(
+            f"name={'places' if whole else 'amount'}, several with commas, each name once, such as "
+            + ("warehouse=4,gpu=1" if whole else "cpu=8,memory_gb=24,gpu=1")
+        )
+
+    return read
+
+
+def _amount(raw: Any) -> Amount:
+    name, equals, amount = str(raw).partition("=")
+    if not equals or not _NAME.fullmatch(name.strip()) or not math.isfinite(float(amount)):
+        raise ValueError("name=amount")
+    return Amount(name.strip(), float(amount))
 
 
 def pipeline(raw: Any) -> str:
