@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from stages.invoke import EMITTED
 from triggers.event import Event
 
-EMITTED = "tidemill:emitted/"
 DEEPEST = 16
+_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,11 @@ class Cause:
 
 
 def cause_of(event: Event) -> Cause | None:
-    """None for an event that no stage emitted, whatever it says of itself."""
+    """None for an event that no stage emitted, whatever it says of itself. A run is told in text: ids may be long."""
     run, stage, depth = (event.extensions.get(name) for name in ("tidemillrun", "tidemillstage", "tidemilldepth"))
-    if not event.source.startswith(EMITTED) or not isinstance(run, int) or not isinstance(depth, int):
+    if not event.source.startswith(EMITTED) or not _ID.fullmatch(str(run)) or not isinstance(depth, int):
         return None
-    return Cause(run, str(stage or ""), max(depth, 0))
+    return Cause(int(str(run)), str(stage or ""), max(depth, 0))
 
 
 def too_deep(cause: Cause) -> str | None:

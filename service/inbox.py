@@ -182,7 +182,7 @@ class PostgresInbox:
             self._hand_over.begin(
                 reserved,
                 [
-                    TakenRun(run_id, place[1], events[place[0]], taken[place].params)
+                    TakenRun(run_id, place[1], events[place[0]], taken[place].params, taken[place].depth)
                     for place, run_id in new_runs.items()
                     if place in taken
                 ],

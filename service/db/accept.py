@@ -65,6 +65,11 @@ class RunRow:
         """What no other run shares."""
         return (self.event_key, self.pipeline)
 
+    @property
+    def depth(self) -> int:
+        """How many causes lie behind it."""
+        return 0 if self.cause is None else self.cause.depth
+
 
 @dataclass(frozen=True, slots=True)
 class FateRow:
@@ -201,7 +206,8 @@ def _run_columns(row: RunRow, daemon: int) -> tuple[Any, ...]:
         *(row.event_key, row.pipeline, row.version, row.trigger, row.params, row.priority),
         daemon if row.take else None,
         *(orjson.dumps(list(row.tags)).decode(), row.due_at, row.queue_timeout_s, row.cleans),
-        *((cause.run, cause.stage, cause.depth) if cause else (None, None, 0)),
+        *((cause.run, cause.stage) if cause else (None, None)),
+        row.depth,
         *(limits.limited, limits.key, limits.rate_key, limits.pool),
     )
 
