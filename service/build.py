@@ -27,9 +27,11 @@ from service.loops.executor import Executor
 from service.loops.fanout import FanOut
 from service.loops.heartbeats import Heartbeats
 from service.loops.listeners import CalledTriggers, make_listeners
+from service.loops.resources import Rationed, Resources
 from service.loops.subruns import SubRuns
 from service.news import News
 from service.outbox import Outbox
+from service.pools import announce_pools, check_pools, pools_of
 from service.progress import ProgressReports
 from service.settings import Role, Settings
 from service.stage_logs import StageLogs
@@ -54,7 +56,10 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     if dsn is None:
         raise ConfigError("no database is set: set TIDEMILL_DATABASE_URL, or run `tidemill up`, which embeds one")
     _check_needs(catalogue, kafka)
+    pools = pools_of(settings.pools)
+    check_pools(catalogue.pipelines.values(), pools)
     await _prepare(settings, dsn)
+    await announce_pools(dsn, pools)
     lease_s = settings.executor.lease_s
     writer = Writer(dsn, register=Registration([role.value for role in settings.roles], lease_s), lease_s=lease_s)
     reads = Reads(dsn, size=settings.database.max_connections)
@@ -183,7 +188,9 @@ def _runners(
         logs=logs,
         threads=settings.executor.threads,
     )
-    return {name: AttendedRunner(open_runner(name, tools), logs, reports, heartbeats) for name in runner_names()}
+    resources = Resources(settings.executor.resources)
+    attended = {name: AttendedRunner(open_runner(name, tools), logs, reports, heartbeats) for name in runner_names()}
+    return {name: Rationed(runner, resources) for name, runner in attended.items()}
 
 
 def _both(one: Callable[[Call], None], other: Callable[[Call], None]) -> Callable[[Call], None]:
