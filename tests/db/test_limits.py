@@ -8,22 +8,24 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from service.app import Daemon
 from service.build import open_daemon
+from service.db.connect import sql
 from service.db.runs import Cancel, DecideGate, Resume
 from service.errors import ConfigError
 from service.loops import executor
 from service.model import GateState, RunState
-from service.settings import Settings
+from service.settings import Role, Settings
 from service.values import Amount
 from stages.base import stage
 from stages.gates.base import GateResult
 from stages.limits import Concurrency
 from stages.pipeline import Pipeline
 from tests.db.daemons import attempts, catalogue, daemon, event, reached, settings, start, state
-from tests.db.writing import rows
+from tests.db.writing import event_row, rows
 from triggers.base import Arrival, Fate, Offer, Outcome
 from triggers.event import Event
 
@@ -80,6 +82,92 @@ async def test_a_run_waits_for_a_free_place_and_starts_when_there_is_one(databas
         held.let("2", "3")
         assert [await reached(one, run) for run in runs] == [RunState.SUCCEEDED] * 3
     assert held.order == ["1", "2", "3"]
+
+
+async def test_who_waits_in_another_process_is_woken_when_a_place_is_free(database: str, tmp_path: Path) -> None:
+    held = Gatekeeper()
+    left, right = (held.pipeline(name, pool="warehouse") for name in ("left", "right"))
+    given = pooled(settings(database, tmp_path, lease_s=60.0), warehouse=1)
+    async with daemon(given, left) as one, daemon(given, right) as two:
+        first = await start(one, "left", "1")
+        await held.begun.acquire()
+        second = await start(two, "right", "2")
+        await silence(two)
+        held.let("1", "2")
+        assert [await reached(one, run) for run in (first, second)] == [RunState.SUCCEEDED] * 2
+
+
+async def test_who_is_woken_while_a_claim_is_under_way_looks_again(database: str, tmp_path: Path) -> None:
+    held = Gatekeeper()
+    held.let("1", "2")
+    pipeline = held.pipeline("single", max_running=5)
+    lock = await asyncpg.connect(database)
+    async with daemon(settings(database, tmp_path), pipeline) as one:
+        transaction = lock.transaction()
+        await transaction.start()
+        await queue(database, pipeline, "1")
+        await lock.execute("lock table run_log in exclusive mode")
+        one.executor.wake()  # type: ignore[union-attr]
+        await until(database, "select from pg_stat_activity where wait_event_type = 'Lock'")
+        heard = asyncio.Event()
+        one.executor.wake, wake = (lambda: (heard.set(), wake())), one.executor.wake  # type: ignore[union-attr, misc, assignment]
+        await queue(database, pipeline, "2")
+        await rows(database, "select pg_notify('tidemill_wake', '')")
+        await heard.wait()
+        await transaction.rollback()
+        for _ in range(2):
+            async with asyncio.timeout(10):
+                await held.begun.acquire()
+    await lock.close()
+
+
+async def queue(dsn: str, pipeline: Pipeline, event_id: str) -> None:
+    """Queue a run without telling anybody."""
+    one = event_row(event_id)
+    await rows(
+        dsn,
+        "insert into events (key, source, id, type, occurred_at, envelope) values ($1, 'tests', $2, 't', now(), $3)",
+        *(one.key, event_id, one.envelope.replace(b'"id":"x"', f'"id":"{event_id}"'.encode())),
+    )
+    await rows(
+        dsn,
+        "insert into runs (event_key, pipeline, version, trigger, params, state, ready_at, limited, key)"
+        " values ($1, $2, $3, 't', '{}', 'queued', now(), true, 'x')",
+        *(one.key, pipeline.name, pipeline.version),
+    )
+
+
+async def silence(one: Daemon) -> None:
+    """Wait until a daemon has nothing more to write."""
+    async with asyncio.timeout(10):
+        before = -1
+        while before != one.writer.commits:
+            before = one.writer.commits
+            await asyncio.sleep(0.2)
+
+
+async def until(dsn: str, query: str) -> None:
+    """Wait until a query finds something."""
+    async with asyncio.timeout(10):
+        while not await rows(dsn, query):
+            await asyncio.sleep(0.01)
+
+
+async def test_two_processes_that_accept_runs_of_one_key_wait_for_each_other(database: str, tmp_path: Path) -> None:
+    held = Gatekeeper()
+    dropping = held.pipeline("dropping", concurrency=Concurrency("data", policy="drop_new"))
+    other = await asyncpg.connect(database)
+    async with daemon(settings(database, tmp_path, Role.API), dropping) as one:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute(sql("lock_keys"), ["dropping"], ["x"])
+        async with asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(outcome(one, "dropping", "2", "x"))
+            await until(database, "select from pg_stat_activity where wait_event_type = 'Lock'")
+            await queue(database, dropping, "1")
+            await transaction.commit()
+        assert accepting.result().reason == "dropped: run 1 of the same key 'x' has not finished"
+    await other.close()
 
 
 async def test_a_run_that_waits_for_a_person_holds_no_place_and_waits_for_one_when_approved(
