@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from service.model import RunState
 from tests.db.writing import rows
 
 Entry = Mapping[str, Any]
@@ -17,7 +18,9 @@ async def run_moves(dsn: str) -> list[Entry]:
     """Every move of a run, in the order of the commits: who saw another's commit has the higher place."""
     found = await rows(dsn, "select entries from run_log order by seq")
     entries = [entry for row in found for entry in orjson.loads(row["entries"])]
-    return [entry for entry in entries if "stage" not in entry and "gate" not in entry and entry["move"] != "logged"]
+    return [
+        entry for entry in entries if "stage" not in entry and "gate" not in entry and entry["move"] in set(RunState)
+    ]
 
 
 def most_at_once(moves: list[Entry], group: Callable[[Entry], Any]) -> Mapping[Any, int]:

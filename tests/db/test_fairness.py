@@ -74,7 +74,7 @@ async def test_ten_thousand_queued_runs_do_not_delay_a_run_of_another_pipeline(
     many, few = Pipeline("many", [busy], **limit), Pipeline("few", [quick])
     async with writing(database) as writer:
         await fill(writer, "many", BACKLOG, marks, many.version)
-    async with daemon(settings(database, tmp_path, max_runs=PLACES, drain_s=0), many, few) as one:
+    async with daemon(settings(database, tmp_path, max_runs=PLACES, drain_s=0, lease_s=30.0), many, few) as one:
         for _ in range(PLACES if name == "no limit" else 1):
             await began.acquire()
         run = await start(one, "few", "1")

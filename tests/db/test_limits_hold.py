@@ -42,7 +42,9 @@ PIPELINES = [
 
 
 async def test_no_limit_is_exceeded_over_three_daemons_and_each_is_reached(database: str, tmp_path: Path) -> None:
-    given = dataclasses.replace(settings(database, tmp_path, max_runs=20), pools=(Amount("warehouse", 2),))
+    given = dataclasses.replace(
+        settings(database, tmp_path, max_runs=20, lease_s=30.0), pools=(Amount("warehouse", 2),)
+    )
     async with (
         daemon(given, *PIPELINES) as one,
         daemon(given, *PIPELINES) as two,
@@ -74,7 +76,7 @@ async def test_no_limit_is_exceeded_over_three_daemons_and_each_is_reached(datab
 async def test_no_more_start_in_any_window_than_the_rate_allows(database: str, tmp_path: Path) -> None:
     paced = Pipeline("paced", STAGES, rate=Rate(runs=5, per_s=0.2))
     by_key = Pipeline("by_key", STAGES, rate=Rate(runs=2, per_s=0.2, key="data.customer"))
-    given = settings(database, tmp_path)
+    given = settings(database, tmp_path, lease_s=30.0)
     async with daemon(given, paced, by_key) as one, daemon(given, paced, by_key) as two:
         runs = await asyncio.gather(
             *(start((one, two)[n % 2], "paced", f"p{n}") for n in range(22)),

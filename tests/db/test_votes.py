@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from service.client import ApiError
-from service.db.runs import Claim, PutGate
+from service.db.claims import Claim
+from service.db.runs import PutGate
 from service.db.votes import DecideGate, ExpireGate, Taken
 from service.errors import RunLost
 from service.model import GateState, RunState
