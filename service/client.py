@@ -68,9 +68,13 @@ class Client:
         event_id: str | None = None,
         by: str | None = None,
         tags: Sequence[str] = (),
+        priority: int | None = None,
     ) -> Json:
-        """Start a run by hand. With the same `event_id` it is the same run, however often it is called."""
-        body = {"params": dict(params or {}), "data": data, "id": event_id or str(uuid4())}
+        """Start a run by hand. With the same `event_id` it is the same run, however often it is called.
+
+        `priority` (-100 to 100) replaces that of the pipeline.
+        """
+        body = {"params": dict(params or {}), "data": data, "id": event_id or str(uuid4()), "priority": priority}
         body |= {"tags": list(tags)} if tags else {}
         return self._post(f"/api/v1/pipelines/{_part(pipeline)}/runs", body | ({"by": by} if by else {}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -33,6 +34,7 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
             {"name": trigger.name, "kind": trigger.kind, "where": dict(trigger.where), "enabled": trigger.enabled}
             for trigger in pipeline.on
         ],
+        "limits": _limits(pipeline),
         "params": None if pipeline.params is None else pipeline.params.model_json_schema(),
         "serves": pipeline.serve is not None,
     }
@@ -59,4 +61,16 @@ def describe_stage(stage: PlanStage) -> dict[str, Any]:
         "takes_event": stage.takes_event or stage.takes_records,
         "code_digest": stage.code_digest,
         "environment_digest": stage.environment_digest,
+    }
+
+
+def _limits(pipeline: Pipeline) -> dict[str, Any]:
+    """How many of its runs may be under way at once, and how fast they may start; null: without a bound."""
+    policy = pipeline.policy
+    return {
+        "max_running": policy.max_running,
+        "concurrency": None if policy.concurrency is None else asdict(policy.concurrency),
+        "rate": None if policy.rate is None else asdict(policy.rate),
+        "pool": policy.pool,
+        "priority": policy.priority,
     }

@@ -163,7 +163,7 @@ class PostgresInbox:
             priority=policy.priority if offer.priority is None else offer.priority,
             take=False,
             limits=limits_of(policy, event),
-            tags=policy.tags,
+            tags=tuple(dict.fromkeys((*policy.tags, *offer.tags))),
             due_at=None if policy.due_s is None else event.time + timedelta(seconds=policy.due_s),
             queue_timeout_s=policy.queue_timeout_s,
             cleans=bool(policy.hooks),

@@ -345,35 +345,6 @@ class VersionsPage(TypedDict):
     next: int | None
 
 
-class DaemonShape(TypedDict):
-    """A process of this installation: `alive`, `stopped` or `lapsed`."""
-
-    id: int
-    host: str
-    pid: int
-    roles: list[str]
-    version: str
-    lease_s: float
-    state: str
-    started_at: datetime
-    renewed_at: datetime
-
-
-class DatabaseShape(TypedDict):
-    """The Postgres behind it. `at` is its clock."""
-
-    at: datetime
-    version: str
-    size_bytes: int
-
-
-class SystemAnswer(TypedDict):
-    """The processes that share this database, those of the last hour included."""
-
-    database: DatabaseShape
-    daemons: list[DaemonShape]
-
-
 class Prediction(TypedDict):
     """What a model answers: its own fields (such as `predictions`) beside these two."""
 

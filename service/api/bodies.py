@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from stages.policy import MOST_PRIORITY
 from triggers.attributes import is_text
 
 
@@ -39,13 +40,16 @@ class Body(BaseModel):
 
 
 class StartBody(Body):
-    """A start by hand. `id` identifies it, as the header `Idempotency-Key` does. `tags` are added to the pipeline's."""
+    """A start by hand. `id` identifies it, as the header `Idempotency-Key` does. `tags` are added to the pipeline's,
+    `priority` replaces its own.
+    """
 
     params: dict[str, Any] = {}
     data: Any = None
     tags: Tags = []
     id: Key | None = None
     by: Name = "api"
+    priority: Annotated[int, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] | None = None
 
 
 class ByBody(Body):

@@ -133,8 +133,13 @@ async def _runs(text: Text, context: Context) -> None:
     try:
         unfinished = await context.views.unfinished()
         reviews = await context.views.reviews_open()
+        pools = await context.views.pools()
     except DatabaseUnavailable:
         return
     samples = [({"pipeline": name, "state": state}, count) for (name, state), count in sorted(unfinished.items())]
     text.add("tidemill_runs_unfinished", "gauge", "Runs of the whole installation that are not at an end.", samples)
     text.add("tidemill_reviews_open", "gauge", "Failed runs of the whole installation that wait for a person.", reviews)
+    places = [({"pool": one["name"]}, one["capacity"]) for one in pools]
+    text.add("tidemill_pool_places", "gauge", "Runs that a pool lets run at once.", places)
+    taken = [({"pool": one["name"]}, one["taken"]) for one in pools]
+    text.add("tidemill_pool_taken", "gauge", "Runs that hold a place of a pool.", taken)

@@ -14,7 +14,8 @@ from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.intake import EVENTS, HOOKS
 from service.definition import describe
-from service.shapes import PipelinesAnswer, SystemAnswer, TriggersAnswer, TriggerShape
+from service.shapes import PipelinesAnswer, TriggersAnswer, TriggerShape
+from service.system_shapes import SystemAnswer
 from triggers.base import Binding, ListenerState
 from triggers.webhook import Webhook
 
@@ -115,8 +116,9 @@ def _address(binding: Binding) -> str | None:
 
 
 async def system(context: Context, request: Request) -> Response:
-    """The database and who shares it."""
-    return Json({"database": await context.views.database(), "daemons": await context.views.daemons()})
+    """The database, who shares it, and what they share."""
+    views = context.views
+    return Json({"database": await views.database(), "daemons": await views.daemons(), "pools": await views.pools()})
 
 
 ENDPOINTS = (
@@ -148,7 +150,7 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/api/v1/system",
-        summary="The database, and the daemons that share it",
+        summary="The database, the daemons that share it, and their pools",
         tag="system",
         handler=system,
         answers={200: SystemAnswer},

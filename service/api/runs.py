@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from starlette.requests import Request
@@ -42,7 +43,7 @@ async def start(context: Context, request: Request) -> Response:
     trigger = next((one for one in pipeline.on if isinstance(one, Manual)), Manual())
     if not trigger.enabled:
         raise Conflict(f"starting {pipeline.name} by hand is switched off: its trigger {trigger.name} is not enabled")
-    offer = manual_offer(Binding(pipeline.name, trigger), event)
+    offer = replace(manual_offer(Binding(pipeline.name, trigger), event), priority=body.priority)
     if offer.fate is Fate.RAN:
         pipeline.parse_params(offer.params)
     receipts = await context.daemon.inbox.accept([Arrival(event, [offer])])

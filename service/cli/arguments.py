@@ -19,6 +19,10 @@ def run_id(text: str) -> int:
     raise Invalid(f"{text!r} is not a run: runs have whole numbers, such as 12; `tidemill runs` lists them")
 
 
+Priority = Annotated[
+    int | None,
+    typer.Option(min=-100, max=100, help="Up to 100, to go before others; below 0, after them.", show_default=False),
+]
 RunId = Annotated[int, typer.Argument(parser=run_id, metavar="RUN", help="The number of a run.")]
 Param = Annotated[
     list[str] | None,

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli import exits
-from service.cli.arguments import Asker, Limit, Param, Params, RunId, asker, parse_json, parse_params, read_text
+from service.cli.arguments import (
+    Asker,
+    Limit,
+    Param,
+    Params,
+    Priority,
+    RunId,
+    asker,
+    parse_json,
+    parse_params,
+    read_text,
+)
 from service.cli.options import AsJson, ConfigFile
 
 if TYPE_CHECKING:
@@ -35,6 +46,7 @@ def run(
         str | None, typer.Option("--id", help="The event's id: with the same one it is the same run, however often.")
     ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag to find the run by; may be repeated.")] = None,
+    priority: Priority = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until the run is finished.")] = False,
     by: Asker = None,
     config_file: ConfigFile = None,
@@ -52,7 +64,9 @@ def run(
 
     given = parse_json(read_text(Path(data)) if data == "-" else data, "--data") if data else None
     client = open_client(config_file)
-    answer = client.run(pipeline, parse_params(param, params), given, event_id, by=asker(by), tags=tag or ())
+    answer = client.run(
+        pipeline, parse_params(param, params), given, event_id, asker(by), tags=tag or (), priority=priority
+    )
     run_id = _started(answer)
     if run_id is not None and wait:
         _wait(client, run_id, as_json=as_json)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
+from service.db.blocking import told_by
 from service.db.results import metrics_of
 from service.shapes import (
     ArtifactShape,
@@ -69,12 +70,15 @@ def event_name(row: Row, *, id_column: str = "event_id", key_column: str = "even
     }
 
 
-def run_detail(row: Row, attempts: Sequence[Row], gates: GateRows) -> RunDetail:
-    """The whole run. Stages are in the order of the graph, also those not reached yet."""
+def run_detail(row: Row, attempts: Sequence[Row], gates: GateRows, blocking: Row | None = None) -> RunDetail:
+    """The whole run. Stages are in the order of the graph, also those not reached yet. `blocking` is what is taken of
+    the limits that hold for it.
+    """
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
     stages = _stages(definition, attempts)
     found = _gates(definition, gates)
     base = run_base(row)
+    waits_for = _place(definition, row, blocking) if is_ready(row) else _waits_for(row, stages, base["waiting_gates"])
     return {
         **base,
         "epoch": row["epoch"],
@@ -91,15 +95,24 @@ def run_detail(row: Row, attempts: Sequence[Row], gates: GateRows) -> RunDetail:
         "gates": found,
         "cancel_requested_at": row["cancel_requested_at"],
         "cancelled_by": row["cancelled_by"],
-        "waits_for": _waits_for(row, stages, base["waiting_gates"]),
+        "waits_for": waits_for,
         "next_command": _next_command(base),
     }
 
 
+def is_ready(row: Row) -> bool:
+    """Whether the run could start at once, if there were a place for it."""
+    return row["state"] in ("queued", "waiting") and row["ready_at"] is not None and bool(row["ready_at"] <= row["at"])
+
+
+def _place(definition: Mapping[str, Any], row: Row, blocking: Row | None) -> str:
+    limits = {**definition.get("limits", {}), "pipeline": row["pipeline"]}
+    told = None if blocking is None else told_by(limits, blocking, row["at"])
+    return told or "a free place in a daemon that has this pipeline loaded"
+
+
 def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> str | None:
     state = row["state"]
-    if state == "queued":
-        return "a free place in a daemon that has this pipeline loaded"
     if state == "running" and row["cancel_requested_at"] is not None:
         return "its running stage to stop, since it was asked to cancel"
     if state not in ("running", "waiting"):

@@ -11,11 +11,9 @@ import orjson
 
 from service.db.reads import Reads
 from service.db.results import output_of
-from service.db.run_detail import GateRows, event_name, run_base, run_detail
+from service.db.run_detail import GateRows, event_name, is_ready, run_base, run_detail
 from service.fates import NOBODY, strongest
 from service.shapes import (
-    DaemonShape,
-    DatabaseShape,
     EventFate,
     EventsPage,
     EventSummary,
@@ -26,6 +24,7 @@ from service.shapes import (
     RunSummary,
     VersionShape,
 )
+from service.system_shapes import DaemonShape, DatabaseShape, PoolShape
 from stages.artifacts import ArtifactRef
 from triggers.base import Fate
 
@@ -72,7 +71,13 @@ class Views:
         gates = await self._reads.fetch("show_gates", run_id)
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
-        return run_detail(row, attempts, GateRows(gates, votes, history))
+        blocking = await self._blocking(row) if is_ready(row) else None
+        return run_detail(row, attempts, GateRows(gates, votes, history), blocking)
+
+    async def _blocking(self, row: Row) -> Row | None:
+        definition = orjson.loads(row["definition"]) if row["definition"] else {}
+        rate = definition.get("limits", {}).get("rate") or {}
+        return await self._reads.row("blocking", row["id"], rate.get("runs"), rate.get("per_s"))
 
     async def run_state(self, run_id: int) -> str | None:
         """Where a run stands, or None when there is none."""
@@ -134,6 +139,10 @@ class Views:
     async def unfinished(self) -> Mapping[tuple[str, str], int]:
         """How many runs there are of each pipeline in each state that is not an end."""
         return {(row["pipeline"], row["state"]): row["runs"] for row in await self._reads.fetch("count_runs")}
+
+    async def pools(self) -> list[PoolShape]:
+        """Every pool, and how much of it is taken."""
+        return [cast("PoolShape", dict(row)) for row in await self._reads.fetch("list_pools")]
 
     async def daemons(self) -> list[DaemonShape]:
         """The processes alive, and those of the last hour."""
