@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.db.attempts import PutAttempt
-from service.db.runs import Claim
+from service.db.claims import Claim
 from service.db.stage_logs import PutProgress
 from service.model import AttemptState, RunState
 from stages import Event, Pipeline, StageContext, stage

@@ -17,10 +17,10 @@ from typing import Any
 import asyncpg
 
 from service.catalogue import Catalogue
+from service.db.claims import Claim
 from service.db.daemons import Adopt, Registration
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
-from service.db.runs import Claim
 from service.db.writer import Writer
 from service.errors import RunLost
 from service.inbox import NoHandOver, PostgresInbox
