@@ -23,8 +23,8 @@ SESSION = {
 }
 
 # The writer's statements touch few rows of large tables. Their plans are made once, possibly while the tables are still
-# empty, so the planner is told to go by the indexes whatever the statistics say, and not to plan anew for each array: that
-# takes longer than most of them run.
+# empty, so the planner is told to go by the indexes whatever the statistics say, and not to plan anew for each array:
+# that takes longer than most of them run.
 BY_INDEX = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
