@@ -64,9 +64,7 @@ def run(
 
     given = parse_json(read_text(Path(data)) if data == "-" else data, "--data") if data else None
     client = open_client(config_file)
-    answer = client.run(
-        pipeline, parse_params(param, params), given, event_id, asker(by), tags=tag or (), priority=priority
-    )
+    answer = client.run(pipeline, parse_params(param, params), given, event_id, asker(by), tag or (), priority)
     run_id = _started(answer)
     if run_id is not None and wait:
         _wait(client, run_id, as_json=as_json)
