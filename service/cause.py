@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from stages.invoke import EMITTED
-from triggers.event import Event
+from triggers.event import EMITTED, Event
 
 DEEPEST = 16
 _ID = re.compile(r"[1-9][0-9]{0,17}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from service.catalogue import Catalogue
@@ -37,10 +38,7 @@ class Outbox:
         """The write that accepts what a stage emitted. Raises `Permanent` for what is no CloudEvent."""
         arrivals = []
         for plain in events:
-            try:
-                event = from_json(dict(plain))
-            except TriggerError as error:
-                raise Permanent(f"an emitted event is no CloudEvent: {error}") from None
+            event = _checked(plain)
             listening = self._catalogue.bindings(CloudEvents)
             arrivals.append(Arrival(event, [offer(binding, event) for binding in listening]))
         return self._operation(arrivals)
@@ -63,6 +61,14 @@ class Outbox:
         if self._inbox is None:
             raise ServiceError("events cannot be emitted before the daemon has an inbox")
         return self._inbox.operation_for(arrivals)
+
+
+def _checked(plain: Mapping[str, Any]) -> Event:
+    """An emitted event, held to the same rules as one from outside, but for its source."""
+    try:
+        return replace(from_json({**plain, "source": "stage"}), source=plain["source"])
+    except TriggerError as error:
+        raise Permanent(f"an emitted event is no CloudEvent: {error}") from None
 
 
 def _child_event(run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> Event:

@@ -27,7 +27,7 @@ from stages.registry import Registry
 from stages.subrun import SubRun
 from stages.values import keep, load, save
 from triggers.base import OffsetRange, RecordReader
-from triggers.event import utc_now
+from triggers.event import EMITTED, utc_now
 
 # Which attempt the code that runs right now belongs to; also set in the threads that blocking stages run in, so that
 # a log handler can tell whose line it is.
@@ -36,9 +36,6 @@ current_attempt: ContextVar[Call | None] = ContextVar("current_attempt", default
 Report = Callable[[float, str], None]
 Mask = Callable[[str], None]
 Made = tuple[str, Payload] | Skipped | Waits
-
-# Sources of events that runs cause, and nobody outside.
-EMITTED = "tidemill:emitted/"
 
 
 async def invoke(

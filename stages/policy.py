@@ -10,7 +10,6 @@ from stages.base import Stage
 from stages.limits import Concurrency, Rate
 from stages.problems import NAME
 
-Unfinished = Literal["move", "wait"]
 Hook = Literal["on_cancel", "on_failure", "finally_"]
 MOST_PRIORITY = 100
 
@@ -22,7 +21,6 @@ class RunSettings(TypedDict, total=False):
     timeout_s: float | None
     queue_timeout_s: float | None
     due_s: float | None
-    unfinished: Unfinished
     max_running: int | None
     concurrency: Concurrency | None
     rate: Rate | None
@@ -38,18 +36,15 @@ class RunPolicy:
     """How runs of a pipeline are treated. Times are in seconds; None: no bound.
 
     A run fails `timeout_s` after it first started, or when it has not started within `queue_timeout_s`; `due_s` after
-    its event it is late, which is told and ends nothing. `unfinished` says what a run does whose version is no longer
-    loaded: `move` to the one that is, or `wait` for its own. At most `max_running` run at once, those of one
-    `concurrency` key by its policy, started no faster than `rate`, in a `pool` shared with other pipelines, higher
-    `priority` (-100 to 100) first. `on_failure` or `on_cancel`, and then `finally_`, run once at the end of a run that
-    has begun.
+    its event it is late, which is told and ends nothing. At most `max_running` run at once, those of one `concurrency`
+    key by its policy, started no faster than `rate`, in a `pool` shared with other pipelines, higher `priority` (-100
+    to 100) first. `on_failure` or `on_cancel`, and then `finally_`, run once at the end of a run that has begun.
     """
 
     tags: Sequence[str] = ()
     timeout_s: float | None = None
     queue_timeout_s: float | None = None
     due_s: float | None = None
-    unfinished: Unfinished = "move"
     max_running: int | None = None
     concurrency: Concurrency | None = None
     rate: Rate | None = None
@@ -80,8 +75,6 @@ class RunPolicy:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 yield f"{name}={value}: it must be more than nothing"
-        if self.unfinished not in ("move", "wait"):
-            yield f"unfinished={self.unfinished!r}: use 'move' or 'wait'"
         if abs(self.priority) > MOST_PRIORITY:
             yield f"priority={self.priority}: use -{MOST_PRIORITY} to {MOST_PRIORITY}"
         if self.pool is not None and not NAME.fullmatch(self.pool):

@@ -13,6 +13,9 @@ EventKey = NewType("EventKey", UUID)
 
 ExtensionValue = str | int | bool
 
+# Sources of events that runs of this installation caused: nobody outside may speak in their name.
+EMITTED = "tidemill:emitted/"
+
 
 def event_key(source: str, event_id: str) -> EventKey:
     """The 128-bit key under which Postgres holds the event `source` + `event_id` (BLAKE2b)."""

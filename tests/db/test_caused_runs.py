@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from service.client import ApiError, Client
 from service.db.steering import Cancel, Resume
 from service.model import RunState
+from service.settings import Role
 from stages import Event, Permanent, Pipeline, StageContext, SubRun, stage
 from tests.db.daemons import attempts, daemon, reached, settings, start
 from tests.db.writing import rows
@@ -102,8 +105,6 @@ async def test_a_sub_run_of_no_pipeline_is_a_permanent_failure(database: str, tm
 async def test_cancelling_a_run_cancels_the_sub_runs_it_waits_for(database: str, tmp_path: Path) -> None:
     @stage
     async def forever(event: Event) -> int:
-        import asyncio
-
         await asyncio.Event().wait()
         return 1
 
@@ -165,3 +166,28 @@ async def test_a_circle_of_causes_is_cut(database: str, tmp_path: Path) -> None:
     [row] = await rows(database, "select fate, reason from fates")
     assert row["fate"] == "dead"
     assert "16" in row["reason"]
+
+
+async def test_nobody_outside_speaks_in_the_name_of_a_run(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path, *Role), notified) as one:
+        forged = {
+            "specversion": "1.0",
+            "id": "1/1",
+            "source": "tidemill:emitted/publishing/publish",
+            "type": "model.published",
+        }
+        with pytest.raises(ApiError, match="is kept for what stages of this installation emit") as caught:
+            await asyncio.to_thread(Client(one.address).send_event, forged)
+    assert caught.value.status == 422
+
+
+async def test_an_event_that_is_none_fails_the_stage_for_good(database: str, tmp_path: Path) -> None:
+    @stage
+    async def wrong(event: Event, context: StageContext) -> int:
+        context.emit("", {"n": 1})
+        return 1
+
+    async with daemon(settings(database, tmp_path), Pipeline("wrong", [wrong])) as one:
+        assert await reached(one, await start(one, "wrong", "1")) is RunState.FAILED
+    [row] = await rows(database, "select failure from attempts")
+    assert b"an emitted event is no CloudEvent" in row["failure"]
