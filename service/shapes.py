@@ -8,6 +8,8 @@ from typing import Any
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
+from service.gate_shapes import GateShape
+
 
 class OutcomeShape(TypedDict):
     """What an event led to in one pipeline."""
@@ -148,11 +150,20 @@ class ProgressShape(TypedDict):
 
 
 class AttemptShape(TypedDict):
-    """One try of a stage. `reused_run` is the run whose result was used again."""
+    """One try of a stage, or of one `item` of a mapped one. `reused_run` is the run whose result was used again.
+
+    `reason` tells why it was skipped or cut short, `void` that its result counts no longer: `stale`, or `forced` by
+    somebody who wanted it made anew. `child_run` is the sub-run it waited for.
+    """
 
     attempt: int
+    item: int | None
     epoch: int
+    version: str | None
     state: str
+    reason: str | None
+    void: str | None
+    child_run: int | None
     started_at: datetime
     finished_at: datetime | None
     duration_s: float | None
@@ -166,63 +177,54 @@ class AttemptShape(TypedDict):
 
 
 class StageShape(TypedDict):
-    """A stage and its attempts. Its state is that of the last one, or `pending`; so are output and metrics."""
+    """A stage and its attempts. Its state is that of the last one, or `pending`; so are output and metrics.
+
+    Of a mapped stage's items those under way or in trouble are among the attempts, and `items` counts all by state.
+    """
 
     name: str
     state: str
+    items: dict[str, int]
     attempts: list[AttemptShape]
     output: ArtifactShape | None
     metrics: dict[str, float]
 
 
-class VoteShape(TypedDict):
-    """What one person said at a gate. `role` is the name or group that let them, null where anybody may."""
+class CauseShape(TypedDict):
+    """The run, and its stage, that caused a run."""
+
+    run: int
+    stage: str
+
+
+class CausedShape(TypedDict):
+    """A run that a stage of this one caused."""
+
+    run: int
+    pipeline: str
+    stage: str
+    state: str
+
+
+class AbandonedShape(TypedDict):
+    """Who gave a failed run up, and why."""
 
     by: str
-    role: str | None
-    decision: str
-    reason: str
     at: datetime
-    event: str | None
-
-
-class FindingShape(TypedDict):
-    """One check of a gate, or one vote at it. `report` is the digest of the whole evidence where that was too large."""
-
-    seq: int
-    state: str
     reason: str
-    evidence: dict[str, Any]
-    subject: str
-    decided_by: str
-    decided_at: datetime
-    report: str | None
-
-
-class GateShape(TypedDict):
-    """A gate: `pending` until its source is done. `subject` is the digest of the artifact it was decided for.
-
-    `votes` are those about that artifact. `history` is everything found and decided, the oldest first (of a run with
-    very much of it: the newest). `expires_at` is when a waiting one fails.
-    """
-
-    name: str
-    source: str
-    target: str
-    check: str | None
-    state: str
-    reason: str
-    evidence: dict[str, Any]
-    subject: str | None
-    decided_by: str | None
-    decided_at: datetime | None
-    expires_at: datetime | None
-    votes: list[VoteShape]
-    history: list[FindingShape]
 
 
 class RunDetail(RunBase):
-    """A run whole. `waits_for` says what holds it up, `next_command` what a person can do about it."""
+    """A run whole. `waits_for` says what holds it up, `next_command` what a person can do about it.
+
+    `late_at` is when it was found to be late: it was `due_at`.
+    """
+
+    caused_by: CauseShape | None
+    caused: list[CausedShape]
+    due_at: datetime | None
+    late_at: datetime | None
+    abandoned: AbandonedShape | None
 
     epoch: int
     adoptions: int
@@ -256,22 +258,6 @@ class ResumeAnswer(RunState):
     """What became of a request to resume. `plan` is told where something changes, or was asked for by `dry_run`."""
 
     plan: list[StagePlanShape]
-
-
-class GateDecision(TypedDict):
-    """A decision as it is recorded. `waiting`: more people must approve. `runs` were started by it.
-
-    `subject` is the digest of the artifact it is about. `note` says what is odd about who may decide, or nothing.
-    """
-
-    run: int
-    gate: str
-    state: str
-    decided_by: str
-    reason: str
-    subject: str
-    note: str
-    runs: list[int]
 
 
 class PipelinesAnswer(TypedDict):

@@ -20,9 +20,10 @@ from service.db.accept import Accepted
 from service.db.decisions import DecideByEvent
 from service.db.votes import DecideGate, Taken, Voted, needed_by
 from service.errors import NotFound
+from service.gate_shapes import GateDecision, GateShape, VoteShape
 from service.model import FINISHED_RUNS, GateState
 from service.roles import Standing, standing
-from service.shapes import GateDecision, GateShape, RunDetail, VoteShape
+from service.shapes import RunDetail
 from triggers.approval import Approval, Decision, approval_event
 from triggers.base import Arrival
 from triggers.event import Event

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 
 from service.db.blocking import told_by
-from service.db.results import metrics_of
-from service.shapes import (
-    ArtifactShape,
-    AttemptShape,
-    ErrorShape,
-    EventName,
-    FindingShape,
-    GateShape,
-    ProgressShape,
-    RunBase,
-    RunDetail,
-    StageShape,
-    VoteShape,
-)
+from service.db.stage_detail import PENDING, seconds, stage_shapes
+from service.gate_shapes import FindingShape, GateShape, VoteShape
+from service.shapes import AbandonedShape, CausedShape, EventName, RunBase, RunDetail, StageShape
 
 Row: TypeAlias = asyncpg.Record
 
-PENDING = "pending"
+
+@dataclass(frozen=True, slots=True)
+class StageRows:
+    """What is on record of the stages of a run: attempts, how many items stand where, and the runs they caused."""
+
+    attempts: Sequence[Row]
+    items: Sequence[Row]
+    caused: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,7 @@ def run_base(row: Row) -> RunBase:
         "started_at": row["started_at"],
         "finished_at": row["finished_at"],
         "ready_at": row["ready_at"] if row["state"] == "waiting" else None,
-        "duration_s": _seconds(row["started_at"], row["finished_at"] or row["at"]),
+        "duration_s": seconds(row["started_at"], row["finished_at"] or row["at"]),
         "failure": orjson.loads(row["failure"]) if row["failure"] else None,
         "waiting_gates": list(row["waiting_gates"] or ()),
     }
@@ -70,12 +65,12 @@ def event_name(row: Row, *, id_column: str = "event_id", key_column: str = "even
     }
 
 
-def run_detail(row: Row, attempts: Sequence[Row], gates: GateRows, blocking: Row | None = None) -> RunDetail:
+def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None = None) -> RunDetail:
     """The whole run. Stages are in the order of the graph, also those not reached yet. `blocking` is what is taken of
     the limits that hold for it.
     """
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
-    stages = _stages(definition, attempts)
+    stages = stage_shapes(definition, tried.attempts, tried.items)
     found = _gates(definition, gates)
     base = run_base(row)
     waits_for = _place(definition, row, blocking) if is_ready(row) else _waits_for(row, stages, base["waiting_gates"])
@@ -91,6 +86,11 @@ def run_detail(row: Row, attempts: Sequence[Row], gates: GateRows, blocking: Row
             "accepted_at": row["accepted_at"],
             "cloudevent": orjson.loads(row["envelope"]),
         },
+        "caused_by": {"run": row["cause_run"], "stage": row["cause_stage"]} if row["cause_run"] else None,
+        "caused": [_caused(run) for run in tried.caused],
+        "due_at": row["due_at"],
+        "late_at": row["late_at"],
+        "abandoned": _abandoned(row),
         "stages": stages,
         "gates": found,
         "cancel_requested_at": row["cancel_requested_at"],
@@ -111,6 +111,16 @@ def _place(definition: Mapping[str, Any], row: Row, blocking: Row | None) -> str
     return told or "a free place in a daemon that has this pipeline loaded"
 
 
+def _caused(row: Row) -> CausedShape:
+    return {"run": row["id"], "pipeline": row["pipeline"], "stage": row["cause_stage"], "state": row["state"]}
+
+
+def _abandoned(row: Row) -> AbandonedShape | None:
+    if row["abandoned_at"] is None:
+        return None
+    return {"by": row["abandoned_by"], "at": row["abandoned_at"], "reason": row["abandon_reason"]}
+
+
 def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> str | None:
     state = row["state"]
     if state == "running" and row["cancel_requested_at"] is not None:
@@ -119,6 +129,9 @@ def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> 
         return None
     if gates:
         return f"somebody to decide gate {' and gate '.join(gates)}"
+    tries = [tried for stage in stages for tried in stage["attempts"]]
+    if children := [str(tried["child_run"]) for tried in tries if tried["state"] == "waiting"]:
+        return f"sub-run {' and '.join(children)}"
     if row["ready_at"] is None:
         return None
     retried = [stage["name"] for stage in stages if stage["attempts"] and stage["attempts"][-1]["retry_at"]]
@@ -131,62 +144,6 @@ def _next_command(run: RunBase) -> str | None:
     if run["waiting_gates"] and run["finished_at"] is None:
         return f"tidemill approve {run['id']} {run['waiting_gates'][0]} --by NAME"
     return None
-
-
-def _stages(definition: Mapping[str, Any], rows: Sequence[Row]) -> list[StageShape]:
-    by_stage: dict[str, list[Row]] = {stage["name"]: [] for stage in definition.get("stages", ())}
-    for row in rows:
-        by_stage.setdefault(row["stage"], []).append(row)
-    return [_stage(name, sorted(tried, key=lambda row: row["attempt"])) for name, tried in by_stage.items()]
-
-
-def _stage(name: str, rows: Sequence[Row]) -> StageShape:
-    attempts = [_attempt(row) for row in rows]
-    last = attempts[-1] if attempts else None
-    return {
-        "name": name,
-        "state": last["state"] if last else PENDING,
-        "attempts": attempts,
-        "output": last["output"] if last else None,
-        "metrics": last["metrics"] if last else {},
-    }
-
-
-def _attempt(row: Row) -> AttemptShape:
-    return {
-        "attempt": row["attempt"],
-        "epoch": row["epoch"],
-        "state": row["state"],
-        "started_at": row["started_at"],
-        "finished_at": row["finished_at"],
-        "duration_s": _seconds(row["started_at"], row["finished_at"]),
-        "transient": row["transient"],
-        "retry_at": row["retry_at"],
-        "error": _error(row["failure"]),
-        "output": _artifact(row),
-        "metrics": metrics_of(row),
-        "reused_run": row["reused_run"],
-        "progress": _progress(row),
-    }
-
-
-def _progress(row: Row) -> ProgressShape | None:
-    if row["progress_at"] is None:
-        return None
-    return {"fraction": round(row["progress"], 4), "note": row["note"], "at": row["progress_at"]}
-
-
-def _error(stored: bytes | None) -> ErrorShape | None:
-    if not stored:
-        return None
-    told = orjson.loads(stored)
-    return {"type": told["type"], "message": told["message"], "traceback": told["traceback"]}
-
-
-def _artifact(row: Row) -> ArtifactShape | None:
-    if row["output_digest"] is None:
-        return None
-    return {"digest": row["output_digest"], "codec": row["output_codec"], "size_bytes": row["output_size"]}
 
 
 def _gates(definition: Mapping[str, Any], rows: GateRows) -> list[GateShape]:
@@ -239,9 +196,3 @@ def _finding(row: Row) -> FindingShape:
         "decided_at": row["decided_at"],
         "report": row["report"],
     }
-
-
-def _seconds(start: datetime | None, end: datetime | None) -> float | None:
-    if start is None or end is None:
-        return None
-    return round(max((end - start).total_seconds(), 0.0), 6)

@@ -11,7 +11,7 @@ import orjson
 
 from service.db.reads import Reads
 from service.db.results import output_of
-from service.db.run_detail import GateRows, event_name, is_ready, run_base, run_detail
+from service.db.run_detail import GateRows, StageRows, event_name, is_ready, run_base, run_detail
 from service.fates import NOBODY, strongest
 from service.shapes import (
     EventFate,
@@ -32,6 +32,8 @@ Row: TypeAlias = asyncpg.Record
 
 # Each may hold as much evidence as `stages.gates.evidence` allows.
 MOST_FINDINGS = 200
+# Of a mapped stage: attempts that are under way or went wrong.
+MOST_ITEMS = 50
 
 
 class Views:
@@ -67,12 +69,14 @@ class Views:
         row = await self._reads.row("show_run", run_id)
         if row is None:
             return None
-        attempts = await self._reads.fetch("show_attempts", run_id)
+        attempts = await self._reads.fetch("show_attempts", run_id, MOST_ITEMS)
+        items = await self._reads.fetch("show_items", run_id)
+        caused = await self._reads.fetch("story_caused", run_id)
         gates = await self._reads.fetch("show_gates", run_id)
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
         blocking = await self._blocking(row) if is_ready(row) else None
-        return run_detail(row, attempts, GateRows(gates, votes, history), blocking)
+        return run_detail(row, StageRows(attempts, items, caused), GateRows(gates, votes, history), blocking)
 
     async def _blocking(self, row: Row) -> Row | None:
         definition = orjson.loads(row["definition"]) if row["definition"] else {}

@@ -50,11 +50,13 @@ def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 def attempt(number: int, state: str, **more: Any) -> dict[str, Any]:
     made = {"attempt": number, "epoch": 1, "state": state, "started_at": AT, "finished_at": AT, "duration_s": 0.5}
     nothing = {"transient": None, "retry_at": None, "error": None, "output": None, "metrics": {}, "reused_run": None}
-    return made | nothing | {"progress": None} | more
+    plain = {"item": None, "version": "3b4c318ab35f", "reason": None, "void": None, "child_run": None, "progress": None}
+    return made | nothing | plain | more
 
 
 def stage(name: str, *attempts: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "state": attempts[-1]["state"] if attempts else "pending", "attempts": list(attempts)}
+    state = attempts[-1]["state"] if attempts else "pending"
+    return {"name": name, "state": state, "items": {}, "attempts": list(attempts)}
 
 
 EVENT = {
@@ -86,6 +88,11 @@ RUN = {
     "duration_s": 12.4,
     "failure": {"stage": "train", "reason": "a permanent failure"},
     "waiting_gates": [],
+    "caused_by": None,
+    "caused": [],
+    "due_at": None,
+    "late_at": None,
+    "abandoned": None,
     "epoch": 1,
     "adoptions": 0,
     "owner": None,
@@ -265,3 +272,35 @@ def test_numbers_have_the_digits_that_say_something(value: float, told: str) -> 
 )
 def test_sizes_are_in_decimal_units(count: int, told: str) -> None:
     assert size(count) == told
+
+
+def test_a_mapped_stage_counts_its_items_and_shows_those_in_trouble(show: Show) -> None:
+    tried = attempt(2, "failed", item=7, error=ERROR)
+    score = stage("score", tried) | {"items": {"failed": 1, "succeeded": 98}}
+    told = show(0, print_run, RUN | {"stages": [score]}, NOW)
+    assert "items: 1 failed, 98 succeeded" in told
+    assert "  item 7" in told
+
+
+def test_a_run_tells_what_caused_it_what_it_caused_that_it_is_late_and_was_given_up(show: Show) -> None:
+    more = {
+        "caused_by": {"run": 3, "stage": "publish"},
+        "caused": [{"run": 15, "pipeline": "notify", "stage": "train", "state": "succeeded"}],
+        "due_at": AT,
+        "late_at": AT,
+        "abandoned": {"by": "kim", "at": AT, "reason": "a test"},
+    }
+    skipped = stage("report", attempt(1, "skipped", reason="skipped by kim: no mail"))
+    waiting = stage("fit", attempt(1, "waiting", child_run=14))
+    stale = stage("train", attempt(1, "succeeded", void="forced"))
+    told = show(0, print_run, RUN | more | {"stages": [skipped, waiting, stale]}, NOW)
+    for expected in (
+        "run 3, publish",
+        "run 15 of notify (succeeded)",
+        "and it was late",
+        "kim: a test",
+        "skipped by kim: no mail",
+        "sub-run 14",
+        "(to be made anew)",
+    ):
+        assert expected in told

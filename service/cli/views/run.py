@@ -69,6 +69,10 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "", f"{event['type']} from {event['source']}"
     yield "", f"accepted {moment(event['accepted_at'], now)}"
     yield "tags", ", ".join(run["tags"])
+    yield "caused by", f"run {run['caused_by']['run']}, {run['caused_by']['stage']}" if run["caused_by"] else ""
+    yield "caused", ", ".join(f"run {one['run']} of {one['pipeline']} ({one['state']})" for one in run["caused"][:5])
+    yield "due", _due(run, now)
+    yield "given up", "{by}: {reason}".format(**run["abandoned"]) if run["abandoned"] else ""
     yield "params", json.dumps(run["params"], ensure_ascii=False) if run["params"] else ""
     yield "queued", moment(run["queued_at"], now)
     yield "started", _started(run)
@@ -78,6 +82,12 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "cancel", f"asked by {run['cancelled_by']}" if run["cancelled_by"] else ""
     yield "waits for", run["waits_for"] or ""
     yield "goes on", moment(run["ready_at"], now)
+
+
+def _due(run: Mapping[str, Any], now: datetime) -> str:
+    if run["due_at"] is None:
+        return ""
+    return moment(run["due_at"], now) + (", and it was late" if run["late_at"] else "")
 
 
 def _started(run: Mapping[str, Any]) -> str:
@@ -90,13 +100,25 @@ def _started(run: Mapping[str, Any]) -> str:
 def _stages(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
     """A row for each attempt; a stage not reached has one too."""
     for stage in stages:
-        if not stage["attempts"]:
+        if stage["items"]:
+            counts = ", ".join(f"{count} {state}" for state, count in stage["items"].items())
+            yield stage["name"], coloured(stage["state"]), "", "", "", f"items: {counts}"
+        elif not stage["attempts"]:
             yield stage["name"], coloured(stage["state"]), "", "", "", ""
         for index, tried in enumerate(stage["attempts"]):
-            name = stage["name"] if index == 0 else ""
-            told = _error(tried) or _so_far(tried) or metrics(tried["metrics"])
+            name = stage["name"] if index == 0 and not stage["items"] else ""
+            name = name if tried["item"] is None else f"  item {tried['item']}"
+            told = _error(tried) or _so_far(tried) or _why(tried) or metrics(tried["metrics"])
             output = artifact(tried["output"])
             yield name, attempt_state(tried), tried["attempt"], took(tried["duration_s"]), output, told
+
+
+def _why(tried: Mapping[str, Any]) -> str:
+    """Why it was skipped or cut short, what it waits for, or that it counts no longer."""
+    if tried["state"] == "waiting":
+        return f"sub-run {tried['child_run']}"
+    void = {"stale": "set aside", "forced": "to be made anew"}.get(tried["void"] or "", "")
+    return " ".join(part for part in (tried["reason"], f"({void})" if void else "") if part)
 
 
 def _so_far(tried: Mapping[str, Any]) -> str:
