@@ -15,8 +15,10 @@ from service.db.writer import Flush, Operation
 from stages.limits import Rate
 from stages.policy import RunPolicy
 
-# Claims that weigh limits wait here for each other, over all processes, from their first look to their commit.
+# Who weighs limits holds this lock, over all processes, from the first look to the commit. Nobody waits for it: a
+# process that is stopped while it holds it must not stop the writes of others.
 LOCK = int.from_bytes(b"tidelimi", "big")
+LOCKED_RETRY_S = 0.01
 # How far past runs whose key is busy a claim looks at once. Those it passes are in a lane afterwards.
 LOOK_PAST = 200
 
@@ -55,16 +57,25 @@ class Claim(Operation):
 async def _claim(flush: Flush, op: Claim) -> tuple[Sequence[Row], float | None]:
     """Without limits it is one statement, and a second one where it left places free."""
     names, limited = list(op.versions), list(op.limits)
-    arguments = (flush.daemon, names, list(op.versions.values()), op.limit, limited)
-    rows: list[Row] = await flush.connection.fetch(sql("claim"), *arguments)
+    rows = await _take_free(flush, op, limited)
     if len(rows) == op.limit:
         return rows, None
     look = await flush.connection.fetchrow(sql("next_ready"), names, limited)
     if not look["limited"]:
         return rows, 0.0 if look["ready"] else look["next_s"]
+    if not await flush.connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
+        return rows or await _take_free(flush, op, []), LOCKED_RETRY_S
     weighing = _Weighing(flush, op, op.limit - len(rows))
     more = await weighing.take()
     return [*rows, *more], _soonest(look["next_s"], weighing.again_in_s(more))
+
+
+async def _take_free(flush: Flush, op: Claim, limited: Sequence[str]) -> list[Row]:
+    """Take runs of pipelines without limits, where none of those of `limited` has something to start."""
+    versions = {name: one for name, one in op.versions.items() if name in limited or name not in op.limits}
+    arguments = (flush.daemon, list(versions), list(versions.values()), op.limit, limited)
+    rows: list[Row] = await flush.connection.fetch(sql("claim"), *arguments)
+    return rows
 
 
 def _taken(row: Row) -> dict[str, Any]:
@@ -79,7 +90,9 @@ def _soonest(*times_s: float | None) -> float | None:
 
 
 class _Weighing:
-    """One claim that weighs limits: looks at what is taken, chooses, takes, and puts into lanes what has to wait."""
+    """One claim that weighs limits, under their lock: looks at what is taken, chooses, takes, and puts what has to wait
+    into lanes.
+    """
 
     def __init__(self, flush: Flush, op: Claim, places: int) -> None:
         self._connection = flush.connection
@@ -95,7 +108,6 @@ class _Weighing:
 
     async def take(self) -> Sequence[Row]:
         """The rows of the runs that are this process's now."""
-        await self._connection.execute("select pg_advisory_xact_lock($1)", LOCK)
         at = await self._look()
         self._wanted = self._wants()
         self._drawn = await self._candidates(at)

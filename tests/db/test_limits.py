@@ -13,6 +13,7 @@ import pytest
 
 from service.app import Daemon
 from service.build import open_daemon
+from service.db.claims import LOCK
 from service.db.connect import sql
 from service.db.steering import Cancel, Resume
 from service.db.votes import DecideGate
@@ -125,6 +126,25 @@ async def test_who_is_woken_while_a_claim_is_under_way_looks_again(database: str
             async with asyncio.timeout(10):
                 await held.begun.acquire()
     await lock.close()
+
+
+async def test_a_process_that_sleeps_in_the_middle_of_a_claim_stops_only_runs_with_limits(
+    database: str, tmp_path: Path
+) -> None:
+    held = Gatekeeper()
+    held.let("1", "2")
+    single, free = held.pipeline("single", max_running=1), held.pipeline("free")
+    sleeper = await asyncpg.connect(database)
+    async with daemon(steady(database, tmp_path), single, free) as one:
+        async with sleeper.transaction():
+            await sleeper.execute("select pg_advisory_xact_lock($1)", LOCK)
+            waiting = await start(one, "single", "1")
+            await queue(database, free, "2")
+            await rows(database, "select pg_notify('tidemill_wake', '')")
+            assert await reached(one, 2) is RunState.SUCCEEDED
+            assert await state(one, waiting) is RunState.QUEUED
+        assert await reached(one, waiting) is RunState.SUCCEEDED
+    await sleeper.close()
 
 
 async def queue(dsn: str, pipeline: Pipeline, event_id: str) -> None:
