@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class StageContext:
         report: Callable[[float, str], None] = lambda fraction, note: None,
         folder: Callable[[], Path] = lambda: Path(tempfile.mkdtemp(prefix="tidemill-")),
         item: int | None = None,
+        stopping: threading.Event | None = None,
         mask: Callable[[str], None] = lambda value: None,
     ) -> None:
         self.run_id = run_id
@@ -55,6 +57,15 @@ class StageContext:
         self._report = report
         self._folder = folder
         self._mask = mask
+        self._stopping = stopping or threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt is out of time or cancelled: what it returns is dropped, so it should clean up and end.
+
+        A blocking stage in a thread of the daemon cannot be stopped otherwise: ask in its loops.
+        """
+        return self._stopping.is_set()
 
     @property
     def registry(self) -> Registry:
@@ -115,6 +126,11 @@ class Stage:
     map: str | None = None
     at_once: int = 32
     when: Callable[..., Any] | None = None
+
+    @property
+    def must_end(self) -> bool:
+        """Whether an attempt of it may have to be stopped before it returns."""
+        return any(one is not None for one in (self.timeout_s, self.heartbeat_s, self.retry.total_s))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)

@@ -68,3 +68,15 @@ class CodeChanged(StageError):
     """A worker has loaded other code than its daemon. A restart of the daemon cures it: the attempt may be repeated."""
 
     transient = True
+
+
+class CpuSpent(StageError):
+    """An attempt used more CPU time than its stage may. Permanent: it would use it again."""
+
+
+class NoEnvironment(StageError):
+    """The environment or image of a stage is not there, now (transient) or as it is declared (not transient)."""
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
@@ -49,17 +50,22 @@ async def invoke(
     executor: Executor | None = None,
     mask: Mask = lambda value: None,
     began: Callable[[], None] = lambda: None,
+    stopping: threading.Event | None = None,
 ) -> Outcome:
     """Make one attempt. Whatever goes wrong in it is a `Failed`; only cancellation is raised.
 
     A blocking stage runs in a thread of `executor` (the loop's own if none). Cancelling does not stop that thread: its
-    result is dropped.
+    result is dropped. `stopping`, set at the latest then, is what it sees as `StageContext.cancelled`.
     """
+    stopping = stopping or threading.Event()
     mark = current_attempt.set(call)
     try:
         with Scratch() as scratch:
-            attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch)
+            attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch, stopping)
             return await guarded(attempt.run(), stage.stage.retry.says_transient)
+    except asyncio.CancelledError:
+        stopping.set()
+        raise
     finally:
         current_attempt.reset(mark)
 
@@ -78,6 +84,7 @@ class _Attempt:
     mask: Mask
     began: Callable[[], None]
     scratch: Scratch
+    stopping: threading.Event
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -155,6 +162,7 @@ class _Attempt:
             folder=self.scratch.place,
             item=None if self.call.item == WHOLE else self.call.item,
             mask=self.mask,
+            stopping=self.stopping,
         )
         self.metrics, self.emitted = context.metrics, context.emitted
         return context

@@ -19,6 +19,7 @@ OWN_FRAMES = (
     "stages/invoke.py",
     "stages/gates/base.py",
     "stages/gates/evaluate.py",
+    "stages/workers/limits.py",
     "stages/workers/main_thread.py",
     "stages/workers/worker.py",
     "asyncio/base_events.py",

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from stages.call import Call
 from stages.errors import NoWorker
-from stages.outcome import ErrorRecord, Failed, Lost, Outcome, record_of
+from stages.outcome import Failed, Lost, Outcome, record_of
 from stages.plan import PlanStage
 from stages.result import from_json
-from stages.runners.base import RunnerTools
+from stages.runners.base import RunnerTools, out_of_reach, timed_out
 from stages.workers.attempt_log import AttemptLog
 from stages.workers.lent import answer
-from stages.workers.process import WorkerLost, WorkerProcess
+from stages.workers.process import Heard, WorkerLost, WorkerProcess
 from stages.workers.wire import Message, pack, to_text
+
+logger = logging.getLogger("tidemill.executor")
 
 LOAD_S = 120.0
 GRACE_S = 2.0
@@ -37,7 +40,7 @@ class ProcessRunner:
 
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`. The time of an attempt counts from when a worker has loaded its pipeline."""
-        refusal = self._refusal(stage)
+        refusal = out_of_reach(stage, self._tools)
         if refusal is not None:
             return Failed(record_of(NoWorker(refusal)))
         async with self._slots:
@@ -49,6 +52,8 @@ class ProcessRunner:
             except WorkerLost as lost:
                 return Lost(str(lost))
             finally:
+                if stage.stage.cpu_s is not None:
+                    await worker.stop(GRACE_S)
                 await self._give_back(worker)
 
     async def close(self) -> None:
@@ -59,20 +64,27 @@ class ProcessRunner:
             while self._idle:
                 tasks.create_task(self._idle.pop().stop(GRACE_S))
 
-    def _refusal(self, stage: PlanStage) -> str | None:
-        """Why no worker can run this stage, if none can."""
-        here = f"stage {stage.name!r} of pipeline {stage.pipeline!r} cannot run in a process of its own: "
-        if stage.spec is None:
-            return (
-                f"{here}no other process can import its pipeline; assign the Pipeline to a global variable of a "
-                f"module that can be imported (not __main__), or use runner='inline'"
-            )
-        if self._tools.store_url is None or self._tools.store_url.startswith("memory:"):
-            return (
-                f"{here}it cannot reach the artifact store {self._tools.store_url or 'of this process'}; set "
-                f"TIDEMILL_ARTIFACTS to a folder (file:///...) or an object store, or use runner='inline'"
-            )
-        return None
+    async def prepare(self, stages: Sequence[PlanStage]) -> None:
+        """Start `RunnerTools.warm` workers and have them load the pipelines of these stages."""
+        first = {stage.spec: stage for stage in stages if out_of_reach(stage, self._tools) is None}
+        if not first:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(self._tools.warm, self._tools.threads)):
+                tasks.create_task(self._warm(list(first.values())))
+
+    async def _warm(self, stages: Sequence[PlanStage]) -> None:
+        """A pipeline that cannot be loaded says so when its first attempt is made."""
+        async with self._slots:
+            worker = WorkerProcess()
+            self._busy.add(worker)
+            try:
+                for stage in stages:
+                    await load(worker, stage, self._tools)
+            except WorkerLost as lost:
+                logger.warning("a worker could not be started ahead: %s", lost)
+            finally:
+                await self._give_back(worker)
 
     async def _take(self, spec: str) -> WorkerProcess:
         """The worker that was used last of those that have loaded the pipeline, else any, else a new one."""
@@ -109,7 +121,7 @@ class _Attempt:
     async def run(self) -> Outcome:
         """Have the pipeline loaded, and the attempt made. Raises `WorkerLost`."""
         self.worker.printed = self.log.printed
-        failure = await self._load()
+        failure = await load(self.worker, self.stage, self.tools, self.log.heard)
         if failure is not None:
             return failure
         async with asyncio.TaskGroup() as tasks:
@@ -122,32 +134,13 @@ class _Attempt:
                 for reply in self.replies:
                     reply.cancel()
 
-    async def _load(self) -> Outcome | None:
-        spec = str(self.stage.spec)
-        if spec in self.worker.loaded:
-            return None
-        try:
-            async with asyncio.timeout(LOAD_S):
-                if not self.worker.is_idle:
-                    await self.worker.start()
-                load = pack(
-                    "load", spec=spec, store=self.tools.store_url, path=[*map(str, sys.path)], levels=log_levels()
-                )
-                done = await self.worker.ask(load, self.log.heard)
-        except TimeoutError:
-            raise WorkerLost(f"the worker did not load {spec} within {LOAD_S:g} s") from None
-        if done.body:
-            return from_json(done.body)
-        self.worker.loaded.add(spec)
-        return None
-
     async def _make(self, tasks: asyncio.TaskGroup) -> Outcome:
         try:
             async with asyncio.timeout(self.call.timeout_s):
                 self.tools.began(self.call)
                 done = await self.worker.ask(self._packed(), partial(self._heard, tasks))
         except TimeoutError:
-            return Failed(ErrorRecord("TimeoutError", f"timed out after {self.call.timeout_s:g} s", transient=True))
+            return timed_out(self.call.timeout_s)
         except WorkerLost as lost:
             return Lost(str(lost))
         return from_json(done.body)
@@ -175,6 +168,27 @@ class _Attempt:
 
     async def _reply(self, question: Message) -> None:
         self.worker.tell(await answer(question, self.tools))
+
+
+async def load(
+    worker: WorkerProcess, stage: PlanStage, tools: RunnerTools, heard: Heard = lambda message: None
+) -> Outcome | None:
+    """Have the pipeline of a stage loaded, in a process that is started if need be. Raises `WorkerLost`."""
+    spec = str(stage.spec)
+    if spec in worker.loaded:
+        return None
+    try:
+        async with asyncio.timeout(LOAD_S):
+            if not worker.is_idle:
+                await worker.start()
+            path, levels = [*map(str, sys.path)], log_levels()
+            done = await worker.ask(pack("load", spec=spec, store=tools.store_url, path=path, levels=levels), heard)
+    except TimeoutError:
+        raise WorkerLost(f"the worker did not load {spec} within {LOAD_S:g} s") from None
+    if done.body:
+        return from_json(done.body)
+    worker.loaded.add(spec)
+    return None
 
 
 def log_levels() -> dict[str, int]:

@@ -22,7 +22,7 @@ from stages.outcome import Failed, guarded
 from stages.registry import AliasMoved, ModelVersion, NewVersion, Registry
 from stages.runners.base import RunnerTools
 from stages.workers.wire import Message, pack
-from triggers.base import OffsetRange, Record
+from triggers.base import OffsetRange, Record, RecordReader
 from triggers.errors import RecordsGone, SourceUnavailable
 
 _KNOWN: Mapping[str, type[Exception]] = {
@@ -95,7 +95,7 @@ class LentReader:
     async def read(self, offsets: OffsetRange) -> Sequence[Record]:
         """See `RecordReader`."""
         answer = await self._asking.ask("records", offsets=offsets)
-        return _unpack_records(offsets, answer.head["headers"], answer.body)
+        return unpack_records(offsets, answer.head["headers"], answer.body)
 
 
 async def answer(question: Message, tools: RunnerTools) -> bytes:
@@ -124,8 +124,12 @@ async def _looked_up(what: str, given: dict[str, Any], registry: Registry) -> by
 
 
 async def _read(given: dict[str, Any], tools: RunnerTools) -> tuple[bytes, dict[str, Any]]:
-    records = await _lent(tools.reader).read(OffsetRange(**given["offsets"]))
-    return await asyncio.to_thread(_pack_records, records)
+    return await read_packed(OffsetRange(**given["offsets"]), _lent(tools.reader))
+
+
+async def read_packed(offsets: OffsetRange, reader: RecordReader) -> tuple[bytes, dict[str, Any]]:
+    """Records for another process: their bytes, and what `unpack_records` needs beside them."""
+    return await asyncio.to_thread(_pack_records, await reader.read(offsets))
 
 
 def _lent(tool: Any) -> Any:
@@ -147,7 +151,8 @@ def _pack_records(records: Sequence[Record]) -> tuple[bytes, dict[str, Any]]:
     return b"".join(parts), {"headers": headers}
 
 
-def _unpack_records(offsets: OffsetRange, headers: Mapping[str, Any], body: bytes) -> Sequence[Record]:
+def unpack_records(offsets: OffsetRange, headers: Mapping[str, Any], body: bytes) -> Sequence[Record]:
+    """The records that `read_packed` packed."""
     records: list[Record] = []
     at = 0
     while at < len(body):

@@ -30,6 +30,7 @@ class Link:
         self._sending = False
         self._put_off = False
         self._process = os.getpid()
+        self.stopping = threading.Event()
 
     @property
     def is_mine(self) -> bool:
@@ -56,6 +57,7 @@ class Link:
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGTERM."""
+        self.stopping.set()
         if not self._sending:
             raise Stopped
         self._put_off = True

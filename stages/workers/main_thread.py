@@ -35,6 +35,8 @@ class MainThread(Executor):
 
 
 def _run(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         result = work()
     except KeyboardInterrupt:

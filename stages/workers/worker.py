@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import fcntl
 import logging
 import os
 import signal
@@ -13,20 +12,19 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from stages.artifacts import ArtifactStore
 from stages.call import Call
+from stages.commands.launch import die_with_the_daemon
 from stages.errors import CodeChanged
 from stages.invoke import invoke
 from stages.outcome import Outcome, guarded
 from stages.pipeline import Pipeline, load
-from stages.plan import PlanStage
 from stages.result import to_json
 from stages.stores import open_store
 from stages.workers.lent import Asking, LentReader, LentRegistry
-from stages.workers.limits import left_as_found, within
+from stages.workers.limits import bounded
 from stages.workers.link import Link, LinkHandler, Progress, Stopped
 from stages.workers.main_thread import MainThread
 from stages.workers.outputs import Outputs
@@ -37,7 +35,10 @@ RECEIVE_BYTES = 1 << 18
 
 def serve(sock: int, lifeline: int) -> None:
     """Serve the daemon at the other end of these descriptors until it says to stop."""
-    _die_with_the_daemon(lifeline)
+    # Another daemon will do the work. Where the kernel does not end this process, the thread that hears the daemon
+    # does, as soon as Python lets it run.
+    os.set_inheritable(lifeline, False)
+    die_with_the_daemon(lifeline)
     os.set_inheritable(sock, False)
     faulthandler.enable(all_threads=False)
     with suppress(Stopped):
@@ -129,7 +130,7 @@ class Worker:
             )
         progress = Progress(self._link)
         outcome = await invoke(
-            self._in_main_thread(stage),
+            bounded(stage, self._attend),
             call,
             self._store,
             registry=LentRegistry(self._asking) if head["registry"] else None,
@@ -137,6 +138,7 @@ class Worker:
             report=progress.report,
             mask=self._mask,
             executor=self._main,
+            stopping=self._link.stopping,
         )
         progress.tell()
         return outcome
@@ -145,19 +147,6 @@ class Worker:
         """The daemon knows the value before the stage goes on: nothing printed after that is older than it."""
         self._asking.ask_and_block("mask", value=to_text(from_text(value)))
 
-    def _in_main_thread(self, stage: PlanStage) -> PlanStage:
-        """The same stage as a blocking one, for `invoke` to run in the main thread."""
-        declared = stage.stage
-
-        def function(**arguments: Any) -> Any:
-            self._attend()
-            with left_as_found(), within(declared.memory_bytes):
-                if stage.is_async:
-                    return asyncio.run(declared.function(**arguments))
-                return declared.function(**arguments)
-
-        return replace(stage, stage=replace(declared, function=function), is_async=False)
-
     def _attend(self) -> None:
         """Set up, again for each attempt, what an earlier one may have changed."""
         signal.signal(signal.SIGTERM, self._link.stop)
@@ -165,16 +154,3 @@ class Worker:
         root = logging.getLogger()
         if self._logs not in root.handlers:
             root.addHandler(self._logs)
-
-
-def _die_with_the_daemon(lifeline: int) -> None:
-    """End this process and all that its stages started as soon as the daemon is gone, whatever they are doing.
-
-    Another daemon will do the work. Linux kills the group when the other end of the pipe closes; elsewhere the thread
-    that hears the daemon does, as soon as Python lets it run.
-    """
-    os.set_inheritable(lifeline, False)
-    if sys.platform == "linux":
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)

@@ -292,6 +292,38 @@ if sys.platform == "linux":
         assert await world.made("process_id") == worker
 
 
+async def test_cpu_time_is_limited_and_the_worker_replaced(world: World) -> None:
+    worker = await world.made("process_id")
+    error = await world.error("burns")
+    assert (error.type, error.transient) == ("stages.errors.CpuSpent", False)
+    assert error.message.startswith("it used more than 1 s of CPU time")
+    assert "in burns" in error.traceback
+    assert await world.made("process_id") != worker
+
+
+async def test_what_does_not_hear_of_its_limit_is_killed_by_the_kernel(world: World) -> None:
+    assert "SIGKILL" in await world.lost("burns_and_does_not_hear")
+
+
+async def test_workers_are_started_ahead_with_their_pipelines(world: World, tmp_path: Path) -> None:
+    url = tmp_path.as_uri()
+    tools = RunnerTools(store=open_store(url), store_url=url, threads=2, warm=1)
+    ready = World(ProcessRunner(tools), tmp_path)
+    await ready.runner.prepare([pipeline.plan.stages["process_id"], second.plan.stages["process_id"]])
+    [worker] = ready.runner._idle
+    assert worker.loaded == {pipeline.plan.stages["process_id"].spec, second.plan.stages["process_id"].spec}
+    assert await ready.made("process_id") == await ready.made("process_id", of=second)
+    assert ready.runner._idle == [worker]
+    await ready.runner.close()
+
+
+async def test_no_worker_is_started_ahead_for_nobody(world: World, tmp_path: Path) -> None:
+    runner = ProcessRunner(RunnerTools(store=open_store(tmp_path.as_uri()), store_url=tmp_path.as_uri(), warm=1))
+    await runner.prepare([])
+    await runner.prepare([Pipeline("local", [second.stages[0]]).plan.stages["process_id"]])
+    assert runner._idle == []
+
+
 async def test_a_memory_limit_needs_a_process_of_its_own() -> None:
     unlimited = dataclasses.replace(takes_memory, runner="inline")
     with pytest.raises(InvalidPipeline, match="memory_bytes needs a process of its own: runner='process'"):

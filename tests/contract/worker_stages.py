@@ -116,6 +116,15 @@ def prints() -> None:
 
 
 @stage
+def hides(context: StageContext) -> None:
+    print("before ", end="")
+    context.mask("hunter22")
+    print("out hunter22")
+    print("err hunter22", file=sys.stderr)
+    subprocess.run(["echo", "a program's hunter22"], check=True)
+
+
+@stage
 def floods() -> int:
     line = "x" * 199
     for _ in range(100_000):
@@ -138,6 +147,20 @@ def tells_every_step(context: StageContext) -> None:
 @stage(memory_bytes=50_000_000, runner="process")
 def takes_memory(event: Event) -> int:
     return len(bytearray(event.data["bytes"]))
+
+
+@stage(cpu_s=1, runner="process")
+def burns() -> int:
+    number = 0
+    while True:
+        number += 1
+
+
+@stage(cpu_s=1, runner="process")
+def burns_and_does_not_hear() -> None:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    while True:
+        pass
 
 
 @stage
@@ -184,10 +207,13 @@ pipeline = Pipeline(
         clings,
         starts_another,
         prints,
+        hides,
         floods,
         floods_the_log,
         tells_every_step,
         takes_memory,
+        burns,
+        burns_and_does_not_hear,
         leaves_a_mess,
         looks_around,
         forks,
