@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import orjson
 
 from service.catalogue import load_catalogue
 from service.kafka_access import kafka_access
 from service.settings import Settings
 from stages.call import Call
-from stages.errors import InvalidCall
-from stages.log_lines import NoLogs
+from stages.errors import CodeChanged, InvalidCall
+from stages.invoke import invoke
 from stages.outcome import Outcome
 from stages.pipeline import Pipeline, load
 from stages.plan import PlanStage
 from stages.problems import nearest
 from stages.registry import Registry
-from stages.runners.base import Report, RunnerTools
-from stages.runners.inline import InlineRunner
-from stages.secret_params import secret_params
-from stages.secrets import Secrets, masked_outcome
+from stages.runners.base import Report, timed_out
 from stages.stores import open_store
+from stages.workers.lent import unpack_records
+from stages.workers.limits import bounded
+from triggers.base import OffsetRange, Record, RecordReader
 
 
 def find_pipeline(settings: Settings, given: str) -> Pipeline:
@@ -47,25 +57,68 @@ def check_call(call: Call, pipeline: Pipeline, stage: PlanStage) -> None:
         raise InvalidCall(f"the call is for {call.pipeline} {call.stage}, not for {pipeline.name} {stage.name}")
 
 
-async def run_stage(
-    settings: Settings, stage: PlanStage, call: Call, *, registry: Registry | None, report: Report, secrets: Secrets
-) -> Outcome:
-    """Make the attempt in this process. Raises `StoreUnavailable` and `ConfigError`.
+def check_code(code: str | None, stage: PlanStage) -> None:
+    """Raises `CodeChanged` where the caller, of the same version of Python, knows the stage by another digest.
 
-    `secrets` learns what the stage hides, and what is secret among the parameters; no error holds any of it.
+    `code` is `VERSION:DIGEST`. Another version of Python reads the same code as another digest.
     """
-    secrets.add(*secret_params(stage.pipeline, stage.params_type, call.params))
+    version, _, digest = (code or "").partition(":")
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}" and digest != stage.code_digest:
+        raise CodeChanged(
+            f"the code of stage {stage.name!r} is not what the daemon loaded: the files of {stage.spec} have changed "
+            f"since; restart the daemon"
+        )
+
+
+class _Read:
+    """Records that the daemon has read, in a file of `stages.commands.attempt`."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    async def read(self, offsets: OffsetRange) -> Sequence[Record]:
+        """See `RecordReader`."""
+        head, _, body = self._file.read_bytes().partition(b"\n")
+        return unpack_records(offsets, orjson.loads(head)["headers"], body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """What an attempt is made with. `records` is a file of those that were read for it.
+
+    `hide` learns what the stage hides.
+    """
+
+    registry: Registry | None
+    report: Report
+    hide: Callable[[str], None]
+    records: Path | None = None
+
+
+async def run_stage(
+    settings: Settings, stage: PlanStage, call: Call, lent: Lent, executor: Executor, stopping: threading.Event
+) -> Outcome:
+    """Make the attempt in this process. Raises `StoreUnavailable` and `ConfigError`."""
     async with AsyncExitStack() as stack:
-        reader = None
-        if stage.takes_records and (kafka := kafka_access(settings)):
+        reader: RecordReader | None = None if lent.records is None else _Read(lent.records)
+        if reader is None and stage.takes_records and (kafka := kafka_access(settings)):
             from triggers.records import RangeReader
 
-            reader = RangeReader(kafka)
-            stack.push_async_callback(reader.close)
-        store = open_store(settings.artifacts.url)
-        tools = RunnerTools(
-            store=store, registry=registry, reader=reader, report=report, logs=NoLogs(secrets.add), threads=1
-        )
-        runner = InlineRunner(tools)
-        stack.push_async_callback(runner.close)
-        return masked_outcome(await runner.run(stage, call), secrets)
+            reader = ranges = RangeReader(kafka)
+            stack.push_async_callback(ranges.close)
+        scope = asyncio.timeout(call.timeout_s)
+        try:
+            async with scope:
+                return await invoke(
+                    bounded(stage),
+                    call,
+                    open_store(settings.artifacts.url),
+                    registry=lent.registry,
+                    reader=reader,
+                    report=partial(lent.report, call),
+                    executor=executor,
+                    mask=lent.hide,
+                    stopping=stopping,
+                )
+        except TimeoutError:
+            return timed_out(call.timeout_s)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from service.kept_log import KeptLog
+from service.masked import MaskedFormatter
 from stages.call import Call
 from stages.invoke import current_attempt
 from stages.secrets import Secrets
@@ -42,16 +43,3 @@ class OwnLog:
     def _now_secret(self) -> Secrets:
         attempt = current_attempt.get()
         return self._secrets if attempt is None else self._of(attempt).secrets
-
-
-class MaskedFormatter(logging.Formatter):
-    """Another formatter's text, without what is secret at that moment."""
-
-    def __init__(self, inner: logging.Formatter | None, secrets: Callable[[], Secrets]) -> None:
-        super().__init__()
-        self._inner = inner or logging.Formatter()
-        self._secrets = secrets
-
-    def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter`."""
-        return self._secrets().mask(self._inner.format(record))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,9 +14,9 @@ from typing import Any, Unpack
 from pydantic import BaseModel
 
 from stages import graph
-from stages.artifacts import digest_of
 from stages.base import Stage
 from stages.digests import code_digest, digest_text, value_digest
+from stages.environments.lock import environment_digest, package_problems
 from stages.errors import InvalidPipeline, StageError
 from stages.fitting import element_type
 from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
@@ -36,6 +35,7 @@ VERSIONED = (
     *("at_once", "image"),
 )
 DEFAULT_RUNNER = "inline"
+STOPPING_RUNNER = "process"
 # What a module of the author's may raise while it is imported, short of what ends the process.
 _OF_A_MODULE = (
     ArithmeticError,
@@ -147,13 +147,14 @@ class Pipeline:
         signature = self._signatures[stage.name]
         sources = {argument.source for argument in signature.arguments}
         inputs = {one.parameter: one.upstream for one in signature.arguments if one.upstream is not None}
-        code, environment = _stage_digest(stage, self.home), _environment_digest(stage)
+        spec = self.spec or self._found_at()
+        code, environment = _stage_digest(stage, self.home), environment_digest(stage)
         return PlanStage(
             name=stage.name,
             index=index,
             stage=stage,
             pipeline=self.name,
-            runner=self._runner_of(stage),
+            runner=self._runner_of(stage, spec),
             arguments=self._decoding(stage, signature),
             inputs=MappingProxyType(inputs),
             optional=frozenset(one.parameter for one in signature.arguments if one.optional),
@@ -169,7 +170,7 @@ class Pipeline:
             code_digest=code,
             environment_digest=environment,
             key_prefix=key_prefix(code, environment),
-            spec=self.spec or self._found_at(),
+            spec=spec,
         )
 
     def _plan_hook(self, hook: Stage) -> PlanStage:
@@ -210,8 +211,17 @@ class Pipeline:
             found.append(one)
         return tuple(found)
 
-    def _runner_of(self, stage: Stage) -> str:
-        return stage.runner or self.runner or DEFAULT_RUNNER
+    def _runner_of(self, stage: Stage, spec: str | None = None) -> str:
+        """Its own, the one its packages need, or the pipeline's.
+
+        Where nobody names one, a blocking stage that has to end in time runs where it can be stopped, if another
+        process can import the pipeline.
+        """
+        packaged = "environment" if stage.environment is not None else None
+        named = stage.runner or ("container" if stage.image is not None else packaged) or self.runner
+        if named is None and spec is not None and stage.must_end and not is_async(stage.function):
+            return STOPPING_RUNNER
+        return named or DEFAULT_RUNNER
 
     def _check_triggers(self, problems: Problems) -> None:
         seen: set[str] = set()
@@ -241,10 +251,11 @@ class Pipeline:
                 one.source is Source.ENDING for one in self._signatures[stage.name].arguments
             ):
                 problems.add(f"stage {stage.name!r}: only on_failure, on_cancel and finally_ are told a RunEnd", where)
-            if stage.memory_bytes is not None and runner == DEFAULT_RUNNER:
-                problems.add(f"stage {stage.name!r}: memory_bytes needs a process of its own: runner='process'", where)
-            if stage.environment is not None and _lock_file(stage) is None:
-                problems.add(f"stage {stage.name!r}: its environment {stage.environment!r} is no file", where)
+            for limit in ("memory_bytes", "cpu_s"):
+                if getattr(stage, limit) is not None and runner == DEFAULT_RUNNER:
+                    problems.add(f"stage {stage.name!r}: {limit} needs a process of its own: runner='process'", where)
+            for problem in package_problems(stage, runner):
+                problems.add(f"stage {stage.name!r}: {problem}", where)
 
 
 def _distinct(stages: Sequence[Any], problems: Problems) -> list[Stage]:
@@ -264,12 +275,6 @@ def _place(stage: Stage) -> str:
     return place_of_function(stage.function)
 
 
-def _lock_file(stage: Stage) -> Path | None:
-    """The lock a stage names, looked for beside its module and then in the working folder."""
-    beside = Path(inspect.unwrap(stage.function).__code__.co_filename).parent
-    return next((path for root in (beside, Path.cwd()) if (path := root / (stage.environment or "")).is_file()), None)
-
-
 def _stage_digest(stage: Stage, home: str) -> str:
     """The digest of what decides a stage's result: its function, and how it is applied."""
     code = code_digest(stage.function)
@@ -282,11 +287,6 @@ def _stored_type(stage: Stage, signature: Signature) -> Any:
     """What others get: a list, where the stage is mapped."""
     made = signature.output_type
     return made if stage.map is None or made is None else list[made]  # type: ignore[valid-type]
-
-
-def _environment_digest(stage: Stage) -> str | None:
-    file = _lock_file(stage) if stage.environment is not None else None
-    return digest_of(file.read_bytes()) if file is not None else None
 
 
 def load(spec: str) -> Pipeline:

@@ -6,8 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol, TextIO
 
 import typer
 
@@ -15,7 +17,7 @@ from service.cli import exits
 from service.cli.arguments import Param, parse_params, read_text
 from service.cli.options import AsJson, ConfigFile
 from service.cli.stage_call import call_by_hand
-from service.cli.stage_process import only_on_stderr, prompt_exit
+from service.cli.stage_process import line_by_line, only_on_stderr
 from service.errors import Invalid
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from stages.pipeline import Pipeline
     from stages.plan import PlanStage
     from stages.registry import Registry
+    from stages.secrets import Secrets
 
 REPORT_S = 1.0
 
@@ -51,6 +54,9 @@ def run(
     param: Param = None,
     inputs: Inputs = None,
     result: Annotated[Path | None, typer.Option(help="Where to write the result instead of standard output.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Records of a micro-batch, as a runner has read them.")] = None,
+    code: Annotated[str | None, typer.Option(help="Refuse other code than this, `PYTHON:DIGEST`.")] = None,
+    tell: Annotated[bool, typer.Option("--tell", help="Log and report for a runner, as JSON (RFC 7464).")] = False,
     config_file: ConfigFile = None,
 ) -> None:
     """Run one stage and print its result as JSON; what the stage logs and prints goes to standard error.
@@ -68,7 +74,7 @@ def run(
         raise Invalid("give the call with --call, or an event to make one from with --event")
     settings = read_settings(config_file)
     sys.path.insert(0, str(settings.root))
-    with only_on_stderr():
+    with line_by_line() if tell else only_on_stderr() as out:
         found = find_pipeline(settings, pipeline)
         planned = find_stage(found, stage)
         if call is not None:
@@ -76,11 +82,10 @@ def run(
         else:
             made = call_by_hand(found, stage, read_text(event or Path("-")), parse_params(param, None), inputs or [])
         check_call(made, found, planned)
-    with prompt_exit():
-        with only_on_stderr():
-            outcome = _attempt(settings, found, planned, made)
-        _write(outcome, result)
-        raise typer.Exit(_exit_code(outcome))
+        secrets = _secrets(settings, found, planned, made)
+        reporting = _reporting(settings, secrets, tell)
+        attempt = _Attempt(settings, planned, made, _Wanted(result, records, code, out), reporting, secrets)
+        raise typer.Exit(attempt.make())
 
 
 def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -113,22 +118,109 @@ def _timeout(timeout_s: float | None) -> str:
     return "" if timeout_s is None else lasted(timeout_s)
 
 
-def _attempt(settings: Settings, pipeline: Pipeline, planned: PlanStage, call: Call) -> Outcome:
-    import asyncio
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the command line says of the attempt. The result goes to a file, or to `out`."""
+
+    result: Path | None
+    records: Path | None
+    code: str | None
+    out: TextIO
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The attempt, from its call to its result. No error holds any of `secrets`, which learn what the stage hides."""
+
+    settings: Settings
+    stage: PlanStage
+    call: Call
+    wanted: _Wanted
+    reporting: Reporting
+    secrets: Secrets
+
+    def make(self) -> int:
+        """Make it and write its result; returns the exit code. Interrupted, there is no result."""
+        from service.one_stage import Lent, check_code, run_stage
+        from stages.errors import CodeChanged
+        from stages.outcome import Failed, record_of
+        from stages.workers.foreground import Foreground
+
+        lent = Lent(
+            registry=_registry(self.settings),
+            report=self.reporting.progress,
+            hide=self._hide,
+            records=self.wanted.records,
+        )
+        try:
+            check_code(self.wanted.code, self.stage)
+            work = partial(run_stage, self.settings, self.stage, self.call, lent)
+            outcome = Foreground(work, self._abandon).run()
+        except CodeChanged as error:
+            outcome = Failed(record_of(error))
+        except KeyboardInterrupt:
+            return exits.INTERRUPTED
+        self._write(outcome)
+        return _exit_code(outcome)
+
+    def _hide(self, value: str) -> None:
+        self.secrets.add(value)
+        self.reporting.hide(value)
+
+    def _abandon(self, outcome: Outcome) -> None:
+        self._write(outcome)
+        os._exit(_exit_code(outcome))
+
+    def _write(self, outcome: Outcome) -> None:
+        from stages.result import to_json
+        from stages.secrets import masked_outcome
+
+        self.reporting.finish()
+        sys.stdout.flush()
+        told = to_json(masked_outcome(outcome, self.secrets)).decode() + "\n"
+        file = self.wanted.result
+        if file is None:
+            self.wanted.out.write(told)
+            self.wanted.out.flush()
+            return
+        # Renamed into place: whoever waits for the file sees it whole.
+        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            unfinished.write_text(told, encoding="utf-8")
+            unfinished.replace(file)
+        except OSError as error:
+            raise Invalid(f"--result {file} cannot be written: {error}") from None
+
+
+def _secrets(settings: Settings, pipeline: Pipeline, stage: PlanStage, call: Call) -> Secrets:
+    """What is never shown: what is known from the start, and what is secret among the parameters."""
+    from service.known_secrets import known_secrets
+    from stages.secret_params import secret_params
+
+    secrets = known_secrets(settings, pipeline.on)
+    secrets.add(*secret_params(stage.pipeline, stage.params_type, call.params))
+    return secrets
+
+
+def _reporting(settings: Settings, secrets: Secrets, tell: bool) -> Reporting:
+    """Send what is logged, and how far the stage is, to standard error."""
     import logging
 
-    from service.known_secrets import known_secrets
     from service.logs import set_up_logs
-    from service.one_stage import run_stage
-    from service.own_log import MaskedFormatter
+    from service.masked import MaskedFormatter
 
     set_up_logs(settings.log)
     logging.getLogger("tidemill.stage").setLevel(logging.INFO)
-    secrets = known_secrets(settings, pipeline.on)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(MaskedFormatter(handler.formatter, lambda: secrets))
-    report = _Report(secrets.mask)
-    return asyncio.run(run_stage(settings, planned, call, registry=_registry(settings), report=report, secrets=secrets))
+    if not tell:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(MaskedFormatter(handler.formatter, lambda: secrets))
+        return _ForPeople(secrets.mask)
+    from stages.commands.telling import Telling
+
+    telling = Telling()
+    logging.basicConfig(level=logging.INFO, handlers=[telling], force=True)
+    telling.begun()
+    return telling
 
 
 def _registry(settings: Settings) -> Registry | None:
@@ -141,40 +233,42 @@ def _registry(settings: Settings) -> Registry | None:
     return RemoteRegistry(Client(settings.client.url, token=settings.http.api_token))
 
 
-class _Report:
+class Reporting(Protocol):
+    """Hears how far a stage is."""
+
+    def progress(self, call: Call, fraction: float, note: str) -> None:
+        """Called from any thread."""
+
+    def hide(self, value: str) -> None:
+        """From now on this is not to be shown."""
+
+    def finish(self) -> None:
+        """Tell what was not told yet."""
+
+
+class _ForPeople:
     """Tells on stderr how far the stage is, once a second at most."""
 
     def __init__(self, mask: Callable[[str], str]) -> None:
         self._mask = mask
         self._next_s = 0.0
 
-    def __call__(self, call: Call, fraction: float, note: str) -> None:
+    def progress(self, call: Call, fraction: float, note: str) -> None:
         now = time.monotonic()
         if now >= self._next_s or fraction == 1:
             self._next_s = now + REPORT_S
             print(f"{call.stage}: {fraction:.0%} {self._mask(note)}".rstrip(), file=sys.stderr, flush=True)
 
+    def hide(self, value: str) -> None:
+        """It is masked already."""
+
+    def finish(self) -> None:
+        """A person has seen enough."""
+
 
 def _exit_code(outcome: Outcome) -> int:
-    from stages.outcome import Failed, Succeeded
+    from stages.outcome import Failed, Lost
 
-    if isinstance(outcome, Succeeded):
-        return exits.SUCCEEDED
-    passing = not isinstance(outcome, Failed) or outcome.error.transient
-    return exits.TRANSIENT if passing else exits.FAILED
-
-
-def _write(outcome: Outcome, file: Path | None) -> None:
-    from stages.result import to_json
-
-    told = to_json(outcome).decode()
-    if file is None:
-        typer.echo(told)
-        return
-    # Renamed into place: whoever waits for the file sees it whole.
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(told + "\n", encoding="utf-8")
-        unfinished.replace(file)
-    except OSError as error:
-        raise Invalid(f"--result {file} cannot be written: {error}") from None
+    if isinstance(outcome, Failed):
+        return exits.TRANSIENT if outcome.error.transient else exits.FAILED
+    return exits.TRANSIENT if isinstance(outcome, Lost) else exits.SUCCEEDED

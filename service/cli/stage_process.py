@@ -1,54 +1,35 @@
-"""How `stage run` treats its own process: what is on standard output, and when it ends."""
+"""How `stage run` treats its own process: what is on standard output."""
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-
-import typer
-
-from service.cli import exits
-
-FAREWELL_S = 0.5
+from typing import TextIO
 
 
 @contextmanager
-def only_on_stderr() -> Iterator[None]:
-    """Standard output belongs to the result: what a stage or a program it starts prints there goes to stderr."""
+def only_on_stderr() -> Iterator[TextIO]:
+    """Standard output belongs to the result, for which it is handed out.
+
+    What a stage or a program it starts prints there goes to stderr.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        with redirect_stdout(sys.stderr):
-            yield
+        with redirect_stdout(sys.stderr), os.fdopen(kept, "w", encoding="utf-8", closefd=False) as out:
+            yield out
     finally:
         os.dup2(kept, 1)
         os.close(kept)
 
 
 @contextmanager
-def prompt_exit() -> Iterator[None]:
-    """Exit without waiting for a stage that ran out of time, or was interrupted, and is still in its thread."""
-    before = set(threading.enumerate())
-    try:
-        yield
-    except typer.Exit as ending:
-        _abandon(set(threading.enumerate()) - before, ending.exit_code)
-        raise
-    except KeyboardInterrupt:
-        _abandon(set(threading.enumerate()) - before, exits.INTERRUPTED)
-        raise
-
-
-def _abandon(threads: set[threading.Thread], code: int) -> None:
-    """End the process now if one of `threads` will not end soon: Python would wait for it."""
-    working = [thread for thread in threads if not thread.daemon]
-    for thread in working:
-        thread.join(FAREWELL_S)
-    if any(thread.is_alive() for thread in working):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def line_by_line() -> Iterator[TextIO]:
+    """What is printed is heard at once, by a runner that tells standard output from standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
+    yield sys.stdout

@@ -131,6 +131,6 @@ def test_a_pipeline_may_be_named_where_it_is_configured(tidemill: Tidemill, monk
     code, out, _ = tidemill("stage", "list", "trial", "--json")
     assert code == 0
     assert [one["name"] for one in json.loads(out)] == ["ingest", "features", "register"]
-    assert ["features", "ingest", "inline"] in [
+    assert ["features", "ingest", "process"] in [
         line.split()[:3] for line in tidemill("stage", "list", "trial")[1].splitlines()
     ]

@@ -74,10 +74,10 @@ def test_stages_of_one_code_in_two_pipelines_share_their_results() -> None:
 
 def test_the_lock_of_a_stage_is_in_its_key(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "train.lock").write_text("polars==1")
-    one = key(settings={"environment": "train.lock"})
-    (tmp_path / "train.lock").write_text("polars==2")
-    assert len({one, key(settings={"environment": "train.lock"}), key()}) == 3
+    (tmp_path / "requirements-train.lock").write_text("polars==1")
+    one = key(settings={"environment": "requirements-train.lock"})
+    (tmp_path / "requirements-train.lock").write_text("polars==2")
+    assert len({one, key(settings={"environment": "requirements-train.lock"}), key()}) == 3
 
 
 def test_the_same_bytes_of_another_codec_are_another_input() -> None:
