@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from stages import Event
 from stages.artifacts import ArtifactRef, ArtifactStore, digest_of
 from stages.call import Call
 from stages.codecs.base import Scratch
+from stages.environments.lock import environment_digest
 from stages.invoke import current_attempt
 from stages.log_lines import Passing
 from stages.outcome import ErrorRecord, Failed, Outcome, Succeeded
+from stages.plan import PlanStage
 from stages.registry import AliasMoved, ModelVersion, NewVersion
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
 from stages.stores import open_store
 from stages.values import load, save
+from tests.contract.engines import IMAGE, fake_engine
+from tests.contract.models_server import TOKEN, models_server
 from tests.contract.runner_stages import SPEC, pipeline
 from triggers.base import OffsetRange, Record
 from triggers.errors import SourceUnavailable
@@ -95,7 +100,7 @@ class Opened:
         return self.by_stage[call.stage]
 
 
-class OutOfReach(Exception):
+class OutOfReach(RuntimeError):
     """An error no stage knows the type of."""
 
     transient = True
@@ -112,11 +117,23 @@ class World:
     reports: list[tuple[str, float, str]]
     logs: Opened
     begun: list[str]
+    packages: dict[str, str]
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether an attempt costs milliseconds."""
+        return not self.packages
 
     async def run(self, stage: str, **changes: Any) -> Outcome:
         settled: dict[str, Any] = {"run_id": 7, "attempt": 2, "idempotency_key": "key", "event": EVENT}
         call = Call(pipeline=SPEC, stage=stage, **settled | changes)
-        return await self.runner.run(pipeline.plan.stages[stage], call)
+        return await self.runner.run(self.planned(stage), call)
+
+    def planned(self, stage: str) -> PlanStage:
+        """The stage, with the packages this runner has to be told of."""
+        planned = pipeline.plan.stages[stage]
+        packaged = replace(planned.stage, **self.packages)
+        return replace(planned, stage=packaged, environment_digest=environment_digest(packaged))
 
     async def made(self, value: Any) -> ArtifactRef:
         with Scratch() as scratch:
@@ -135,27 +152,44 @@ class World:
 
 @pytest_asyncio.fixture(params=runner_names(), scope="module", loop_scope="module")
 async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """One for each runner there is, kept over the tests: its workers are warm."""
+    """One for each runner there is, kept over the tests: its workers are warm, its environment is made."""
     url, reader, models, reports = tmp_path_factory.mktemp("store").as_uri(), Reader(), Models(), []
+    home = tmp_path_factory.mktemp("home")
 
     def report(call: Call, fraction: float, note: str) -> None:
         reports.append((call.stage, fraction, note))
 
-    store = open_store(url)
-    logs, begun = Opened(), list[str]()
-    tools = RunnerTools(
-        store=store,
-        store_url=url,
-        registry=models,
-        reader=reader,
-        report=report,
-        began=lambda call: begun.append(call.stage),
-        logs=logs,
-        threads=2,
-    )
-    runner = open_runner(request.param, tools)
-    yield World(runner, store, reader, models, reports, logs, begun)
-    await runner.close()
+    with models_server(models) as address, fake_engine(home) as engine:
+        store = open_store(url)
+        logs, begun = Opened(), list[str]()
+        tools = RunnerTools(
+            store=store,
+            store_url=url,
+            registry=models,
+            reader=reader,
+            report=report,
+            began=lambda call: begun.append(call.stage),
+            logs=logs,
+            threads=2,
+            home=home,
+            api=lambda: (address, TOKEN),
+            container_cli=engine,
+        )
+        runner = open_runner(request.param, tools)
+        yield World(runner, store, reader, models, reports, logs, begun, packages_for(request.param, home))
+        await runner.close()
+
+
+def packages_for(runner: str, home: Path) -> dict[str, str]:
+    """What stages declare for a runner that asks for it: here, what the stages of this contract import."""
+    if runner == "container":
+        return {"image": IMAGE}
+    if runner != "environment":
+        return {}
+    names = ("numpy", "polars", "polars-runtime-32", "pyarrow", "scikit-learn", "skops")
+    lock = home / "requirements-contract.lock"
+    lock.write_text("".join(f"{name}=={version(name)}\n" for name in names))
+    return {"environment": str(lock)}
 
 
 @pytest.fixture
@@ -192,7 +226,8 @@ async def test_a_stage_uses_the_registry_of_the_daemon(world: World) -> None:
 
 async def test_an_error_of_the_registry_reaches_the_stage_as_it_is(world: World) -> None:
     error = await world.error("asks_too_much")
-    assert (error.type, error.message, error.transient) == (f"{__name__}.OutOfReach", "the registry is away", True)
+    kind = f"{__name__}.OutOfReach" if world.is_warm else "service.client.ApiError"
+    assert (error.type, error.message, error.transient) == (kind, "the registry is away", True)
     assert "runner_stages.py" in error.traceback
 
 
@@ -203,6 +238,8 @@ async def test_what_a_stage_logs_belongs_to_its_attempt(world: World) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             attempt = current_attempt.get()
             assert attempt is not None
+            if record.name.endswith(".runner"):  # how its environment or image is prepared, if it is the first
+                return
             heard.append((f"{attempt.run_id} {record.name}", record.levelno, self.format(record)))
 
     handler = Hearing()
@@ -231,8 +268,9 @@ async def test_what_a_stage_hides_is_known_before_it_goes_on(world: World) -> No
 
 async def test_every_attempt_gets_inputs_of_its_own(world: World) -> None:
     inputs = {"source": await world.made([1, 2, 3])}
-    outcomes = await asyncio.gather(*(world.run("in_a_thread", inputs=inputs) for _ in range(30)))
-    assert [await world.value(one) for one in outcomes] == [4] * 30
+    count = 30 if world.is_warm else 4
+    outcomes = await asyncio.gather(*(world.run("in_a_thread", inputs=inputs) for _ in range(count)))
+    assert [await world.value(one) for one in outcomes] == [4] * count
 
 
 async def test_a_stage_is_told_its_event_params_and_attempt(world: World) -> None:
