@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from service.news import News
 from service.settings import Settings
 from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
+from stages.runners.base import OpenRunner
 from triggers.base import KafkaAccess, Listener, RecordReader
 
 logger = logging.getLogger("tidemill")
@@ -66,6 +67,7 @@ class Daemon:
     inbox: PostgresInbox
     executor: Executor | None
     stage_logs: StageLogs | None
+    runners: Mapping[str, OpenRunner]
     listeners: list[Listener]
     news: News
     clock: SystemClock
@@ -165,7 +167,7 @@ class Daemon:
         loops: list[Coroutine[Any, Any, None]] = []
         if self.executor is not None:
             loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
-            loops.append(Deadlines(self.writer, self.clock).run())
+            loops += [Deadlines(self.writer, self.clock).run(), self._prepare_runners()]
             if self.settings.retention.policy.removes_anything:
                 loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
         if self.stage_logs is not None:
@@ -173,6 +175,13 @@ class Daemon:
         if self.listeners:
             loops.append(StatusReports(self.writer, self.listeners).run())
         return loops
+
+    async def _prepare_runners(self) -> None:
+        """Beside the first runs: nothing waits for it."""
+        stages = [one for pipeline in self.catalogue.pipelines.values() for one in pipeline.plan.stages.values()]
+        async with asyncio.TaskGroup() as tasks:
+            for name, runner in self.runners.items():
+                tasks.create_task(runner.prepare([one for one in stages if one.runner == name]))
 
     def _listening(self) -> Listening:
         return Listening(self.dsn, {WAKE_CHANNEL: self._woken, LOG_CHANNEL: self.news.hear})

@@ -19,6 +19,7 @@ from service.db.writer import Writer
 from service.errors import ConfigError, MigrationError
 from service.inbox import NoHandOver, PostgresInbox
 from service.known_secrets import known_secrets
+from service.lending import Lending
 from service.log_spool import SpoolFolder
 from service.loops.beginnings import Beginnings
 from service.loops.checks import Checks
@@ -37,7 +38,7 @@ from service.settings import Role, Settings
 from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.call import Call
-from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
+from stages.runners.base import Runner, RunnerTools
 from stages.stores import open_store
 from triggers.base import KafkaAccess, Listener, Surroundings
 
@@ -65,7 +66,9 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     reads = Reads(dsn, size=settings.database.max_connections)
     await reads.open()
     await writer.open()
-    return _daemon(settings, dsn, kafka, catalogue, writer, reads)
+    lending = Lending(settings, str(await reads.installation()))
+    lending.daemon = _daemon(lending, dsn, kafka, catalogue, writer, reads)
+    return lending.daemon
 
 
 async def _prepare(settings: Settings, dsn: str) -> None:
@@ -88,24 +91,22 @@ def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
 
 
 def _daemon(
-    settings: Settings, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
+    lending: Lending, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
 ) -> Daemon:
-    clock = SystemClock()
+    settings, clock = lending.settings, SystemClock()
     store = open_store(settings.artifacts.url)
     registry = PostgresRegistry(writer, reads)
     reader = _reader(kafka)
     closers = [reads.close] if reader is None else [reads.close, reader.close]
     outbox = Outbox(catalogue)
-    executor: Executor | None = None
-    stage_logs: StageLogs | None = None
+    executor, stage_logs = None, None
     if Role.EXECUTOR in settings.roles:
         stage_logs = _stage_logs(settings, catalogue, writer, store)
         beginnings = Beginnings(asyncio.get_running_loop())
-        runners = _runners(settings, writer, store, registry, reader, stage_logs, beginnings)
+        runners = _runners(lending, writer, store, registry, reader, stage_logs, beginnings)
         closers += [runner.close for runner in runners.values()]
         checks = Checks(store, clock, writer, registry)
-        driver = _driver(settings, writer, reads, runners, outbox, checks, beginnings)
-        executor = _executor(settings, writer, reads, catalogue, driver)
+        executor = _executor(catalogue, _driver(settings, writer, reads, runners, outbox, checks, beginnings), settings)
     inbox = PostgresInbox(writer, reads, catalogue, executor or NoHandOver())
     outbox.opens_into(inbox)
     around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
@@ -122,6 +123,7 @@ def _daemon(
         inbox=inbox,
         executor=executor,
         stage_logs=stage_logs,
+        runners=lending.runners,
         listeners=_listeners(settings, catalogue, inbox, around),
         news=News(),
         clock=clock,
@@ -130,8 +132,8 @@ def _daemon(
     )
 
 
-def _executor(settings: Settings, writer: Writer, reads: Reads, catalogue: Catalogue, driver: Driver) -> Executor:
-    places = settings.executor.max_runs
+def _executor(catalogue: Catalogue, driver: Driver, settings: Settings) -> Executor:
+    writer, reads, places = driver.writer, driver.reads, settings.executor.max_runs
     return Executor(writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=places)
 
 
@@ -167,7 +169,7 @@ def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, a
 
 
 def _runners(
-    settings: Settings,
+    lending: Lending,
     writer: Writer,
     store: ArtifactStore,
     registry: PostgresRegistry,
@@ -180,16 +182,15 @@ def _runners(
     reports = ProgressReports(writer, loop, logs, heartbeats.heard)
     tools = RunnerTools(
         store=store,
-        store_url=settings.artifacts.url,
         registry=registry,
         reader=reader,
         report=reports,
         began=_both(heartbeats.began, beginnings.began),
         logs=logs,
-        threads=settings.executor.threads,
     )
-    resources = Resources(settings.executor.resources)
-    attended = {name: AttendedRunner(open_runner(name, tools), logs, reports, heartbeats) for name in runner_names()}
+    resources = Resources(lending.settings.executor.resources)
+    runners = lending.open_runners(tools)
+    attended = {name: AttendedRunner(one, logs, reports, heartbeats) for name, one in runners.items()}
     return {name: Rationed(runner, resources) for name, runner in attended.items()}
 
 

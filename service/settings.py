@@ -149,6 +149,12 @@ class Executor:
 
     max_runs: int = setting(200, values.whole(1, 100_000), "runs one daemon drives at once")
     threads: int = setting(8, values.whole(1, 1000), "stages that are plain functions it runs at once")
+    warm_workers: int = setting(
+        1, values.whole(0, 1000), "worker processes started ahead, with the pipelines loaded that have stages for them"
+    )
+    container_cli: str | None = setting(
+        None, values.text, "command that runs containers", default_text="`docker` or `podman`, the first on the PATH"
+    )
     lease_s: float = setting(5.0, values.seconds(1, 3600), "after this silence others adopt a daemon's runs")
     drain_s: float = setting(30.0, values.seconds(0, 86_400), "how long a stopping daemon lets stages finish")
     log_bytes: int = setting(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from service.api.context import Context
 from service.errors import DatabaseUnavailable
+from stages.runners.inline import InlineRunner
 from triggers.base import ListenerState, TriggerStatus
 
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ def _executor(text: Text, daemon: Daemon) -> None:
     if daemon.executor is not None:
         text.add("tidemill_runs_driven", "gauge", "Runs this process drives now.", daemon.executor.running)
         text.add("tidemill_run_places", "gauge", "Runs it may drive at once.", daemon.settings.executor.max_runs)
+    inline = daemon.runners.get("inline")
+    if isinstance(inline, InlineRunner):
+        says = "Threads whose stages overran their time, or were cancelled, and still run."
+        text.add("tidemill_abandoned_threads", "gauge", says, inline.abandoned)
 
 
 def _requests(text: Text, context: Context) -> None:

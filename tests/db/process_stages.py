@@ -46,3 +46,19 @@ def sleeps(event: Event) -> None:
 
 
 sleeping = Pipeline("sleeping", [sleeps], runner="process")
+
+
+@stage(reuse="run", environment="../contract/requirements-six.lock")
+async def enroll(ingest: list[int], context: StageContext) -> str:
+    """With packages of its own, and the models of the daemon over HTTP."""
+    import six  # type: ignore[import-untyped]
+
+    print("enrolling")
+    context.progress(1, "enrolled")
+    new = NewVersion(model="m", artifacts={"model": context.artifact_digests["ingest"]}, run_id=context.run_id)
+    version = await context.registry.register(new, idempotency_key=context.idempotency_key)
+    await context.registry.move_alias("m", "production", version.version, expect=None)
+    return f"{six.__version__} {version.version}"
+
+
+packaged = Pipeline("packaged", [ingest, enroll])

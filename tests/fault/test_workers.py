@@ -16,15 +16,15 @@ from tests.fault.processes import all_gone, descendants
 from triggers.cloudevents import to_json
 from triggers.event import Event, utc_now
 
-WORKERS = "tests.fault.workers:workers"
+PIPELINES = ("workers", "packaged")
 
 
-async def begin(dsn: str, folder: Path, *, busy: bool) -> None:
+async def begin(dsn: str, folder: Path, pipeline: str, *, busy: bool) -> None:
     """Accept an event that starts a run, with no daemon there."""
     data = {"folder": str(folder), "busy": busy}
     event = Event(source="tests", id="1", type="t", time=utc_now(), data=data)
     row = EventRow(event.key, event.source, event.id, event.type, None, event.time, orjson.dumps(to_json(event)))
-    run = RunRow(event.key, "workers", "v", "test", b"{}", 0, take=False)
+    run = RunRow(event.key, pipeline, "v", "test", b"{}", 0, take=False)
     async with writing(dsn) as writer:
         await writer.submit(Accept([row], [run], []))
 
@@ -38,18 +38,22 @@ async def processes_of_stage(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("busy", [False, True] if sys.platform == "linux" else [False])
-async def test_kill_9_of_the_daemon_leaves_no_worker(busy: bool, database: str, tmp_path: Path) -> None:
-    await begin(database, tmp_path, busy=busy)
-    async with daemon_process(database, tmp_path, WORKERS, TMPDIR=str(tmp_path)) as process:
+@pytest.mark.parametrize("pipeline", PIPELINES)
+async def test_kill_9_of_the_daemon_leaves_no_worker(pipeline: str, busy: bool, database: str, tmp_path: Path) -> None:
+    await begin(database, tmp_path, pipeline, busy=busy)
+    spec = f"tests.fault.workers:{pipeline}"
+    async with daemon_process(database, tmp_path, spec, TMPDIR=str(tmp_path)) as process:
         pids = await processes_of_stage(tmp_path)
         assert set(pids) <= set(descendants(process.pid))
         process.kill()
         await all_gone(pids)
 
 
-async def test_sigterm_ends_the_workers_and_gives_their_runs_back(database: str, tmp_path: Path) -> None:
-    await begin(database, tmp_path, busy=False)
-    async with daemon_process(database, tmp_path, WORKERS, TIDEMILL_EXECUTOR_DRAIN_S="0.1") as process:
+@pytest.mark.parametrize("pipeline", PIPELINES)
+async def test_sigterm_ends_the_workers_and_gives_their_runs_back(pipeline: str, database: str, tmp_path: Path) -> None:
+    await begin(database, tmp_path, pipeline, busy=False)
+    spec = f"tests.fault.workers:{pipeline}"
+    async with daemon_process(database, tmp_path, spec, TIDEMILL_EXECUTOR_DRAIN_S="0.1") as process:
         pids = await processes_of_stage(tmp_path)
         process.terminate()
         async with asyncio.timeout(20):

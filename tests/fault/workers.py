@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from stages import Event, Pipeline, stage
@@ -21,3 +22,4 @@ def holds(event: Event) -> None:
 
 
 workers = Pipeline("workers", [holds])
+packaged = Pipeline("packaged", [replace(holds, runner="environment", environment="../contract/requirements-six.lock")])

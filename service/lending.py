@@ -1,0 +1,43 @@
+"""What a daemon lends to the runners of its stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from service.settings import Settings
+from stages.runners.base import OpenRunner, RunnerTools, open_runner, runner_names
+
+if TYPE_CHECKING:
+    from service.app import Daemon
+
+
+@dataclass(slots=True)
+class Lending:
+    """`daemon` is set once it is built: its address is known once it listens. `runners` are those that were opened."""
+
+    settings: Settings
+    installation: str
+    daemon: Daemon | None = None
+    runners: dict[str, OpenRunner] = field(default_factory=dict)
+
+    def api(self) -> tuple[str, str | None] | None:
+        """Where stages in other processes find the models, and the token they need."""
+        url = self.settings.client.url or (self.daemon.address if self.daemon is not None else "")
+        return (url, self.settings.http.api_token) if url else None
+
+    def open_runners(self, tools: RunnerTools) -> dict[str, OpenRunner]:
+        """Every runner there is, with these tools and what the settings and this daemon add to them."""
+        executor = self.settings.executor
+        lent = replace(
+            tools,
+            store_url=self.settings.artifacts.url,
+            threads=executor.threads,
+            warm=executor.warm_workers,
+            home=self.settings.home,
+            api=self.api,
+            container_cli=executor.container_cli,
+            installation=self.installation,
+        )
+        self.runners = {name: open_runner(name, lent) for name in runner_names()}
+        return self.runners
