@@ -9,7 +9,6 @@ from stages.call import Call
 from stages.outcome import ErrorRecord, Failed, Outcome
 from stages.plan import PlanStage
 from stages.runners.base import Runner
-from stages.secret_params import secret_params
 from stages.secrets import masked_outcome
 
 
@@ -24,7 +23,7 @@ class AttendedRunner:
 
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`. An attempt that gave no sign for `Stage.heartbeat_s` is stopped, and fails for now."""
-        log = self._logs.begin(call, secret_params(stage.pipeline, stage.params_type, call.params))
+        log = self._logs.begin(call)
         try:
             async with self._heartbeats.watch(call, stage.stage.heartbeat_s):
                 outcome = await self._runner.run(stage, call)

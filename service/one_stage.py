@@ -17,9 +17,10 @@ import orjson
 from service.catalogue import load_catalogue
 from service.kafka_access import kafka_access
 from service.settings import Settings
-from stages.call import Call
+from stages.call import WHOLE, Call
 from stages.errors import CodeChanged, InvalidCall
 from stages.invoke import invoke
+from stages.mapped import each
 from stages.outcome import Outcome
 from stages.pipeline import Pipeline, load
 from stages.plan import PlanStage
@@ -106,19 +107,24 @@ async def run_stage(
 
             reader = ranges = RangeReader(kafka)
             stack.push_async_callback(ranges.close)
-        scope = asyncio.timeout(call.timeout_s)
+        store = open_store(settings.artifacts.url)
+
+        async def make(one: Call) -> Outcome:
+            return await invoke(
+                bounded(stage),
+                one,
+                store,
+                registry=lent.registry,
+                reader=reader,
+                report=partial(lent.report, one),
+                executor=executor,
+                mask=lent.hide,
+                stopping=stopping,
+            )
+
+        whole = stage.stage.map is not None and call.item == WHOLE and stage.stage.map in call.inputs
         try:
-            async with scope:
-                return await invoke(
-                    bounded(stage),
-                    call,
-                    open_store(settings.artifacts.url),
-                    registry=lent.registry,
-                    reader=reader,
-                    report=partial(lent.report, call),
-                    executor=executor,
-                    mask=lent.hide,
-                    stopping=stopping,
-                )
+            async with asyncio.timeout(call.timeout_s):
+                return await (each(stage, call, store, make) if whole else make(call))
         except TimeoutError:
             return timed_out(call.timeout_s)

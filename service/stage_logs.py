@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
 
 from service.db.stage_logs import Place, PutLogFile, place_of
 from service.db.writer import Writer
@@ -64,9 +63,9 @@ class StageLogs:
         """See `Logs`. Of an attempt that has ended, one that takes nothing."""
         return self._open.get(place_of(call), self._ended)
 
-    def begin(self, call: Call, secrets: Iterable[str] = ()) -> KeptLog:
+    def begin(self, call: Call) -> KeptLog:
         """Open the log of an attempt."""
-        log = KeptLog(place_of(call), self.secrets.and_more(secrets), self._queue, self._folder)
+        log = KeptLog(place_of(call), self.secrets.and_more(), self._queue, self._folder)
         self._open[log.place] = log
         return log
 

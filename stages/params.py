@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from stages.base import Stage
 from stages.digests import digest_text
@@ -33,6 +34,32 @@ def agreed_params(
                 place_of_function(stage.function),
             )
     return chosen
+
+
+def check_secrets(model: Params | None, problems: Problems) -> None:
+    """Note fields that are secrets: parameters are kept with their run, where everybody may read them."""
+    for name in sorted(_secret_fields(model, frozenset())) if model is not None else ():
+        problems.add(
+            f"parameter {name!r} is a secret, and parameters are kept and shown with their run: take the name of an "
+            f"environment variable, and read that in the stage"
+        )
+
+
+def _secret_fields(model: Params, seen: frozenset[type]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        for kind in _types_in(field.annotation):
+            if issubclass(kind, SecretStr | SecretBytes):
+                yield name
+            elif issubclass(kind, BaseModel) and kind not in seen:
+                yield from (f"{name}.{inner}" for inner in _secret_fields(kind, seen | {model}))
+
+
+def _types_in(annotation: Any) -> Iterator[type]:
+    """Every class that an annotation names, however deep."""
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _types_in(part)
 
 
 def check_trigger_params(model: Params | None, trigger: Any, problems: Problems) -> None:

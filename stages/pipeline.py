@@ -19,7 +19,7 @@ from stages.digests import code_digest, digest_text, value_digest
 from stages.environments.lock import environment_digest, package_problems
 from stages.errors import InvalidPipeline, StageError
 from stages.fitting import element_type
-from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
+from stages.params import agreed_params, check_secrets, check_trigger_params, digest_params, parse_params
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
 from stages.policy import RunPolicy, RunSettings
 from stages.problems import Problems, caller, nearest, place_of_error, place_of_function
@@ -94,6 +94,7 @@ class Pipeline:
         self.stages = tuple(graph.ordered(declared, self._signatures, problems))
         graph.check_types(self.stages, self._signatures, problems)
         self.params = agreed_params(params, (*self.stages, *self.hooks.values()), self._signatures, problems)
+        check_secrets(self.params, problems)
         self.gates = graph.named_gates(gates or {}, self.arrows, problems)
         self._check_triggers(problems)
         self._check_settings(problems)
@@ -210,6 +211,11 @@ class Pipeline:
                 one = replace(one, wanted=element_type(made) if one.parameter == stage.map else made)
             found.append(one)
         return tuple(found)
+
+    def _list_type(self, stage: Stage, inputs: Mapping[str, str]) -> Any:
+        """What the list is stored as that a mapped stage works through."""
+        source = next((one for one in self.stages if one.name == inputs.get(stage.map or "")), None)
+        return None if source is None else _stored_type(source, self._signatures[source.name])
 
     def _runner_of(self, stage: Stage, spec: str | None = None) -> str:
         """Its own, the one its packages need, or the pipeline's.

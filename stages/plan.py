@@ -58,7 +58,8 @@ class PlanStage:
     `inputs` maps a parameter to the stage whose output fills it; `upstream` adds the stages of `after=`. `index` is
     its place in a topological order. `spec` is where another process can import the pipeline from, if it can.
     `output_type` is what is stored: what the function's return annotation says, None if nothing, and a list of that
-    where the stage is mapped. `optional` are the inputs it can do without.
+    where the stage is mapped. `optional` are the inputs it can do without. `list_type` is what a mapped stage's list is
+    stored as.
     """
 
     name: str
@@ -82,6 +83,7 @@ class PlanStage:
     environment_digest: str | None
     key_prefix: hashlib.blake2b = field(repr=False, compare=False)
     spec: str | None = None
+    list_type: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from service.settings import Settings
     from stages.call import Call
     from stages.outcome import Outcome
-    from stages.pipeline import Pipeline
     from stages.plan import PlanStage
     from stages.registry import Registry
     from stages.secrets import Secrets
@@ -67,6 +66,7 @@ def run(
     Example: tidemill stage run examples.flights.pipeline:flights ingest --call call.json --result result.json
     """
     from service.config import read_settings
+    from service.known_secrets import known_secrets
     from service.one_stage import check_call, find_pipeline, find_stage
     from stages.call import Call
 
@@ -75,16 +75,15 @@ def run(
     settings = read_settings(config_file)
     sys.path.insert(0, str(settings.root))
     with line_by_line() if tell else only_on_stderr() as out:
-        found = find_pipeline(settings, pipeline)
-        planned = find_stage(found, stage)
+        planned = find_stage(found := find_pipeline(settings, pipeline), stage)
         if call is not None:
             made = Call.from_json(read_text(call).encode())
         else:
             made = call_by_hand(found, stage, read_text(event or Path("-")), parse_params(param, None), inputs or [])
         check_call(made, found, planned)
-        secrets = _secrets(settings, found, planned, made)
-        reporting = _reporting(settings, secrets, tell)
-        attempt = _Attempt(settings, planned, made, _Wanted(result, records, code, out), reporting, secrets)
+        secrets = known_secrets(settings, found.on)
+        wanted, reporting = _Wanted(result, records, code, out), _reporting(settings, secrets, tell)
+        attempt = _Attempt(settings, planned, made, wanted, reporting, secrets)
         raise typer.Exit(attempt.make())
 
 
@@ -190,16 +189,6 @@ class _Attempt:
             unfinished.replace(file)
         except OSError as error:
             raise Invalid(f"--result {file} cannot be written: {error}") from None
-
-
-def _secrets(settings: Settings, pipeline: Pipeline, stage: PlanStage, call: Call) -> Secrets:
-    """What is never shown: what is known from the start, and what is secret among the parameters."""
-    from service.known_secrets import known_secrets
-    from stages.secret_params import secret_params
-
-    secrets = known_secrets(settings, pipeline.on)
-    secrets.add(*secret_params(stage.pipeline, stage.params_type, call.params))
-    return secrets
 
 
 def _reporting(settings: Settings, secrets: Secrets, tell: bool) -> Reporting:

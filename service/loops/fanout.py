@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.loops.live import LiveRun, output
 from service.model import DONE, AttemptState, Items, unit_of
 from stages.artifacts import ArtifactRef, ArtifactStore
-from stages.mapped import gather, split
+from stages.mapped import gather, means, split
 from stages.outcome import Failed, Succeeded, guarded
 from stages.plan import PlanStage
 
@@ -22,7 +21,7 @@ class FanOut:
     async def split(self, run: LiveRun, stage: PlanStage) -> Failed | None:
         """Put the items of the stage's list into the run's view; those that have a result keep it."""
         source = stage.inputs[str(stage.stage.map)]
-        found = await guarded(split(stage, output(run, source), run.plan.stages[source], self.store))
+        found = await guarded(split(stage, output(run, source), self.store))
         if isinstance(found, Failed):
             return found
         run.view.items[stage.name] = _items(run, stage, found)
@@ -32,7 +31,7 @@ class FanOut:
         """One result, in the order of the items. Its metrics are the means of theirs."""
         done = [run.view.tried[unit_of(stage.name, item)] for item in range(len(run.view.items[stage.name].inputs))]
         made = await guarded(gather([one.output for one in done], self.store))
-        return made if isinstance(made, Failed) else Succeeded(made, _means([one.metrics for one in done]))
+        return made if isinstance(made, Failed) else Succeeded(made, means([one.metrics for one in done]))
 
 
 def _items(run: LiveRun, stage: PlanStage, inputs: list[ArtifactRef]) -> Items:
@@ -44,10 +43,3 @@ def _items(run: LiveRun, stage: PlanStage, inputs: list[ArtifactRef]) -> Items:
         if (one := tried[item]) is not None and one.state in (AttemptState.FAILED, AttemptState.LOST)
     }
     return Items(inputs, unfinished, troubled)
-
-
-def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over the items that have it."""
-    names = sorted({name for one in metrics for name in one})
-    values = {name: [one[name] for one in metrics if name in one] for name in names}
-    return {name: sum(found) / len(found) for name, found in values.items()}

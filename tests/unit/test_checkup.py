@@ -134,4 +134,4 @@ def test_pipelines_that_do_not_load_are_told_and_the_others_kept() -> None:
     problems = told(found, Verdict.PROBLEM)
     assert "tests.unit.trial:none" in problems
     assert "there is no module 'no'" in problems
-    assert "3 stages" in told(found, Verdict.OK)
+    assert "5 stages" in told(found, Verdict.OK)

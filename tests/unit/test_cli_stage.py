@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from service.cli import main as entry
 from stages.artifacts import digest_of
 from stages.call import Call
+from stages.gathered import unpack
 from triggers.event import Event, utc_now
 
 SPEC = "tests.unit.trial:trial"
@@ -75,6 +77,17 @@ def test_the_result_may_go_to_a_file_and_feed_the_next_stage(tidemill: Tidemill)
     assert sorted(path.name for path in Path().iterdir()) == [".tidemill", "event.json", "one.json"]
 
 
+def test_a_mapped_stage_is_made_whole_and_a_condition_is_asked(tidemill: Tidemill) -> None:
+    tidemill("stage", "run", SPEC, "ingest", "--event", "event.json", "--param", "rows=4", "--result", "one.json")
+    code, out, _ = tidemill("stage", "run", SPEC, "square", "--event", "event.json", "--input", "ingest=one.json")
+    result = json.loads(out)
+    assert (code, result["output"]["codec"], result["metrics"]) == (0, "gathered", {"place": 5 / 3})
+    items = unpack(b64decode(result["output"]["inline"]))
+    assert [None if one is None else one.inline for one in items] == [b"0", None, b"4", b"9"]
+    code, out, _ = tidemill("stage", "run", SPEC, "rarely", "--event", "event.json", "--input", "ingest=one.json")
+    assert (code, json.loads(out)) == (0, {"state": "skipped", "reason": "its `when` said no"})
+
+
 @pytest.mark.parametrize(("fail", "code", "transient"), [("permanent", 1, False), ("transient", 75, True)])
 def test_the_exit_code_says_whether_to_try_again(fail: str, code: int, transient: bool, tidemill: Tidemill) -> None:
     found, out, _ = tidemill("stage", "run", SPEC, "ingest", "--call", call("ingest", params={"fail": fail}))
@@ -130,7 +143,7 @@ def test_a_pipeline_may_be_named_where_it_is_configured(tidemill: Tidemill, monk
     monkeypatch.setenv("TIDEMILL_PIPELINES", SPEC)
     code, out, _ = tidemill("stage", "list", "trial", "--json")
     assert code == 0
-    assert [one["name"] for one in json.loads(out)] == ["ingest", "features", "register"]
+    assert [one["name"] for one in json.loads(out)] == ["ingest", "features", "register", "square", "rarely"]
     assert ["features", "ingest", "process"] in [
         line.split()[:3] for line in tidemill("stage", "list", "trial")[1].splitlines()
     ]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 import polars as pl
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from stages import Event, GateContext, InvalidParams, InvalidPipeline, Pipeline, Records, StageContext, stage
 from stages.gates import approved, fresh, row_count
@@ -372,3 +372,23 @@ def test_a_wrapped_function_is_read_through_its_wrapper() -> None:
         return None
 
     assert dict(Pipeline("flights", [ingest, shown]).plan.stages["shown"].inputs) == {"ingest": "ingest"}
+
+
+class Login(BaseModel):
+    token: SecretStr | None = None
+
+
+class WithSecrets(BaseModel):
+    logins: list[Login] = []
+    password: SecretStr = SecretStr("")
+
+
+@stage
+def logs_in(params: WithSecrets) -> int:
+    return 1
+
+
+def test_a_secret_among_the_parameters_is_refused_because_they_are_kept_and_shown() -> None:
+    told = problems(logs_in)
+    assert "parameter 'logins.token' is a secret" in told
+    assert "parameter 'password' is a secret, and parameters are kept and shown with their run" in told

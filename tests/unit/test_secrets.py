@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, SecretBytes, SecretStr
 
 from service.known_secrets import known_secrets
 from service.settings import Database, Http, Kafka, Settings
 from stages.outcome import MESSAGE_LIMIT, TRACEBACK_LIMIT, ErrorRecord, Failed, Lost, Succeeded
-from stages.secret_params import secret_params
 from stages.secrets import Secrets, masked_error, masked_outcome
 from triggers import GitHub, Webhook
 
@@ -131,24 +129,6 @@ def test_an_error_that_was_cut_in_the_middle_of_a_secret_shows_no_half_of_it() -
     masked = masked_error(error, Secrets(["hunter22"]))
     assert masked.message.endswith("x***")
     assert masked.traceback.startswith("***y")
-
-
-class Inner(BaseModel):
-    token: SecretStr
-
-
-class Params(BaseModel):
-    rows: int = 3
-    password: SecretStr | None = None
-    key: SecretBytes = SecretBytes(b"of the default")
-    inner: list[Inner] = []
-
-
-def test_secret_parameters_are_found_wherever_they_are() -> None:
-    raw = {"password": "hunter22", "inner": [{"token": "of the inner"}]}
-    assert sorted(secret_params("p", Params, raw)) == ["hunter22", "of the default", "of the inner"]
-    assert secret_params("p", Params, {"rows": "many"}) == []
-    assert secret_params("p", None, None) == []
 
 
 @dataclass(frozen=True)

@@ -48,4 +48,17 @@ async def register(features: int, ctx: StageContext) -> int:
     return version.version if version else 0
 
 
-trial = Pipeline("trial", [ingest, features, register])
+@stage(map="ingest", when=lambda ingest: ingest != 1)
+def square(ingest: int, ctx: StageContext) -> int:
+    """One of the rows."""
+    ctx.record_metrics(place=ctx.item or 0)
+    return ingest * ingest
+
+
+@stage(when=lambda ingest: len(ingest) > 100)
+def rarely(ingest: list[int]) -> int:
+    """Only for many rows."""
+    return len(ingest)
+
+
+trial = Pipeline("trial", [ingest, features, register, square, rarely])
