@@ -17,6 +17,7 @@ from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
 from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
 from service.definition import definition
+from service.engine import Engine, Ground
 from service.inbox import PostgresInbox
 from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
@@ -55,22 +56,13 @@ class Daemon:
     The API reads what it shows from here: `draining` and the parts below.
     """
 
-    settings: Settings
     dsn: str
     kafka: KafkaAccess | None
-    catalogue: Catalogue
-    writer: Writer
-    reads: Reads
-    registry: PostgresRegistry
-    store: ArtifactStore
-    reader: RecordReader | None
+    ground: Ground
+    engine: Engine | None
     inbox: PostgresInbox
-    executor: Executor | None
-    stage_logs: StageLogs | None
-    runners: Mapping[str, OpenRunner]
     listeners: list[Listener]
     news: News
-    clock: SystemClock
     closers: Sequence[Callable[[], Awaitable[None]]]
     serves: Callable[[Daemon], Server] | None
     draining: bool = False
@@ -79,6 +71,20 @@ class Daemon:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     beside: list[asyncio.Task[None]] = field(default_factory=list)
     address: str = ""
+
+    def __post_init__(self) -> None:
+        ground, engine = self.ground, self.engine
+        self.settings: Settings = ground.lending.settings
+        self.catalogue: Catalogue = ground.catalogue
+        self.writer: Writer = ground.writer
+        self.reads: Reads = ground.reads
+        self.registry: PostgresRegistry = ground.registry
+        self.store: ArtifactStore = ground.store
+        self.reader: RecordReader | None = ground.reader
+        self.clock: SystemClock = ground.clock
+        self.executor: Executor | None = None if engine is None else engine.executor
+        self.stage_logs: StageLogs | None = None if engine is None else engine.stage_logs
+        self.runners: Mapping[str, OpenRunner] = ground.lending.runners
 
     @property
     def retention(self) -> Retention:

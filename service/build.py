@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from service.app import Daemon, Server
-from service.attended import AttendedRunner
 from service.catalogue import Catalogue
 from service.clock import SystemClock
 from service.db.daemons import Registration
@@ -16,29 +14,15 @@ from service.db.migrations import migrate, pending
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
 from service.db.writer import Writer
+from service.engine import Ground, open_engine
 from service.errors import ConfigError, MigrationError
 from service.inbox import NoHandOver, PostgresInbox
-from service.known_secrets import known_secrets
 from service.lending import Lending
-from service.log_spool import SpoolFolder
-from service.loops.beginnings import Beginnings
-from service.loops.checks import Checks
-from service.loops.driver import Driver
-from service.loops.executor import Executor
-from service.loops.fanout import FanOut
-from service.loops.heartbeats import Heartbeats
 from service.loops.listeners import CalledTriggers, make_listeners
-from service.loops.resources import Rationed, Resources
-from service.loops.subruns import SubRuns
 from service.news import News
 from service.outbox import Outbox
 from service.pools import announce_pools, check_pools, pools_of
-from service.progress import ProgressReports
 from service.settings import Role, Settings
-from service.stage_logs import StageLogs
-from stages.artifacts import ArtifactStore
-from stages.call import Call
-from stages.runners.base import Runner, RunnerTools
 from stages.stores import open_store
 from triggers.base import KafkaAccess, Listener, Surroundings
 
@@ -67,8 +51,9 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     await reads.open()
     await writer.open()
     lending = Lending(settings, str(await reads.installation()))
-    lending.daemon = _daemon(lending, dsn, kafka, catalogue, writer, reads)
-    return lending.daemon
+    daemon = _daemon(lending, dsn, kafka, catalogue, writer, reads)
+    lending.daemon = daemon
+    return daemon
 
 
 async def _prepare(settings: Settings, dsn: str) -> None:
@@ -93,71 +78,33 @@ def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
 def _daemon(
     lending: Lending, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
 ) -> Daemon:
-    settings, clock = lending.settings, SystemClock()
-    store = open_store(settings.artifacts.url)
-    registry = PostgresRegistry(writer, reads)
-    reader = _reader(kafka)
-    closers = [reads.close] if reader is None else [reads.close, reader.close]
-    outbox = Outbox(catalogue)
-    executor, stage_logs = None, None
-    if Role.EXECUTOR in settings.roles:
-        stage_logs = _stage_logs(settings, catalogue, writer, store)
-        beginnings = Beginnings(asyncio.get_running_loop())
-        runners = _runners(lending, writer, store, registry, reader, stage_logs, beginnings)
-        closers += [runner.close for runner in runners.values()]
-        checks = Checks(store, clock, writer, registry)
-        executor = _executor(catalogue, _driver(settings, writer, reads, runners, outbox, checks, beginnings), settings)
-    inbox = PostgresInbox(writer, reads, catalogue, executor or NoHandOver())
-    outbox.opens_into(inbox)
-    around = Surroundings(inbox=inbox, clock=clock, root=settings.root, kafka=kafka, fetched=reader)
-    return Daemon(
-        settings=settings,
-        dsn=dsn,
-        kafka=kafka,
+    settings, reader = lending.settings, _reader(kafka)
+    ground = Ground(
+        lending=lending,
         catalogue=catalogue,
         writer=writer,
         reads=reads,
-        registry=registry,
-        store=store,
+        store=open_store(settings.artifacts.url),
+        registry=PostgresRegistry(writer, reads),
         reader=reader,
+        clock=SystemClock(),
+        outbox=Outbox(catalogue),
+    )
+    engine = open_engine(ground) if Role.EXECUTOR in settings.roles else None
+    inbox = PostgresInbox(writer, reads, catalogue, NoHandOver() if engine is None else engine.executor)
+    ground.outbox.opens_into(inbox)
+    around = Surroundings(inbox=inbox, clock=ground.clock, root=settings.root, kafka=kafka, fetched=reader)
+    closers = [reads.close] if reader is None else [reads.close, reader.close]
+    return Daemon(
+        dsn=dsn,
+        kafka=kafka,
+        ground=ground,
+        engine=engine,
         inbox=inbox,
-        executor=executor,
-        stage_logs=stage_logs,
-        runners=lending.runners,
         listeners=_listeners(settings, catalogue, inbox, around),
         news=News(),
-        clock=clock,
-        closers=closers,
+        closers=[*closers, *(engine.closers if engine is not None else ())],
         serves=_server() if Role.API in settings.roles else None,
-    )
-
-
-def _executor(catalogue: Catalogue, driver: Driver, settings: Settings) -> Executor:
-    writer, reads, places = driver.writer, driver.reads, settings.executor.max_runs
-    return Executor(writer=writer, reads=reads, catalogue=catalogue, driver=driver, places=places)
-
-
-def _driver(
-    settings: Settings,
-    writer: Writer,
-    reads: Reads,
-    runners: Mapping[str, Runner],
-    outbox: Outbox,
-    checks: Checks,
-    beginnings: Beginnings,
-) -> Driver:
-    return Driver(
-        writer=writer,
-        reads=reads,
-        clock=checks.clock,
-        store=checks.store,
-        runners=runners,
-        checks=checks,
-        fan_out=FanOut(checks.store),
-        sub_runs=SubRuns(reads, checks.store),
-        outbox=outbox,
-        beginnings=beginnings,
-        suspects=asyncio.Semaphore(settings.executor.threads),
     )
 
 
@@ -166,46 +113,6 @@ def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, a
     if Role.API in settings.roles:
         listeners.append(CalledTriggers(catalogue.bindings(), inbox))
     return listeners
-
-
-def _runners(
-    lending: Lending,
-    writer: Writer,
-    store: ArtifactStore,
-    registry: PostgresRegistry,
-    reader: RangeReader | None,
-    logs: StageLogs,
-    beginnings: Beginnings,
-) -> dict[str, Runner]:
-    loop = asyncio.get_running_loop()
-    heartbeats = Heartbeats(loop)
-    reports = ProgressReports(writer, loop, logs, heartbeats.heard)
-    tools = RunnerTools(
-        store=store,
-        registry=registry,
-        reader=reader,
-        report=reports,
-        began=_both(heartbeats.began, beginnings.began),
-        logs=logs,
-    )
-    resources = Resources(lending.settings.executor.resources)
-    runners = lending.open_runners(tools)
-    attended = {name: AttendedRunner(one, logs, reports, heartbeats) for name, one in runners.items()}
-    return {name: Rationed(runner, resources) for name, runner in attended.items()}
-
-
-def _both(one: Callable[[Call], None], other: Callable[[Call], None]) -> Callable[[Call], None]:
-    def tell(call: Call) -> None:
-        one(call)
-        other(call)
-
-    return tell
-
-
-def _stage_logs(settings: Settings, catalogue: Catalogue, writer: Writer, store: ArtifactStore) -> StageLogs:
-    folder = SpoolFolder(settings.home, settings.executor.log_bytes)
-    secrets = known_secrets(settings, [binding.trigger for binding in catalogue.bindings()])
-    return StageLogs(writer, asyncio.get_running_loop(), store, folder, secrets)
 
 
 def _server() -> Callable[[Daemon], Server]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from service.settings import Settings
 from stages.runners.base import OpenRunner, RunnerTools, open_runner, runner_names
 
-if TYPE_CHECKING:
-    from service.app import Daemon
+
+class Addressed(Protocol):
+    """A daemon that may listen: its address is empty until it does."""
+
+    address: str
 
 
 @dataclass(slots=True)
@@ -18,7 +21,7 @@ class Lending:
 
     settings: Settings
     installation: str
-    daemon: Daemon | None = None
+    daemon: Addressed | None = None
     runners: dict[str, OpenRunner] = field(default_factory=dict)
 
     def api(self) -> tuple[str, str | None] | None:
