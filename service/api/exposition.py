@@ -141,8 +141,11 @@ async def _runs(text: Text, context: Context) -> None:
         pools = await context.views.pools()
     except DatabaseUnavailable:
         return
-    samples = [({"pipeline": name, "state": state}, count) for (name, state), count in sorted(unfinished.items())]
+    counted = sorted(unfinished.items())
+    samples = [({"pipeline": name, "state": state}, runs) for (name, state), (runs, _) in counted]
     text.add("tidemill_runs_unfinished", "gauge", "Runs of the whole installation that are not at an end.", samples)
+    late = [({"pipeline": name, "state": state}, late) for (name, state), (_, late) in counted if late]
+    text.add("tidemill_runs_late", "gauge", "Unfinished runs that should have been done by now.", late)
     text.add("tidemill_reviews_open", "gauge", "Failed runs of the whole installation that wait for a person.", reviews)
     places = [({"pool": one["name"]}, one["capacity"]) for one in pools]
     text.add("tidemill_pool_places", "gauge", "Runs that a pool lets run at once.", places)

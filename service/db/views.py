@@ -140,9 +140,10 @@ class Views:
         row = await self._reads.row("artifact_of_run", run_id, digest)
         return None if row is None else (row["stage"], output_of(row))
 
-    async def unfinished(self) -> Mapping[tuple[str, str], int]:
-        """How many runs there are of each pipeline in each state that is not an end."""
-        return {(row["pipeline"], row["state"]): row["runs"] for row in await self._reads.fetch("count_runs")}
+    async def unfinished(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """How many runs there are of each pipeline in each state that is not an end, and how many of them are late."""
+        rows = await self._reads.fetch("count_runs")
+        return {(row["pipeline"], row["state"]): (row["runs"], row["late"]) for row in rows}
 
     async def pools(self) -> list[PoolShape]:
         """Every pool, and how much of it is taken."""

@@ -14,12 +14,11 @@ SWEEP_S = 1.0
 
 
 class Deadlines:
-    """Looks once a second: two statements over indexes that hold only runs with such a time. `late` counts."""
+    """Looks once a second: two statements over indexes that hold only runs with such a time."""
 
     def __init__(self, writer: Writer, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
-        self.late = 0
 
     async def run(self) -> None:
         """Look until cancelled. What passes while Postgres is away is found afterwards."""
@@ -34,4 +33,3 @@ class Deadlines:
             logger.warning("%s run %s failed: nobody started it in time: tidemill show %s", pipeline, run_id, run_id)
         for run_id, pipeline, due_at in swept.late:
             logger.warning("%s run %s is late: it was due at %s: tidemill show %s", pipeline, run_id, due_at, run_id)
-        self.late += len(swept.late)

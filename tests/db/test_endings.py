@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.client import Client
 from service.db.steering import Cancel, Resume
 from service.model import RunState
 from service.settings import Role
@@ -182,3 +183,30 @@ async def test_policies_say_which_errors_pass(database: str, tmp_path: Path) -> 
         for kind in ("key", "connection"):
             await reached(one, await start(one, "odd", kind, kind))
     assert (calls["key"], calls["connection"]) == (3, 1)
+
+
+async def test_a_run_nobody_starts_in_time_fails_and_a_late_one_is_told_and_goes_on(
+    database: str, tmp_path: Path
+) -> None:
+    @stage
+    async def holds(event: Event) -> int:
+        await release.wait()
+        return 1
+
+    release = asyncio.Event()
+    hasty = Pipeline("hasty", [work], queue_timeout_s=0.2)
+    due = Pipeline("due", [holds], due_s=0.2)
+    async with daemon(settings(database, tmp_path, Role.TRIGGERS), hasty) as one:
+        unstarted = await start(one, "hasty", "1")
+    async with daemon(settings(database, tmp_path, Role.EXECUTOR, Role.API), due) as one:
+        assert await reached(one, unstarted) is RunState.FAILED
+        late = await start(one, "due", "2")
+        async with asyncio.timeout(10):
+            while not await rows(database, "select from runs where id = $1 and late_at is not null", late):
+                await one.news.changed()
+        shown = await asyncio.to_thread(Client(one.address).show, late)
+        assert (shown["state"], shown["late_at"] is not None) == ("running", True)
+        release.set()
+        assert await reached(one, late) is RunState.SUCCEEDED
+    [row] = await rows(database, "select failure from runs where id = $1", unstarted)
+    assert b"nobody started it within 0.2 s" in row["failure"]
