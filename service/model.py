@@ -74,6 +74,12 @@ def unit_of(stage: str, item: int = WHOLE) -> str:
     return stage if item == WHOLE else f"{stage}[{item}]"
 
 
+def parts_of(unit: str) -> tuple[str, int]:
+    """The stage and item of a unit."""
+    stage, bracket, item = unit.partition("[")
+    return (stage, int(item[:-1])) if bracket else (stage, WHOLE)
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What the machine must know of a unit's latest attempt. `child` is the state of the sub-run it waits for."""

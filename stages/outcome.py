@@ -128,7 +128,10 @@ async def guarded(work: Awaitable[Result], says_transient: Says = lambda error: 
 
 def record_of(error: BaseException, says_transient: Says = lambda error: None) -> ErrorRecord:
     """An exception as plain values, safe to store as text."""
-    said = says_transient(error)
+    try:
+        said = says_transient(error)
+    except BaseException as trouble:  # noqa: BLE001  # the author's own function, around which nothing else stands
+        return record_of(trouble)
     kind = type(error)
     home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     told = TracebackException.from_exception(error, limit=-SHOWN_FRAMES)

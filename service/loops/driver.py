@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from service import faults, machine
+from service.db.attempts import PutAttempt
 from service.db.caused import PutCausing, StartChild
 from service.db.reads import Reads
 from service.db.results import Known, LookUp
@@ -113,7 +114,7 @@ class Driver:
         letting_go = _letting_go(run, moves, self.clock)
         if letting_go is not None:
             run.leaving = True
-            operations.append(letting_go)
+            operations += [*self._stop_waiting(run, letting_go.state), letting_go]
         wanted = [key for move, key in keys.items() if _may_be_known(run, move)]
         if wanted:
             operations.append(LookUp(wanted))
@@ -124,6 +125,17 @@ class Driver:
             run.cancel()
         known: Mapping[UUID, Known] = answers[-1] if wanted else {}
         return [await self._job(run, move, keys, known) for move in moves if not isinstance(move, Park | Close)]
+
+    def _stop_waiting(self, run: LiveRun, state: RunState) -> list[PutAttempt]:
+        """A run that is over waits for no sub-run."""
+        if state is RunState.WAITING:
+            return []
+        now, over = self.clock.now(), CutShort("the run is over")
+        waiting = [unit for unit, tried in run.view.tried.items() if tried.state is AttemptState.WAITING]
+        moves = [(place_of(unit), run.view.tried[unit].attempt) for unit in waiting]
+        return [
+            self._attempt(run, Collect(stage, attempt, item), None).end(over, now) for (stage, item), attempt in moves
+        ]
 
     async def _job(self, run: LiveRun, move: Work, keys: Mapping[Start, UUID], known: Mapping[UUID, Known]) -> Job:
         if not isinstance(move, Start):
@@ -286,6 +298,10 @@ class Driver:
 
 def _is_hook(run: LiveRun, stage: PlanStage) -> bool:
     return any(hook is stage for hook in run.plan.hooks.values())
+
+
+def _collecting(stage: str, item: int, attempt: int) -> Collect:
+    return Collect(stage, attempt, item)
 
 
 def _may_be_known(run: LiveRun, move: Start) -> bool:

@@ -58,4 +58,4 @@ def _failure(run_id: int | None, child: Row | None) -> ErrorRecord:
     failure: dict[str, Any] = orjson.loads(child["failure"]) if child["failure"] else {}
     why = ": ".join(part for part in (failure.get("stage"), failure.get("reason")) if part)
     told = f"sub-run {child['id']} of pipeline {child['pipeline']} is {child['state']}" + (f" ({why})" if why else "")
-    return ErrorRecord("SubRunFailed", f"{told}: tidemill show {child['id']}; resume it first, then this run")
+    return ErrorRecord("SubRunFailed", f"{told}: tidemill show {child['id']}; resuming this run resumes it too")

@@ -15,6 +15,7 @@ from service.db.votes import DecideGate
 from service.model import GateState, RunState
 from stages.base import StageContext, stage
 from stages.errors import Permanent, Transient
+from stages.gates import approved
 from stages.gates.base import GateResult
 from stages.pipeline import Pipeline
 from stages.retry import Retry
@@ -336,3 +337,34 @@ async def test_what_can_be_read_as_a_number_is_a_metric(database: str, tmp_path:
         assert await reached(one, run) is RunState.SUCCEEDED
     [row] = await rows(database, "select metrics from attempts")
     assert json.loads(row["metrics"]) == {"k": 1e24}
+
+
+async def test_an_approval_is_heard_while_another_branch_runs(database: str, tmp_path: Path) -> None:
+    held, went_on = asyncio.Event(), asyncio.Event()
+
+    @stage
+    async def source(event: Event) -> int:
+        return 1
+
+    @stage
+    async def long(source: int) -> int:
+        await held.wait()
+        return source
+
+    @stage
+    async def approved_one(source: int) -> int:
+        went_on.set()
+        return source
+
+    gates = {("source", "approved_one"): approved()}
+    two = Pipeline("two", [source, long, approved_one], gates=gates)
+    async with daemon(settings(database, tmp_path), two) as one:
+        run = await start(one, "two", "1")
+        async with asyncio.timeout(10):
+            while not await rows(database, "select from gates where state = 'waiting'"):
+                await one.news.changed()
+            [voted] = await one.writer.submit(DecideGate(run, "two", "source-approved_one", "approved", "kim"))
+            assert voted
+            await went_on.wait()
+        held.set()
+        assert await reached(one, run) is RunState.SUCCEEDED

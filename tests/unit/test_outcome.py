@@ -180,3 +180,15 @@ async def test_being_cancelled_is_not_a_failure() -> None:
         await started.wait()
         task.cancel()
     assert task.cancelled()
+
+
+async def test_a_policy_that_raises_is_the_failure_that_is_told() -> None:
+    def says(error: BaseException) -> bool | None:
+        raise LookupError("the policy is broken")
+
+    async def breaks() -> None:
+        raise ConnectionError("gone")
+
+    failed = await guarded(breaks(), says)
+    assert isinstance(failed, Failed)
+    assert (failed.error.type, failed.error.transient) == ("LookupError", False)
