@@ -131,11 +131,9 @@ class Driver:
         if state is RunState.WAITING:
             return []
         now, over = self.clock.now(), CutShort("the run is over")
-        waiting = [unit for unit, tried in run.view.tried.items() if tried.state is AttemptState.WAITING]
-        moves = [(place_of(unit), run.view.tried[unit].attempt) for unit in waiting]
-        return [
-            self._attempt(run, Collect(stage, attempt, item), None).end(over, now) for (stage, item), attempt in moves
-        ]
+        waiting = {unit: tried for unit, tried in run.view.tried.items() if tried.state is AttemptState.WAITING}
+        moves = [_collecting(*parts_of(unit), tried.attempt) for unit, tried in waiting.items()]
+        return [self._attempt(run, move, None).end(over, now) for move in moves]
 
     async def _job(self, run: LiveRun, move: Work, keys: Mapping[Start, UUID], known: Mapping[UUID, Known]) -> Job:
         if not isinstance(move, Start):

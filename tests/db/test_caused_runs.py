@@ -190,3 +190,18 @@ async def test_an_event_that_is_none_fails_the_stage_for_good(database: str, tmp
         assert await reached(one, await start(one, "wrong", "1")) is RunState.FAILED
     [row] = await rows(database, "select failure from attempts")
     assert b"an emitted event is no CloudEvent" in row["failure"]
+
+
+async def test_a_run_out_of_time_waits_for_no_sub_run_any_more(database: str, tmp_path: Path) -> None:
+    @stage
+    async def forever(event: Event) -> int:
+        await asyncio.Event().wait()
+        return 1
+
+    timed = Pipeline("single", [once], timeout_s=0.3)
+    async with daemon(settings(database, tmp_path), timed, Pipeline("child", [forever])) as one:
+        run = await start(one, "single", "1", "x")
+        assert await reached(one, run) is RunState.FAILED
+        assert await attempts(one, run) == [("once", 1, "cancelled")]
+        await one.writer.submit(Cancel(run + 1, "kim"))
+        assert await reached(one, run + 1) is RunState.CANCELLED
