@@ -26,7 +26,7 @@ from service.loops.live import LiveRun, due_in, recall_children, recall_gates
 from service.loops.records import Attempt, CutShort, Ending, Reused, is_reusable
 from service.loops.subruns import SubRuns
 from service.machine import Check, Close, Collect, Gather, Move, Park, Skip, Split, Start, decide
-from service.model import AttemptState, Checked, GateState, RunState, unit_of
+from service.model import AttemptState, Checked, GateState, RunState, parts_of, unit_of
 from service.outbox import Outbox
 from stages.artifacts import ArtifactStore
 from stages.call import Call
