@@ -109,6 +109,8 @@ class Rationed:
 
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`. A stage that asks for more than there is has failed for good."""
+        if not stage.stage.resources:
+            return await self.runner.run(stage, call)
         lacking = self.resources.lacks(stage.stage)
         if lacking is not None:
             return Failed(record_of(Permanent(lacking)))
