@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import orjson
 
 from service.catalogue import Catalogue
 from service.db.accept import Accept
@@ -54,6 +57,7 @@ class Outbox:
                 f"sub-run: pipeline {wanted.pipeline!r} has no stage {wanted.output!r} to take an output of"
             )
         pipeline.parse_params(wanted.params)
+        _check_plain(stage, wanted)
         offered = Offer(wanted.pipeline, "subrun", params=dict(wanted.params))
         return self._operation([Arrival(_child_event(run, stage, item, wanted), [offered])])
 
@@ -71,17 +75,29 @@ def _checked(plain: Mapping[str, Any]) -> Event:
         raise Permanent(f"an emitted event is no CloudEvent: {error}") from None
 
 
+def _check_plain(stage: PlanStage, wanted: SubRun) -> None:
+    try:
+        orjson.dumps([dict(wanted.params), wanted.data])
+    except TypeError as error:
+        raise Permanent(f"stage {stage.name!r} asks for a sub-run with what is no plain JSON: {error}") from None
+
+
 def _child_event(run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> Event:
-    """The same each time the stage asks, unless its result was set aside in between."""
+    """The same each time the stage asks for the same, unless its result was set aside in between.
+
+    What it asks for is in the identity: a run that was resumed with other parameters wants another sub-run.
+    """
     unit = unit_of(stage.name, item)
-    generation = run.view.voided.get(unit, 0)
+    asked = {"params": dict(wanted.params), "data": wanted.data}
+    told = orjson.dumps([wanted.pipeline, asked], option=orjson.OPT_SORT_KEYS)
+    about = hashlib.blake2b(told, digest_size=8).hexdigest()
     return Event(
         source=f"{emitted_source(run.pipeline.name, stage.name)}/subrun",
-        id=f"{run.id}/{unit}" + (f"/{generation}" if generation else ""),
+        id=f"{run.id}/{unit}/{about}/{run.view.voided.get(unit, 0)}",
         type="dev.tidemill.subrun",
         time=utc_now(),
         subject=wanted.pipeline,
         datacontenttype="application/json",
-        data={"params": dict(wanted.params), "data": wanted.data},
+        data=asked,
         extensions=cause_of(run.id, stage.name, run.depth),
     )

@@ -7,7 +7,7 @@ import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -135,18 +135,52 @@ def _dotted(node: ast.AST) -> str | None:
 
 
 class _Names(ast.NodeVisitor):
+    """Every name that may stand for something outside: a parameter hides what is called like it, such as the stage
+    whose output it takes.
+    """
+
     def __init__(self) -> None:
         self.found: set[str] = set()
+        self._parameters: list[set[str]] = []
 
     def visit_Name(self, node: ast.Name) -> None:
-        self.found.add(node.id)
+        self._note(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         name = _dotted(node)
         if name is not None:
-            self.found.add(name)
+            self._note(name)
         else:
             self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._visit_function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._visit_function(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit(node.args)
+        self._within(node.args, [node.body])
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        outside: list[ast.AST | None] = [*node.decorator_list, node.args, node.returns]
+        for one in outside:
+            if one is not None:
+                self.visit(one)
+        self._within(node.args, node.body)
+
+    def _within(self, arguments: ast.arguments, body: Sequence[ast.AST]) -> None:
+        named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        self._parameters.append({one.arg for one in named if one is not None})
+        for statement in body:
+            self.visit(statement)
+        self._parameters.pop()
+
+    def _note(self, name: str) -> None:
+        first = name.partition(".")[0]
+        if not any(first in hidden for hidden in self._parameters):
+            self.found.add(name)
 
 
 def _imports(tree: ast.AST, module: str) -> Iterator[str]:

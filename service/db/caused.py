@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from service.db.accept import Accept
 from service.db.attempts import PutAttempt
 from service.db.connect import sql
+from service.db.steering import Resume
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
-from service.model import AttemptState
+from service.model import AttemptState, RunState
 from stages.outcome import ErrorRecord
 from triggers.base import Outcome
 
@@ -78,7 +79,7 @@ async def _start_child(flush: Flush, operation: PutCausing) -> Any:
 
 
 async def _bind(flush: Flush, attempt: PutAttempt, outcome: Outcome) -> None:
-    """Tie the sub-run to the attempt that waits for it."""
+    """Tie the sub-run to the attempt that waits for it. One that failed, or was cancelled, is gone on with."""
     over = True
     if outcome.run_id is None:
         attempt.state, attempt.transient = AttemptState.FAILED, False
@@ -86,6 +87,9 @@ async def _bind(flush: Flush, attempt: PutAttempt, outcome: Outcome) -> None:
         attempt.failure = ErrorRecord("SubRunRefused", f"its sub-run was not started: {outcome.fate}: {outcome.reason}")
     else:
         attempt.child_run = outcome.run_id
-        over = await flush.connection.fetchval(sql("adopt_child"), outcome.run_id, attempt.run_id)
+        state = await flush.connection.fetchval(sql("adopt_child"), outcome.run_id, attempt.run_id)
+        over = state == RunState.SUCCEEDED
+        if state in (RunState.FAILED, RunState.CANCELLED):
+            await Resume.write(flush, [Resume(outcome.run_id, "tidemill", detail={"with": attempt.run_id})])
     if over:
         await flush.connection.execute(sql("poke"), attempt.run_id)

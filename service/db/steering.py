@@ -51,9 +51,7 @@ async def _cancel(flush: Flush, run_id: int, by: str) -> RunState | None:
 
 @dataclass(eq=False, slots=True)
 class Resume(Operation):
-    """Queue a failed or cancelled run again, keeping its finished stages, and the sub-runs it waits for.
-
-    The answer is whether there was one.
+    """Queue a failed or cancelled run again, keeping its finished stages. The answer is whether there was one.
 
     `epoch` is the one the caller saw. `stale` and `forced` are stages whose results are set aside: a stale one counts
     again if it turns out to have the same key. `skip` is a stage to pass over. `version` and `params` (JSON) replace
@@ -93,8 +91,6 @@ async def _resume(flush: Flush, op: Resume) -> bool:
     await _note(flush, op.run_id, op.action, op.by, op.detail)
     flush.wakes.add("")
     flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "queued", "by": op.by})
-    for child in await connection.fetch(sql("children_over"), op.run_id, [*op.stale, *op.forced]):
-        await _resume(flush, Resume(child["id"], op.by, detail={"with": op.run_id}))
     return True
 
 

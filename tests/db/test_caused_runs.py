@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from service.client import ApiError, Client
 from service.db.steering import Cancel, Resume
@@ -205,3 +206,35 @@ async def test_a_run_out_of_time_waits_for_no_sub_run_any_more(database: str, tm
         assert await attempts(one, run) == [("once", 1, "cancelled")]
         await one.writer.submit(Cancel(run + 1, "kim"))
         assert await reached(one, run + 1) is RunState.CANCELLED
+
+
+class Warehouse(BaseModel):
+    """What the sub-run is asked with."""
+
+    k: int = 1
+
+
+@stage
+async def double(params: Warehouse) -> int:
+    calls["double"] += 1
+    if calls["double"] == 1:
+        raise Permanent("the warehouse is down")
+    return params.k * 2
+
+
+@stage
+async def ask(params: Warehouse) -> SubRun:
+    return SubRun("doubling", params={"k": params.k}, output="double")
+
+
+asking, doubling = Pipeline("asking", [ask]), Pipeline("doubling", [double])
+
+
+async def test_a_run_resumed_with_other_parameters_asks_for_another_sub_run(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path, *Role), asking, doubling) as one:
+        run = await start(one, "asking", "1", k=1)
+        assert await reached(one, run) is RunState.FAILED
+        await asyncio.to_thread(Client(one.address).resume, run, params={"k": 5})
+        assert await reached(one, run) is RunState.SUCCEEDED
+    [row] = await rows(database, "select output_inline from attempts where stage = 'ask' and state = 'succeeded'")
+    assert row["output_inline"] == b"10"

@@ -14,6 +14,7 @@ import pytest
 
 from stages import InvalidPipeline, Pipeline, load
 from stages.digests import value_digest
+from stages.source import read_object
 
 STEPS = """
 import math
@@ -260,3 +261,26 @@ def test_a_module_that_does_not_import_says_why_and_where(edit: Edit, message: s
 
 def test_a_loaded_pipeline_knows_its_name(loaded: Loaded) -> None:
     assert loaded().spec == "shop.pipeline:pipe"
+
+
+def test_a_stage_is_not_made_of_the_stages_whose_output_it_takes(loaded: Loaded) -> None:
+    before = loaded().plan.stages
+    after = loaded(
+        ("shop/pipeline.py", "def source() -> int:\n    return 1", "def source() -> int:\n    return 2")
+    ).plan.stages
+    assert before["source"].code_digest != after["source"].code_digest
+    assert before["work"].code_digest == after["work"].code_digest
+
+
+def test_a_parameter_hides_what_is_called_like_it_in_its_function_only() -> None:
+    source = read_object(shadowing)
+    assert "hidden" not in source.names
+    assert {"seen", "Callable", "default"} <= set(source.names)
+
+
+hidden = seen = default = 1
+
+
+def shadowing(hidden: Callable[..., int], x: int = default) -> int:
+    inner = lambda seen: seen + hidden(x)  # noqa: E731
+    return inner(seen)
