@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -34,6 +35,8 @@ from triggers.base import KafkaAccess, Listener, RecordReader
 logger = logging.getLogger("tidemill")
 
 LEAVE_S = 5.0
+# An async stage that swallows its cancellation cannot be stopped in any other way than with the process.
+STUBBORN_S = 10.0
 
 
 class Server(Protocol):
@@ -122,6 +125,8 @@ class Daemon:
                 await self._intake(started)
                 await self._drain()
                 _cancel(working)
+                giving_up = asyncio.get_running_loop().call_later(STUBBORN_S, _give_up)
+            giving_up.cancel()
             await self._leave()
             _cancel(lasting)
 
@@ -197,6 +202,8 @@ class Daemon:
             return
         if payload.startswith("cancel "):
             self.executor.cancel(int(payload.removeprefix("cancel ")))
+        elif payload.startswith("insist "):
+            self.executor.insist(int(payload.removeprefix("insist ")))
         elif payload.startswith("poke "):
             self.executor.poked(int(payload.removeprefix("poke ")))
         self.executor.wake()
@@ -209,3 +216,9 @@ class Daemon:
 def _cancel(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
+
+
+def _give_up() -> None:
+    logger.error("a stage swallows its cancellation and does not end: ending the process; its run goes on elsewhere")
+    logging.shutdown()
+    os._exit(1)

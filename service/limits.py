@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ import orjson
 from stages.limits import Concurrency
 from stages.policy import RunPolicy
 from triggers.event import Event
+from triggers.manual import MANUAL
 from triggers.where import ABSENT, select
 
 LONGEST_KEY = 200
@@ -47,13 +48,21 @@ def key_of(path: str, event: Event) -> str | None:
 
     What is long, or would not be shown as it is, is told apart by its digest.
     """
-    value = select(path, event)
+    value = select(path, _as_sent(event))
     if value is ABSENT or value is None:
         return None
     told = value if isinstance(value, str) else _told(value)
     if len(told) <= LONGEST_KEY and told.isprintable():
         return told
     return "blake2b:" + hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _as_sent(event: Event) -> Event:
+    """What was given by hand counts as if it had been sent: its `data`, and where there is none its parameters."""
+    if event.type != MANUAL or not isinstance(event.data, Mapping):
+        return event
+    given = event.data.get("data")
+    return replace(event, data=event.data.get("params") if given is None else given)
 
 
 def _told(value: Any) -> str:

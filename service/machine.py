@@ -209,6 +209,7 @@ def _go_on_with_items(run: RunView, stage: PlanStage, now: datetime, found: _Fou
 
 
 def _start_items(run: RunView, stage: PlanStage, items: Items, now: datetime, found: _Found) -> None:
+    """Start what may be under way at once. An item that failed for good keeps no other from being tried."""
     places = stage.stage.at_once
     for item in items.open:
         if places <= 0:
@@ -216,6 +217,8 @@ def _start_items(run: RunView, stage: PlanStage, items: Items, now: datetime, fo
         unit, before = unit_of(stage.name, item), len(found.moves)
         if unit in run.under_way:
             places -= 1
+            continue
+        if item in items.troubled and _hopeless(run, stage, item, now):
             continue
         _try(run, stage, item, now, found)
         tried = run.tried.get(unit)
@@ -279,13 +282,16 @@ def _hooks(plan: Plan, ending: Close) -> Iterator[PlanStage]:
 
 
 def _hopeless_stage(run: RunView, stage: PlanStage, now: datetime) -> str:
-    """Why a stage, or an item of it, will not be tried again, or nothing."""
+    """Why a stage will not be tried again, or nothing. A mapped one goes on as long as any item may."""
     items: Items | None = run.items.get(stage.name)
-    for item in items.troubled if items is not None else ():
-        reason = _hopeless(run, stage, item, now)
-        if reason:
-            return f"item {item}: {reason}"
-    return _hopeless(run, stage, WHOLE, now)
+    if items is None or len(items.troubled) < len(items.open):
+        return _hopeless(run, stage, WHOLE, now)
+    reasons = {item: _hopeless(run, stage, item, now) for item in sorted(items.troubled)}
+    if not reasons or not all(reasons.values()):
+        return _hopeless(run, stage, WHOLE, now)
+    first, reason = next(iter(reasons.items()))
+    others = f", and {len(reasons) - 1} other items failed" if len(reasons) > 1 else ""
+    return f"item {first}: {reason}{others}"
 
 
 def _hopeless(run: RunView, stage: PlanStage, item: int, now: datetime) -> str:

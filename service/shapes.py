@@ -214,6 +214,15 @@ class AbandonedShape(TypedDict):
     reason: str
 
 
+class ActionShape(TypedDict):
+    """What a person did to a run: `resumed`, `amended`, `skipped`, `cancelled` or `abandoned`, and the particulars."""
+
+    at: datetime
+    action: str
+    by: str
+    detail: dict[str, Any]
+
+
 class RunDetail(RunBase):
     """A run whole. `waits_for` says what holds it up, `next_command` what a person can do about it.
 
@@ -225,6 +234,7 @@ class RunDetail(RunBase):
     due_at: datetime | None
     late_at: datetime | None
     abandoned: AbandonedShape | None
+    actions: list[ActionShape]
 
     epoch: int
     adoptions: int

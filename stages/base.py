@@ -95,7 +95,9 @@ class StageContext:
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Tell how far this attempt is, from 0 to 1. Cheap: call it as often as you like."""
-        self._report(min(max(fraction, 0.0), 1.0), note)
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float):
+            raise TypeError(f"progress({fraction!r}): how far this is, a number from 0 to 1; what it does goes second")
+        self._report(min(max(float(fraction), 0.0), 1.0), str(note))
 
     def mask(self, value: str) -> None:
         """Show `***` instead of this value in what this attempt logs, prints, notes and raises from now on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from traceback import StackSummary, TracebackException
@@ -12,6 +13,8 @@ from stages.artifacts import ArtifactRef
 from stages.subrun import SubRun
 
 MESSAGE_LIMIT = 2000
+# The longest that an error may ask to be left alone.
+LONGEST_S = 365 * 86_400.0
 TRACEBACK_LIMIT = 6000
 SHOWN_FRAMES = 8
 OWN_FRAMES = (
@@ -127,11 +130,22 @@ async def guarded(work: Awaitable[Result], says_transient: Says = lambda error: 
 
 
 def record_of(error: BaseException, says_transient: Says = lambda error: None) -> ErrorRecord:
-    """An exception as plain values, safe to store as text."""
+    """An exception as plain values, safe to store as text. Where its author's code fails to class it, that is told."""
     try:
-        said = says_transient(error)
-    except BaseException as trouble:  # noqa: BLE001  # the author's own function, around which nothing else stands
-        return record_of(trouble)
+        transient, retry_after_s = _classed(error, says_transient)
+    except BaseException as trouble:  # noqa: BLE001  # a policy or a property of the author's
+        return _told(trouble, transient=False, retry_after_s=None)
+    return _told(error, transient=transient, retry_after_s=retry_after_s)
+
+
+def _classed(error: BaseException, says_transient: Says) -> tuple[bool, float | None]:
+    said = says_transient(error)
+    if said is not None and not isinstance(said, bool):
+        raise TypeError(f"Retry(transient=...) returned a {type(said).__name__}: return True, False, or None")
+    return is_transient(error) if said is None else said, _retry_after_s(error)
+
+
+def _told(error: BaseException, *, transient: bool, retry_after_s: float | None) -> ErrorRecord:
     kind = type(error)
     home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     told = TracebackException.from_exception(error, limit=-SHOWN_FRAMES)
@@ -140,8 +154,8 @@ def record_of(error: BaseException, says_transient: Says = lambda error: None) -
         type=f"{home}{kind.__qualname__}",
         message=_clean(str(told))[:MESSAGE_LIMIT],
         traceback=_clean("".join(told.format()))[-TRACEBACK_LIMIT:],
-        transient=is_transient(error) if said is None else said,
-        retry_after_s=_retry_after_s(error),
+        transient=transient,
+        retry_after_s=retry_after_s,
     )
 
 
@@ -185,9 +199,10 @@ def _retry_after_s(error: BaseException) -> float | None:
         headers = getattr(getattr(error, "response", error), "headers", None)
         own = headers.get("retry-after") if isinstance(headers, Mapping) else None
     try:
-        return max(float(own), 0.0) if own is not None else None
-    except (TypeError, ValueError):
+        seconds = float(own) if own is not None else None
+    except (TypeError, ValueError, OverflowError):
         return None
+    return None if seconds is None or math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_S)
 
 
 def _clean(text: str) -> str:

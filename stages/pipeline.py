@@ -29,6 +29,8 @@ from triggers.base import Trigger
 from triggers.errors import TriggerError
 
 SHOWN_VERSION = 12
+# How long a clean-up may take over all its attempts, unless its policy says otherwise: a run ends only after it.
+CLEAN_UP_S = 3600.0
 # The settings of a stage that make another version of its pipeline.
 VERSIONED = (
     *("retry", "timeout_s", "heartbeat_s", "memory_bytes", "cpu_s", "resources", "reuse", "expires_s", "after", "map"),
@@ -176,7 +178,9 @@ class Pipeline:
 
     def _plan_hook(self, hook: Stage) -> PlanStage:
         """A stage that waits for nothing: what is not there by then is None. Its result is nobody else's."""
-        planned = self._plan_stage(len(self.stages), replace(hook, reuse="run"))
+        total_s = hook.retry.total_s or CLEAN_UP_S
+        bounded = replace(hook, reuse="run", retry=replace(hook.retry, total_s=total_s))
+        planned = self._plan_stage(len(self.stages), bounded)
         arguments = tuple(replace(one, optional=True) for one in planned.arguments)
         optional = frozenset(planned.inputs)
         return replace(planned, arguments=arguments, optional=optional, upstream=frozenset(), downstream=frozenset())

@@ -13,6 +13,8 @@ from triggers.base import Binding, Fate, Offer, Trigger
 from triggers.event import Event
 from triggers.match import offer
 
+MANUAL = "dev.tidemill.manual"
+
 
 @dataclass(frozen=True)
 class Manual(Trigger):
@@ -35,7 +37,7 @@ def manual_event(
     return Event(
         source=f"tidemill:manual/{quote(pipeline, safe='')}",
         id=event_id or str(uuid4()),
-        type="dev.tidemill.manual",
+        type=MANUAL,
         time=now,
         subject=pipeline,
         datacontenttype="application/json",

@@ -12,18 +12,20 @@ import orjson
 from service.db.blocking import told_by
 from service.db.stage_detail import PENDING, seconds, stage_shapes
 from service.gate_shapes import FindingShape, GateShape, VoteShape
-from service.shapes import AbandonedShape, CausedShape, EventName, RunBase, RunDetail, StageShape
+from service.shapes import AbandonedShape, ActionShape, CausedShape, EventName, RunBase, RunDetail, StageShape
 
 Row: TypeAlias = asyncpg.Record
 
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """What is on record of the stages of a run: attempts, how many items stand where, and the runs they caused."""
+    """What is on record of the stages of a run: attempts, how many items stand where, the runs they caused, and what
+    people did."""
 
     attempts: Sequence[Row]
     items: Sequence[Row]
     caused: Sequence[Row]
+    actions: Sequence[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
         "due_at": row["due_at"],
         "late_at": row["late_at"],
         "abandoned": _abandoned(row),
+        "actions": [_action(one) for one in tried.actions],
         "stages": stages,
         "gates": found,
         "cancel_requested_at": row["cancel_requested_at"],
@@ -113,6 +116,10 @@ def _place(definition: Mapping[str, Any], row: Row, blocking: Row | None) -> str
 
 def _caused(row: Row) -> CausedShape:
     return {"run": row["id"], "pipeline": row["pipeline"], "stage": row["cause_stage"], "state": row["state"]}
+
+
+def _action(row: Row) -> ActionShape:
+    return {"at": row["at"], "action": row["action"], "by": row["by"], "detail": orjson.loads(row["detail"])}
 
 
 def _abandoned(row: Row) -> AbandonedShape | None:

@@ -47,9 +47,9 @@ def _stage(name: str, rows: Sequence[Row], items: Mapping[str, int]) -> StageSha
 
 
 def _state_of_items(items: Mapping[str, int]) -> str:
-    """Of a mapped stage that has no result yet: what is worst, or else what is busiest among its items."""
-    worst_first = (AttemptState.FAILED, AttemptState.RUNNING, AttemptState.WAITING, AttemptState.LOST)
-    return next((state.value for state in worst_first if items.get(state)), PENDING if not items else "running")
+    """Of a mapped stage that has no result yet: what goes on among its items, or else what went wrong."""
+    busy_first = (AttemptState.RUNNING, AttemptState.WAITING, AttemptState.FAILED, AttemptState.LOST)
+    return next((state.value for state in busy_first if items.get(state)), PENDING if not items else "running")
 
 
 def _attempt(row: Row) -> AttemptShape:

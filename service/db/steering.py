@@ -37,7 +37,8 @@ async def _cancel(flush: Flush, run_id: int, by: str) -> RunState | None:
     if row is None:
         return None
     state = RunState(row["state"])
-    flush.wakes |= {f"cancel {run_id}"} if state is RunState.RUNNING else {""}
+    word = "cancel" if row["first"] else "insist"
+    flush.wakes |= {f"{word} {run_id}"} if state is RunState.RUNNING else {""}
     if state is RunState.CANCELLED:
         await flush.connection.execute(sql("stop_waiting"), run_id)
         flush.log.append({"run": run_id, "pipeline": row["pipeline"], "move": "cancelled", "by": by})

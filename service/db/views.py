@@ -72,11 +72,12 @@ class Views:
         attempts = await self._reads.fetch("show_attempts", run_id, MOST_ITEMS)
         items = await self._reads.fetch("show_items", run_id)
         caused = await self._reads.fetch("story_caused", run_id)
+        actions = await self._reads.fetch("story_actions", run_id)
         gates = await self._reads.fetch("show_gates", run_id)
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
         blocking = await self._blocking(row) if is_ready(row) else None
-        return run_detail(row, StageRows(attempts, items, caused), GateRows(gates, votes, history), blocking)
+        return run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
 
     async def _blocking(self, row: Row) -> Row | None:
         definition = orjson.loads(row["definition"]) if row["definition"] else {}

@@ -32,7 +32,7 @@ from stages.artifacts import ArtifactStore
 from stages.call import Call
 from stages.ending import RunEnd
 from stages.errors import StageError
-from stages.outcome import Failed, Outcome, Skipped, Succeeded, Waits, record_of
+from stages.outcome import ErrorRecord, Failed, Outcome, Skipped, Succeeded, Waits, record_of
 from stages.plan import PlanStage
 from stages.runners.base import Runner
 from triggers.base import Clock
@@ -205,16 +205,12 @@ class Driver:
         """What the runner says, unless the attempt is cut short because its run is to end."""
         run, stage = attempt.run, attempt.stage
         try:
-            async with asyncio.timeout(None) as scope:
-                if not _is_hook(run, stage):
-                    run.scopes.add(scope)
-                    if run.view.cancel or run.view.expired:
-                        scope.reschedule(asyncio.get_running_loop().time())
+            async with run.cuttable(clean_up=_is_hook(run, stage)):
                 return await self.runners[stage.runner].run(stage, call)
         except TimeoutError:
+            if _is_hook(run, stage):
+                return Failed(ErrorRecord("CleanUpStopped", "somebody cancelled the run again while it cleaned up"))
             return CutShort("the run was cancelled" if run.view.cancel else "the run's time was over")
-        finally:
-            run.scopes.discard(scope)
 
     def _call(self, attempt: Attempt) -> Call:
         run, stage, item = attempt.run, attempt.stage, attempt.item
@@ -268,7 +264,12 @@ class Driver:
                 await self.clock.sleep(RETRY_S)
 
     async def _check(self, run: LiveRun, move: Check) -> list[Job]:
-        gate, artifact, found = await self.checks.check(run, move.gate)
+        try:
+            async with run.cuttable():
+                gate, artifact, found = await self.checks.check(run, move.gate)
+        except TimeoutError:
+            run.view.checking.discard(move.gate)
+            return await self._record(run, [])
         run.view.checking.discard(move.gate)
         until = due_in(found.expires_s, self.clock.now())
         run.view.gates[move.gate] = Checked(found.state, artifact.digest, found.reason, until)

@@ -84,6 +84,12 @@ class Executor:
         if run is not None:
             run.cancel()
 
+    def insist(self, run_id: int) -> None:
+        """Do not wait for the clean-up of a run, if this process drives it."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.insist()
+
     def poked(self, run_id: int) -> None:
         """Look again at what a run waits for, if this process drives it."""
         run = self._runs.get(run_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +26,8 @@ from triggers.event import Event
 
 @dataclass(eq=False, slots=True)
 class LiveRun:
-    """One run in the hands of this process. `scopes` are the attempts under way, so that they can be cut short.
+    """One run in the hands of this process. `scopes` are the attempts and checks under way, so that they can be cut
+    short; `clean_ups` those that only somebody who insists cuts short.
 
     `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way. `depth` is how
     many runs, one caused by the other, lie behind it.
@@ -39,6 +41,7 @@ class LiveRun:
     view: RunView
     depth: int = 0
     scopes: set[asyncio.Timeout] = field(default_factory=set)
+    clean_ups: set[asyncio.Timeout] = field(default_factory=set)
     branches: int = 0
     leaving: bool = False
     digest: str | None = None
@@ -82,15 +85,32 @@ class LiveRun:
         """What a unit of this run hands to whatever it changes outside: the same over all attempts."""
         return f"{self.event_key}-{self.pipeline.name}-{unit}"
 
+    @asynccontextmanager
+    async def cuttable(self, *, clean_up: bool = False) -> AsyncIterator[None]:
+        """Let the block be cut short by a TimeoutError when the run is to end."""
+        scopes = self.clean_ups if clean_up else self.scopes
+        async with asyncio.timeout(None) as scope:
+            scopes.add(scope)
+            if not clean_up and (self.view.cancel or self.view.expired):
+                scope.reschedule(asyncio.get_running_loop().time())
+            try:
+                yield
+            finally:
+                scopes.discard(scope)
+
+    def insist(self) -> None:
+        """Somebody cancelled again: do not wait for the clean-up."""
+        _cut(self.clean_ups)
+
     def cancel(self) -> None:
         """Cut short what is under way; the machine closes the run."""
         self.view.cancel = True
-        self._cut()
+        _cut(self.scopes)
 
     def expire(self) -> None:
         """The run's own time is over: the same."""
         self.view.expired = True
-        self._cut()
+        _cut(self.scopes)
 
     def watch(self, now: datetime) -> None:
         """See to it that the run ends when its time is over."""
@@ -103,9 +123,10 @@ class LiveRun:
         if self.expiry is not None:
             self.expiry.cancel()
 
-    def _cut(self) -> None:
-        for scope in self.scopes:
-            scope.reschedule(asyncio.get_running_loop().time())
+
+def _cut(scopes: Iterable[asyncio.Timeout]) -> None:
+    for scope in scopes:
+        scope.reschedule(asyncio.get_running_loop().time())
 
 
 def output(run: LiveRun, stage: str) -> ArtifactRef:

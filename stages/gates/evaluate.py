@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,12 @@ from stages.errors import StageError
 from stages.gates.base import LONGEST_WAIT_S, Gate, GateContext, GateResult, GateState
 from stages.gates.evidence import LIMIT_BYTES, bounded, plain_json
 from stages.outcome import ErrorRecord, Failed, guarded
+from stages.threads import StageThreads
 from stages.values import keep, load
 
 CHECK_TIMEOUT_S = 600.0
+# A check that hangs is abandoned with its thread, which ends with the process; others get another.
+_THREADS = StageThreads(8, name="tidemill-gate")
 MOST_REASON = 4000
 
 
@@ -70,18 +74,26 @@ async def _with_report(found: GateResult, told: bytes, store: ArtifactStore) -> 
 
 
 async def _answer(gate: Gate, evidence: GateContext) -> GateResult:
+    loop, threads = asyncio.get_running_loop(), _THREADS.telling(lambda: None)
     async with asyncio.timeout(CHECK_TIMEOUT_S):
-        answer = await asyncio.to_thread(gate.check, evidence)
+        answer = await loop.run_in_executor(threads, copy_context().run, _called, gate, evidence)
         if inspect.isawaitable(answer):
             answer = await answer
     if isinstance(answer, GateResult):
-        return answer
+        return replace(answer, state=GateState(answer.state))
     if answer is None:
         return GateResult.of(True)
     passed = answer.item() if hasattr(answer, "item") else answer
     if not isinstance(passed, bool):
         raise TypeError(f"gate {gate.name!r} returned a {type(answer).__name__}: return a bool or a GateResult")
     return GateResult.of(passed, "" if passed else f"{gate.name} returned False")
+
+
+def _called(gate: Gate, evidence: GateContext) -> Any:
+    try:
+        return gate.check(evidence)
+    except StopIteration as error:
+        raise RuntimeError(f"gate {gate.name!r} raised StopIteration") from error
 
 
 def _raised(gate: Gate, error: ErrorRecord) -> GateResult:

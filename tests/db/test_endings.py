@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from service.db.steering import Cancel, Resume
 from service.model import RunState
 from service.settings import Role
 from stages import Event, Permanent, Pipeline, Retry, RunEnd, StageContext, Transient, stage
-from stages.gates import approved
+from stages.gates import GateResult, approved
 from tests.db.daemons import attempts, daemon, reached, settings, start
 from tests.db.writing import rows
 
@@ -210,3 +211,89 @@ async def test_a_run_nobody_starts_in_time_fails_and_a_late_one_is_told_and_goes
         assert await reached(one, late) is RunState.SUCCEEDED
     [row] = await rows(database, "select failure from runs where id = $1", unstarted)
     assert b"nobody started it within 0.2 s" in row["failure"]
+
+
+async def test_somebody_who_cancels_again_does_not_wait_for_the_clean_up(database: str, tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    @stage
+    async def endless(end: RunEnd) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    cleaning = Pipeline("cleaning", [work], on_failure=endless, finally_=tidy)
+    async with daemon(settings(database, tmp_path), cleaning) as one:
+        run = await start(one, "cleaning", "1", "break")
+        await begun.wait()
+        await one.writer.submit(Cancel(run, "kim"))
+        assert not await rows(database, "select from attempts where stage = 'endless' and state <> 'running'")
+        await one.writer.submit(Cancel(run, "kim"))
+        assert await reached(one, run) is RunState.CANCELLED
+        done = await attempts(one, run)
+    assert ("endless", 1, "failed") in done
+    assert ("tidy", 1, "succeeded") in done
+
+
+async def test_a_gate_that_hangs_is_ended_with_its_run_and_keeps_no_other_gate_waiting(
+    database: str, tmp_path: Path
+) -> None:
+    released = threading.Event()
+
+    def hangs(work: str) -> bool:
+        return released.wait(60)
+
+    def passes(work: str) -> bool:
+        return True
+
+    hanging = Pipeline("hanging", [work, go_on], gates={("work", "go_on"): hangs})
+    timed = Pipeline("timed", [work, go_on], gates={("work", "go_on"): hangs}, timeout_s=0.3)
+    passing = Pipeline("passing", [work, go_on], gates={("work", "go_on"): passes})
+    async with daemon(settings(database, tmp_path), hanging, timed, passing) as one:
+        hung = [await start(one, "hanging", str(number)) for number in range(12)]
+        late = await start(one, "timed", "late")
+        for run in hung:
+            await reached(one, run, RunState.RUNNING)
+        assert await reached(one, late) is RunState.FAILED
+        for run in hung:
+            await one.writer.submit(Cancel(run, "kim"))
+        for run in hung:
+            assert await reached(one, run) is RunState.CANCELLED
+        assert await reached(one, await start(one, "passing", "p")) is RunState.SUCCEEDED
+        released.set()
+
+
+async def test_what_authors_get_wrong_about_gates_and_errors_fails_their_run_and_nothing_else(
+    database: str, tmp_path: Path
+) -> None:
+    class Odd(Exception):
+        @property
+        def transient(self) -> bool:
+            raise LookupError("broken property")
+
+    class Patient(Exception):
+        transient = True
+        retry_after_s = float("inf")
+
+    @stage
+    async def odd(event: Event) -> int:
+        raise Odd
+
+    @stage(retry=Retry(max_attempts=2))
+    async def patient(event: Event) -> int:
+        raise Patient
+
+    def stops(work: str) -> bool:
+        raise StopIteration
+
+    def spells_it(work: str) -> GateResult:
+        return GateResult("passed")  # type: ignore[arg-type]
+
+    gates = {"stops": stops, "spells": spells_it}
+    gated = [Pipeline(name, [work, go_on], gates={("work", "go_on"): gate}) for name, gate in gates.items()]
+    async with daemon(
+        settings(database, tmp_path), Pipeline("odd", [odd]), Pipeline("patient", [patient]), *gated
+    ) as one:
+        assert await reached(one, await start(one, "odd", "1")) is RunState.FAILED
+        assert await reached(one, await start(one, "stops", "2")) is RunState.FAILED
+        assert await reached(one, await start(one, "spells", "3")) is RunState.SUCCEEDED
+        await reached(one, await start(one, "patient", "4"), RunState.WAITING)

@@ -93,6 +93,7 @@ RUN = {
     "due_at": None,
     "late_at": None,
     "abandoned": None,
+    "actions": [],
     "epoch": 1,
     "adoptions": 0,
     "owner": None,
@@ -289,6 +290,10 @@ def test_a_run_tells_what_caused_it_what_it_caused_that_it_is_late_and_was_given
         "due_at": AT,
         "late_at": AT,
         "abandoned": {"by": "kim", "at": AT, "reason": "a test"},
+        "actions": [
+            {"at": AT, "action": "amended", "by": "lee", "detail": {"params": {"k": {"from": 1, "to": 2}}}},
+            {"at": AT, "action": "abandoned", "by": "kim", "detail": {"reason": "a test"}},
+        ],
     }
     skipped = stage("report", attempt(1, "skipped", reason="skipped by kim: no mail"))
     waiting = stage("fit", attempt(1, "waiting", child_run=14))
@@ -298,7 +303,8 @@ def test_a_run_tells_what_caused_it_what_it_caused_that_it_is_late_and_was_given
         "run 3, publish",
         "run 15 of notify (succeeded)",
         "and it was late",
-        "kim: a test",
+        'by lee 11:57:00 (3 min ago) {"params": {"k": {"from": 1, "to": 2}}}',
+        'by kim 11:57:00 (3 min ago) {"reason": "a test"}',
         "skipped by kim: no mail",
         "sub-run 14",
         "(to be made anew)",

@@ -115,13 +115,25 @@ def test_the_results_are_gathered_once_every_item_has_one() -> None:
     assert decide(PLAN, run, NOW) == [Gather("score", 1)]
 
 
-def test_an_item_that_is_hopeless_ends_the_run_when_nothing_is_under_way() -> None:
-    run = split(view(files=AttemptState.SUCCEEDED), 3)
-    run.begin("score", 1, 1, NOW)
+def test_items_that_are_hopeless_end_the_run_once_every_other_item_has_been_tried() -> None:
+    run = split(view(files=AttemptState.SUCCEEDED), 4)
     run.record("score", tried(AttemptState.FAILED), 0)
-    assert decide(PLAN, run, NOW) == ()
+    assert decide(PLAN, run, NOW) == [Start("score", 1, 1), Start("score", 1, 2)]
     run.record("score", tried(AttemptState.SUCCEEDED), 1)
-    assert decide(PLAN, run, NOW) == (Close(RunState.FAILED, "score", "item 0: a permanent failure"),)
+    run.record("score", tried(AttemptState.FAILED), 2)
+    run.begin("score", 3, 1, NOW)
+    assert decide(PLAN, run, NOW) == []
+    run.record("score", tried(AttemptState.SUCCEEDED), 3)
+    reason = "item 0: a permanent failure, and 1 other items failed"
+    assert decide(PLAN, run, NOW) == (Close(RunState.FAILED, "score", reason),)
+
+
+def test_an_item_that_may_be_tried_again_is_waited_for_before_the_run_ends() -> None:
+    run = split(view(files=AttemptState.SUCCEEDED), 2)
+    due = NOW + timedelta(seconds=5)
+    run.record("score", tried(AttemptState.FAILED), 0)
+    run.record("score", tried(AttemptState.FAILED, transient=True, retry_at=due), 1)
+    assert decide(PLAN, run, NOW) == (Park(due),)
 
 
 def test_what_cannot_do_without_a_skipped_input_is_skipped_and_what_can_is_not() -> None:

@@ -72,7 +72,9 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "caused by", f"run {run['caused_by']['run']}, {run['caused_by']['stage']}" if run["caused_by"] else ""
     yield "caused", ", ".join(f"run {one['run']} of {one['pipeline']} ({one['state']})" for one in run["caused"][:5])
     yield "due", _due(run, now)
-    yield "given up", "{by}: {reason}".format(**run["abandoned"]) if run["abandoned"] else ""
+    for action in run["actions"]:
+        told = json.dumps(action["detail"], ensure_ascii=False) if action["detail"] else ""
+        yield action["action"], f"by {action['by']} {moment(action['at'], now)} {told}".rstrip()
     yield "params", json.dumps(run["params"], ensure_ascii=False) if run["params"] else ""
     yield "queued", moment(run["queued_at"], now)
     yield "started", _started(run)
