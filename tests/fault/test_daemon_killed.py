@@ -7,8 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 from service.db.accept import Accept, EventRow, RunRow
+from service.model import RunState
+from service.settings import Role
+from tests.db.daemons import daemon, reached, settings, start
 from tests.db.writing import rows, writing
 from tests.fault.daemons import daemon_process
+from tests.fault.stubborn import stubborn
 from triggers.cloudevents import to_json
 from triggers.event import Event, utc_now
 
@@ -129,3 +133,20 @@ async def test_a_stage_that_does_not_stop_is_given_back_when_draining_takes_too_
     async with daemon_process(database, tmp_path, SIX):
         await until_finished(database)
     assert Counter(line[0] for line in started(tmp_path)) == {**dict.fromkeys(STAGES, 1), "train": 2}
+
+
+async def test_a_daemon_does_not_wait_for_a_stage_that_swallows_its_cancellation(database: str, tmp_path: Path) -> None:
+    given = settings(database, tmp_path / "api", Role.TRIGGERS)
+    async with daemon(given, stubborn) as api:
+        stopped = {"TIDEMILL_EXECUTOR_DRAIN_S": "0.1"}
+        async with daemon_process(database, tmp_path, "tests.fault.stubborn:stubborn", **stopped) as process:
+            run = await start(api, "stubborn", "1", {"folder": str(tmp_path)})
+            async with asyncio.timeout(20):
+                while not (tmp_path / "started").exists():
+                    await asyncio.sleep(0.01)
+            process.terminate()
+            async with asyncio.timeout(40):
+                assert await process.wait() == 1
+        (tmp_path / "enough").touch()
+        async with daemon_process(database, tmp_path, "tests.fault.stubborn:stubborn"):
+            assert await reached(api, run) is RunState.SUCCEEDED

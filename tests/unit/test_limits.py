@@ -11,6 +11,7 @@ from service.limits import UNLIMITED, key_of, limits_of
 from stages.limits import Concurrency, Rate
 from stages.policy import RunPolicy
 from triggers.event import Event, utc_now
+from triggers.manual import manual_event
 
 
 def event(data: Any = None, source: str = "tests", **extensions: Any) -> Event:
@@ -30,6 +31,13 @@ def event(data: Any = None, source: str = "tests", **extensions: Any) -> Event:
 )
 def test_a_key_is_the_value_as_text(data: Any, key: str | None) -> None:
     assert key_of("data.customer", event({"customer": data})) == key
+
+
+def test_a_start_by_hand_counts_as_what_was_given() -> None:
+    by_data = manual_event("p", {"customer": "of the params"}, {"customer": "acme"}, None, "kim", utc_now())
+    assert key_of("data.customer", by_data) == "acme"
+    by_params = manual_event("p", {"customer": "acme"}, None, None, "kim", utc_now())
+    assert key_of("data.customer", by_params) == "acme"
 
 
 def test_a_key_may_be_an_attribute() -> None:
