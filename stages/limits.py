@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from stages.rules import Rule, one_of, require, seconds, text, whole
 
 Policy = Literal["queue", "cancel_running", "drop_new"]
+
+_KEY = text("a path into the event, such as data.customer or subject")
+CONCURRENCY: Mapping[str, Rule] = {"key": _KEY, "at_most": whole(1), "policy": one_of(get_args(Policy))}
+RATE: Mapping[str, Rule] = {"runs": whole(1), "per_s": seconds(), "key": _KEY.or_none()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +28,7 @@ class Concurrency:
     policy: Policy = "queue"
 
     def __post_init__(self) -> None:
-        if not self.key:
-            raise ValueError("Concurrency(key=''): name a path into the event, such as data.customer or subject")
-        if self.at_most < 1:
-            raise ValueError(f"Concurrency(at_most={self.at_most}): no run could ever start")
-        if self.policy not in ("queue", "cancel_running", "drop_new"):
-            raise ValueError(f"Concurrency(policy={self.policy!r}): use 'queue', 'cancel_running' or 'drop_new'")
+        require("Concurrency", CONCURRENCY, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +40,4 @@ class Rate:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        if self.runs < 1 or self.per_s <= 0:
-            raise ValueError(f"Rate(runs={self.runs}, per_s={self.per_s}): no run could ever start")
+        require("Rate", RATE, self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -14,6 +15,11 @@ from typing import Any
 from stages.errors import InvalidPipeline
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+# Where the code of this floor and the one below is, and what has no file (the `__init__` of a dataclass).
+_NOT_THE_AUTHORS = (
+    *(f"{Path(__file__).parents[1] / floor}{os.sep}" for floor in ("stages", "triggers")),
+    "<",
+)
 
 
 @dataclass(slots=True)
@@ -28,9 +34,9 @@ class Problems:
         """Note a problem, at `where` or at the pipeline's own place."""
         self.found.append(f"{where or self.here}: {what}")
 
-    def name(self, kind: str, name: str, where: str | None = None) -> None:
+    def name(self, kind: str, name: Any, where: str | None = None) -> None:
         """Note a name that is not made of letters, digits, `_` and `-`, or starts with a digit or `-`."""
-        if not NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             self.add(f"{kind} name {name!r}: use letters, digits, _ and -, and start with a letter or _", where)
 
     def settle(self) -> None:
@@ -53,11 +59,14 @@ def caller(depth: int) -> tuple[str, str]:
 
 
 def place_of_error(error: BaseException) -> str:
-    """`file:line` of where an exception was raised."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
+    """`file:line` of where an exception was raised; for one of Tidemill's own, of the call that led there."""
+    at, found = error.__traceback__, "somewhere"
+    while at is not None:
+        file = at.tb_frame.f_code.co_filename
+        if not file.startswith(_NOT_THE_AUTHORS):
+            found = _place(file, at.tb_lineno)
         at = at.tb_next
-    return _place(at.tb_frame.f_code.co_filename, at.tb_lineno) if at is not None else "somewhere"
+    return found
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

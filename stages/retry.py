@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from stages.rules import MOST_S, Rule, number, require, seconds, truth, whole
 
 Errors = tuple[type[BaseException], ...]
 
@@ -27,16 +29,7 @@ class Retry:
     permanent: Errors = ()
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ValueError(f"Retry(max_attempts={self.max_attempts}): a stage is tried at least once")
-        if self.initial_s < 0 or self.max_delay_s < 0 or self.factor < 1:
-            raise ValueError("Retry: delays must not be negative and factor must be at least 1")
-        if self.total_s is not None and self.total_s <= 0:
-            raise ValueError(f"Retry(total_s={self.total_s}): that leaves a stage no time")
-        for name, given in (("transient", self.transient), ("permanent", self.permanent)):
-            if not _are_errors(given) and not (name == "transient" and callable(given)):
-                what = "error types in a tuple" + (", or a function of the error" if name == "transient" else "")
-                raise ValueError(f"Retry({name}={given!r}): give {what}")
+        require("Retry", RULES, self)
 
     def delay_s(self, failures: int, chance: float, retry_after_s: float | None = None) -> float:
         """How long to wait after the `failures`-th failure (from 1). `chance` in [0, 1) draws the jitter.
@@ -56,5 +49,25 @@ class Retry:
         return self.transient(error)
 
 
+def _is_function(given: object) -> bool:
+    """An error type alone is callable too, but would call every error transient."""
+    return callable(given) and not isinstance(given, type)
+
+
 def _are_errors(given: object) -> bool:
     return isinstance(given, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in given)
+
+
+RULES: Mapping[str, Rule] = {
+    "max_attempts": whole(1),
+    "initial_s": number(0, MOST_S),
+    # Its 64th power is still a number.
+    "factor": number(1, 1000),
+    "max_delay_s": number(0, MOST_S),
+    "jitter": truth(),
+    "total_s": seconds().or_none(),
+    "transient": Rule(
+        lambda given: _are_errors(given) or _is_function(given), "error types in a tuple, or a function of the error"
+    ),
+    "permanent": Rule(_are_errors, "error types in a tuple"),
+}
