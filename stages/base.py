@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NewType, TypedDict, Unpack, overload
 
+from stages.errors import InvalidPipeline
+from stages.problems import nearest, place_of_function
 from stages.retry import Retry
 
 if TYPE_CHECKING:
@@ -181,10 +183,13 @@ def stage(
     `image` a container image by digest; each needs the runner of that kind. `expires_s`: a stored result older than
     that is made anew. `map` names the input that is a list: each item is an attempt of its own, `at_once` at a time,
     and the results are one list again. `when` is a function of some of the stage's arguments: where it returns False,
-    the stage is skipped.
+    the stage is skipped. A setting it does not know raises `InvalidPipeline`.
     """
 
     def declare(target: Callable[..., Any]) -> Stage:
+        known = StageSettings.__annotations__
+        if strange := ", ".join(f"{name!r}{nearest(name, known)}" for name in settings if name not in known):
+            raise InvalidPipeline(f"{place_of_function(target)}: @stage has no setting {strange}")
         return Stage(**{"name": target.__name__, **settings, "function": target})  # type: ignore[arg-type]
 
     return declare if function is None else declare(function)

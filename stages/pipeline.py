@@ -21,9 +21,11 @@ from stages.errors import InvalidPipeline, StageError
 from stages.fitting import element_type
 from stages.params import agreed_params, check_secrets, check_trigger_params, digest_params, parse_params
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
-from stages.policy import RunPolicy, RunSettings
+from stages.policy import RunPolicy, RunSettings, read_policy
 from stages.problems import Problems, caller, nearest, place_of_error, place_of_function
+from stages.rules import Rule, broken, is_list, made_by, text
 from stages.runners.base import runner_names
+from stages.settings import check_settings
 from stages.signature import Signature, is_async, read_signature
 from triggers.base import Trigger
 from triggers.errors import TriggerError
@@ -36,6 +38,17 @@ VERSIONED = (
     *("retry", "timeout_s", "heartbeat_s", "memory_bytes", "cpu_s", "resources", "reuse", "expires_s", "after", "map"),
     *("at_once", "image"),
 )
+# What `Pipeline` is told besides the settings of `RunPolicy`.
+OWN_RULES: Mapping[str, Rule] = {
+    "stages": Rule(is_list, "a list of stages"),
+    "gates": made_by(Mapping, "gates by arrow, as in gates={('ingest', 'train'): row_count(1)}").or_none(),
+    "on": Rule(is_list, "a list of triggers"),
+    "params": Rule(
+        lambda given: isinstance(given, type) and issubclass(given, BaseModel), "a pydantic model"
+    ).or_none(),
+    "serve": Rule(callable, "a function").or_none(),
+    "runner": text("the name of a runner").or_none(),
+}
 DEFAULT_RUNNER = "inline"
 STOPPING_RUNNER = "process"
 # What a module of the author's may raise while it is imported, short of what ends the process.
@@ -79,14 +92,15 @@ class Pipeline:
         **settings: Unpack[RunSettings],
     ) -> None:
         self.name = name
-        self.on = tuple(on)
         self.serve = serve
         self.runner = runner
-        self.policy = RunPolicy(**settings)
         self.spec: str | None = None
         self.home, self.where = caller(1)
         problems = Problems(name, self.where)
         problems.name("pipeline", name)
+        own = {"stages": stages, "gates": gates, "on": on, "params": params, "serve": serve, "runner": runner}
+        self.policy = _checked_policy(own, settings, problems)
+        self.on = tuple(on)
         declared = _distinct(stages, problems)
         if not declared:
             problems.add("it has no stages")
@@ -99,7 +113,7 @@ class Pipeline:
         check_secrets(self.params, problems)
         self.gates = graph.named_gates(gates or {}, self.arrows, problems)
         self._check_triggers(problems)
-        self._check_settings(problems)
+        self._check_places(problems)
         problems.settle()
 
     def __repr__(self) -> str:
@@ -187,12 +201,9 @@ class Pipeline:
 
     def _named_hooks(self, names: Collection[str], problems: Problems) -> Mapping[str, Stage]:
         """The stages that run at the end. One that is called like a stage of the graph is a problem."""
-        given: Mapping[Any, Any] = self.policy.hooks
         found: dict[str, Stage] = {}
-        for when, hook in given.items():
-            if not isinstance(hook, Stage):
-                problems.add(f"{when}={hook!r}: not a stage: decorate the function with @stage")
-            elif hook.name in names or hook.name in {one.name for one in found.values()}:
+        for when, hook in self.policy.hooks.items():
+            if hook.name in names or hook.name in {one.name for one in found.values()}:
                 problems.add(f"{when}: another stage is called {hook.name!r} too: give it another name=", _place(hook))
             elif hook.map is not None:
                 problems.add(f"{when}: stage {hook.name!r} is mapped: a clean-up is one stage", _place(hook))
@@ -245,18 +256,13 @@ class Pipeline:
             seen.add(trigger.name)
             check_trigger_params(self.params, trigger, problems)
 
-    def _check_settings(self, problems: Problems) -> None:
+    def _check_places(self, problems: Problems) -> None:
         runners = runner_names()
-        for wrong in self.policy.problems():
-            problems.add(wrong)
         for stage in (*self.stages, *self.hooks.values()):
             where = _place(stage)
             problems.name("stage", stage.name, where)
             if (runner := self._runner_of(stage)) not in runners:
                 problems.add(f"stage {stage.name!r}: no runner {runner!r}; there are {', '.join(runners)}", where)
-            for name in ("timeout_s", "heartbeat_s", "cpu_s", "expires_s"):
-                if (value := getattr(stage, name)) is not None and value <= 0:
-                    problems.add(f"stage {stage.name!r}: {name}={value} leaves it no time", where)
             if stage in self.stages and any(
                 one.source is Source.ENDING for one in self._signatures[stage.name].arguments
             ):
@@ -266,6 +272,18 @@ class Pipeline:
                     problems.add(f"stage {stage.name!r}: {limit} needs a process of its own: runner='process'", where)
             for problem in package_problems(stage, runner):
                 problems.add(f"stage {stage.name!r}: {problem}", where)
+
+
+def _checked_policy(own: Mapping[str, Any], settings: Mapping[str, Any], problems: Problems) -> RunPolicy:
+    """The policy, once everything that is declared by value is what it should be: the rest reads it unasked."""
+    for wrong in broken(OWN_RULES, own):
+        problems.add(wrong)
+    policy = read_policy(settings, own.keys(), problems)
+    declared = own["stages"] if OWN_RULES["stages"].allows(own["stages"]) else ()
+    for one in {id(one): one for one in (*declared, *policy.hooks.values())}.values():
+        check_settings(one, problems)
+    problems.settle()
+    return policy
 
 
 def _distinct(stages: Sequence[Any], problems: Problems) -> list[Stage]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from stages.base import Stage
 from stages.limits import Concurrency, Rate
-from stages.problems import NAME
+from stages.problems import NAME, Problems, nearest
+from stages.rules import Rule, broken, made_by, seconds, whole, words
 
 Hook = Literal["on_cancel", "on_failure", "finally_"]
 MOST_PRIORITY = 100
@@ -70,14 +71,36 @@ class RunPolicy:
         return any(one is not None for one in (self.max_running, self.concurrency, self.rate, self.pool))
 
     def problems(self) -> Iterator[str]:
-        """What makes no sense in it."""
-        for name in ("timeout_s", "queue_timeout_s", "due_s", "max_running"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                yield f"{name}={value}: it must be more than nothing"
-        if abs(self.priority) > MOST_PRIORITY:
-            yield f"priority={self.priority}: use -{MOST_PRIORITY} to {MOST_PRIORITY}"
-        if self.pool is not None and not NAME.fullmatch(self.pool):
-            yield f"pool={self.pool!r}: use letters, digits, _ and -, and start with a letter or _"
-        if isinstance(self.tags, str) or not all(isinstance(tag, str) and tag for tag in self.tags):
-            yield f"tags={self.tags!r}: give a list of words"
+        """What makes no sense in it. One with none is safe to read."""
+        yield from broken(RULES, vars(self))
+
+
+_HOOK = made_by(Stage, "a stage: decorate the function with @stage").or_none()
+RULES: Mapping[str, Rule] = {
+    "tags": words("a list of words"),
+    "timeout_s": seconds().or_none(),
+    "queue_timeout_s": seconds().or_none(),
+    "due_s": seconds().or_none(),
+    "max_running": whole(1).or_none(),
+    "concurrency": made_by(Concurrency, "a Concurrency, as in concurrency=Concurrency('data.customer')").or_none(),
+    "rate": made_by(Rate, "a Rate, as in rate=Rate(runs=10, per_s=60)").or_none(),
+    "pool": Rule(
+        lambda value: isinstance(value, str) and NAME.fullmatch(value) is not None,
+        "a name of letters, digits, _ and -, beginning with a letter or _",
+    ).or_none(),
+    "priority": whole(-MOST_PRIORITY, MOST_PRIORITY),
+    "on_cancel": _HOOK,
+    "on_failure": _HOOK,
+    "finally_": _HOOK,
+}
+
+
+def read_policy(settings: Mapping[str, Any], others: Collection[str], problems: Problems) -> RunPolicy:
+    """The policy of these settings of a pipeline, which has `others` besides. What is wrong goes to `problems`."""
+    for name in settings:
+        if name not in RULES:
+            problems.add(f"a pipeline has no setting {name!r}{nearest(name, (*RULES, *others))}")
+    policy = RunPolicy(**{name: value for name, value in settings.items() if name in RULES})
+    for wrong in policy.problems():
+        problems.add(wrong)
+    return policy

@@ -75,8 +75,6 @@ def _check_map(stage: Stage, arguments: Collection[Argument], problems: Problems
             f"stage {stage.name!r}: map={stage.map!r} is none of its inputs; {has}{near}",
             place_of_function(stage.function),
         )
-    if stage.at_once < 1:
-        problems.add(f"stage {stage.name!r}: at_once={stage.at_once}: at least one", place_of_function(stage.function))
 
 
 def _check_when(stage: Stage, arguments: Collection[Argument], problems: Problems) -> None:

@@ -161,7 +161,7 @@ def misnamed() -> None:
     return None
 
 
-@stage(runner="moon", timeout_s=0, environment="absent.lock")
+@stage(runner="moon", environment="absent.lock")
 def astray() -> None:
     return None
 
@@ -185,7 +185,6 @@ PROBLEMS: list[tuple[list[Any], str]] = [
     ([ingest, train, impatient], r"after='trian' is no stage \(did you mean 'train'\?\)"),
     ([misnamed], "stage name '0-not a name': use letters"),
     ([astray], "no runner 'moon'; there are .*inline"),
-    ([astray], "timeout_s=0 leaves it no time"),
     ([astray], "its environment 'absent.lock' is no file"),
     ([ingest, other_params], "'other_params' takes params of type OtherParams, but the pipeline's are Params"),
     ([ingest, ingest], "two stages are called 'ingest'"),
