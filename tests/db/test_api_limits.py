@@ -34,7 +34,7 @@ async def holds(event: Event) -> int:
 
 PIPELINES = (
     Pipeline("single", [holds], max_running=1),
-    Pipeline("keyed", [holds], concurrency=Concurrency("data.data.customer")),
+    Pipeline("keyed", [holds], concurrency=Concurrency("data.customer")),
     Pipeline("left", [holds], pool="warehouse"),
     Pipeline("right", [holds], pool="warehouse"),
     Pipeline("paced", [holds], rate=Rate(1, 3600)),
