@@ -48,6 +48,8 @@ def test_known_values_are_hidden_wherever_they_stand(text: str, told: str) -> No
         ("id AKIAIOSFODNN7EXAMPLE.", "id ***."),
         ("postgresql://kim:hunter2@db/mill", "postgresql://kim:***@db/mill"),
         ("ghp_0123456789abcdefghijABCDEFGHIJ012345", "***"),
+        ("with sk-abcdefghij0123456789.", "with ***."),
+        ("sk-proj-Ab_1-Cd2Ef3Gh4Ij5Kl6", "***"),
         (f"key:\n{KEY}\nend", "key:\n***\nend"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII (cut off", "***"),
     ],
@@ -67,6 +69,7 @@ def test_what_looks_like_a_secret_is_hidden(text: str, told: str) -> None:
         "secret:",
         "KeyError: 'rows'",
         "AKIA is short",
+        "task-0123456789-0123456789-0123456789 of sk-learn",
         "key=value",
     ],
 )
