@@ -16,7 +16,7 @@ from stages.artifacts import ArtifactStore
 from stages.call import Call
 from stages.errors import StoreUnavailable
 from stages.invoke import current_attempt
-from stages.log_lines import MOST_ROWS, line_of
+from stages.log_lines import MOST_ROWS, line_of, text_of
 from stages.secrets import Secrets
 
 logger = logging.getLogger("tidemill.logs")
@@ -130,7 +130,7 @@ class StageLogHandler(logging.Handler):
             return
         log = self._logs.of(attempt)
         if log.is_spent:
-            log.drop(1, len(record.msg) if isinstance(record.msg, str) else 1)
+            log.drop(1, len(text_of(record)))
         else:
             log.add(line_of(record))
 

@@ -11,7 +11,7 @@ import threading
 import time
 from types import FrameType
 
-from stages.log_lines import line_of
+from stages.log_lines import line_of, text_of
 from stages.workers.wire import from_text, pack
 
 PROGRESS_S = 0.05
@@ -112,7 +112,7 @@ class LinkHandler(logging.Handler):
         """Tracebacks become part of the message; a forked process prints instead."""
         if self._muted and self._link.is_mine:
             self._dropped_lines += 1
-            self._dropped_bytes += len(record.msg) if isinstance(record.msg, str) else 1
+            self._dropped_bytes += len(text_of(record))
             return
         line = line_of(record)
         if not self._link.is_mine:

@@ -25,7 +25,7 @@ def prints(event: Event) -> None:
 @stage
 def logs(context: StageContext) -> None:
     for _ in range(FLOOD_BYTES // (len(LINE) + 1)):
-        context.logger.info(LINE)
+        context.logger.info("%s", LINE)
 
 
 @stage

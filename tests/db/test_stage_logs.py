@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -87,6 +88,7 @@ async def test_a_flood_of_100_mb_costs_little(pipeline: Pipeline, database: str,
     assert 15 * MIB < file["size_bytes"] <= 16 * MIB
     assert len(lines) - 1 + file["dropped_lines"] == log_stages.FLOOD_BYTES // 1000
     assert lines[-1]["message"].startswith(f"{file['dropped_lines']:,} more lines (")
+    assert re.search(r" lines \(8\d\.\d MB\) were dropped", lines[-1]["message"])
     assert {line["message"] for line in lines[:-1]} == {log_stages.LINE}
     assert not list((tmp_path / "home" / FOLDER).glob("*/*.jsonl"))
 
