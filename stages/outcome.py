@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from traceback import StackSummary, TracebackException
 from typing import Any, TypeVar
 
@@ -17,19 +18,41 @@ MESSAGE_LIMIT = 2000
 LONGEST_S = 365 * 86_400.0
 TRACEBACK_LIMIT = 6000
 SHOWN_FRAMES = 8
-OWN_FRAMES = (
-    "stages/outcome.py",
-    "stages/invoke.py",
-    "stages/gates/base.py",
-    "stages/gates/evaluate.py",
-    "stages/workers/limits.py",
-    "stages/workers/main_thread.py",
-    "stages/workers/worker.py",
+# What stands between a runner and the author's function, and what interrupts that.
+_OURS = (
+    "outcome.py",
+    "invoke.py",
+    "params.py",
+    "threads.py",
+    "values.py",
+    "mapped.py",
+    "gates/base.py",
+    "gates/evaluate.py",
+    "commands/attempt.py",
+    "containers/engine.py",
+    "environments/make.py",
+    "runners/container.py",
+    "runners/environment.py",
+    "workers/foreground.py",
+    "workers/limits.py",
+    "workers/link.py",
+    "workers/main_thread.py",
+    "workers/worker.py",
+)
+_PYTHONS = (
     "asyncio/base_events.py",
     "asyncio/runners.py",
     "asyncio/tasks.py",
     "asyncio/threads.py",
     "concurrent/futures/thread.py",
+    "contextlib.py",
+)
+# Whole paths: an author may have a stages/params.py too.
+OWN_FRAMES = frozenset(
+    [
+        *(str(Path(__file__).parent / name) for name in _OURS),
+        *(str(Path(asyncio.__file__).parents[1] / name) for name in _PYTHONS),
+    ]
 )
 TRANSIENT_STATUS = {429, 502, 503, 504}
 # Client libraries have roots of their own for "the other side did not answer"; they are known by name, so that none
@@ -149,7 +172,7 @@ def _told(error: BaseException, *, transient: bool, retry_after_s: float | None)
     kind = type(error)
     home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     told = TracebackException.from_exception(error, limit=-SHOWN_FRAMES)
-    told.stack = StackSummary.from_list([one for one in told.stack if not one.filename.endswith(OWN_FRAMES)])
+    told.stack = StackSummary.from_list([one for one in told.stack if one.filename not in OWN_FRAMES])
     return ErrorRecord(
         type=f"{home}{kind.__qualname__}",
         message=_clean(str(told))[:MESSAGE_LIMIT],

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import threading
 import urllib.error
+from concurrent.futures import Executor
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 from stages import Permanent, Transient
-from stages.outcome import MESSAGE_LIMIT, TRACEBACK_LIMIT, Failed, guarded, is_transient, record_of
+from stages.environments.make import Environments
+from stages.errors import InvalidParams, NoEnvironment
+from stages.outcome import MESSAGE_LIMIT, OWN_FRAMES, TRACEBACK_LIMIT, Failed, Outcome, guarded, is_transient, record_of
+from stages.params import parse_params
+from stages.workers.foreground import Foreground
+from stages.workers.link import Stopped
 from triggers.errors import RecordsGone, SourceUnavailable
 
 
@@ -139,6 +148,32 @@ def test_an_error_is_kept_with_its_dotted_type_and_its_last_frames() -> None:
     assert record_of(Own(True)).type == f"{__name__}.Own"
     assert 'raise ValueError("at the bottom")' in record.traceback
     assert record.traceback.count("deep(depth - 1)") < 10
+
+
+async def never(executor: Executor, stopping: threading.Event) -> Outcome:
+    raise NotImplementedError
+
+
+async def test_of_what_we_raise_ourselves_no_frame_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParams) as wrong:
+        parse_params("p", None, {"n": 1})
+    with pytest.raises(NoEnvironment) as missing:
+        await Environments(tmp_path).ready(tmp_path / "no.lock", print)
+    with pytest.raises(Stopped) as stopped:
+        Foreground(never, lambda outcome: None)._stop(signal.SIGTERM, None)
+    for caught in (wrong, missing, stopped):
+        assert caught.tb.tb_next is not None
+        told = record_of(caught.value.with_traceback(caught.tb.tb_next)).traceback
+        assert "File" not in told, told
+
+
+def test_frames_of_ours_are_known_by_their_whole_path() -> None:
+    assert [one for one in OWN_FRAMES if not Path(one).is_file()] == []
+    scope: dict[str, Any] = {}
+    exec(compile("def fails(): 1 / 0", "/author/stages/params.py", "exec"), scope)
+    with pytest.raises(ZeroDivisionError) as caught:
+        scope["fails"]()
+    assert "/author/stages/params.py" in record_of(caught.value).traceback
 
 
 def test_a_huge_message_and_what_no_database_holds_are_cut() -> None:
