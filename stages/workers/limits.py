@@ -66,7 +66,7 @@ def within_cpu(cpu_s: float | None) -> Iterator[None]:
 
 @contextmanager
 def within(memory_bytes: int | None) -> Iterator[None]:
-    """Let the block allocate `memory_bytes` more than the process has now: beyond it, allocating raises MemoryError.
+    """Let the block allocate `memory_bytes` more than the process has now: beyond it, it raises MemoryError.
 
     RLIMIT_DATA, not RLIMIT_AS: address space that allocators and threads reserve but do not use is no memory. Linux
     only; elsewhere nothing is limited.
@@ -78,9 +78,14 @@ def within(memory_bytes: int | None) -> Iterator[None]:
     most = _data_bytes() + memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    except MemoryError as error:
+        said = f": {error}" if str(error) else ""
+        told = f"the stage may allocate {memory_bytes} bytes (memory_bytes), and asked for more{said}"
+        raise MemoryError(told).with_traceback(error.__traceback__) from None
 
 
 @contextmanager

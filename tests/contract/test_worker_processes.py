@@ -289,6 +289,8 @@ if sys.platform == "linux":
         assert await world.made("takes_memory", bytes=20_000_000) == 20_000_000
         error = await world.error("takes_memory", bytes=200_000_000)
         assert (error.type, error.transient) == ("MemoryError", False)
+        assert error.message == "the stage may allocate 50000000 bytes (memory_bytes), and asked for more"
+        assert "in takes_memory" in error.traceback.splitlines()[1]
         assert await world.made("process_id") == worker
 
 
