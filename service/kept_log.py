@@ -11,8 +11,9 @@ import orjson
 from service.db.stage_logs import LogRow, Place
 from service.log_queue import LogQueue
 from service.log_spool import Spool, SpoolFolder
-from stages.log_lines import MESSAGE_LIMIT, Allowance, LogLine, clean, cut
-from stages.secrets import Secrets
+from stages.key_lines import KeyLines
+from stages.log_lines import MESSAGE_LIMIT, Allowance, LogLine, Source, clean, cut
+from stages.secrets import MASK, Secrets
 
 ROW_BYTES = 100
 """What a line costs beside its text."""
@@ -32,12 +33,15 @@ class Rest:
 class KeptLog:
     """Implements `stages.log_lines.AttemptLines`. Its order is kept: once a line went to the spool, so does the next.
 
-    It takes no line after `end`: an inline stage whose time ran out may still be at work in its thread.
+    It takes no line after `end`: an inline stage whose time ran out may still be at work in its thread. `shown_keys` is
+    for whoever shows its lines elsewhere.
     """
 
     def __init__(self, place: Place, secrets: Secrets, queue: LogQueue, folder: SpoolFolder) -> None:
         self.place = place
         self.secrets = secrets
+        self.shown_keys = KeyLines()
+        self._keys = KeyLines()
         self._queue = queue
         self._folder = folder
         # Not a plain lock: whatever collects garbage in the middle of this may log.
@@ -125,9 +129,14 @@ class KeptLog:
             at=line.at if 0 < line.at < LAST_SECOND else time.time(),
             level=clean(line.level)[:NAME_LIMIT],
             logger=clean(line.logger)[:NAME_LIMIT],
-            message=cut(self.secrets.mask(clean(line.message)), MESSAGE_LIMIT),
+            message=cut(self._without_secrets(line.source, clean(line.message)), MESSAGE_LIMIT),
             fields=self.secrets.mask_fields(line.fields) if line.fields else line.fields,
         )
+
+    def _without_secrets(self, source: Source, message: str) -> str:
+        with self._guard:
+            hidden = self._keys.hides(source, message)
+        return MASK if hidden else self.secrets.mask(message)
 
 
 def _plain(line: LogLine) -> dict[str, object]:

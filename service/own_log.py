@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from service.kept_log import KeptLog
 from service.masked import MaskedFormatter
@@ -26,7 +27,7 @@ class OwnLog:
         """Look after every handler there is."""
         for handler in logging.getLogger().handlers:
             self._before.append((handler, handler.formatter))
-            handler.setFormatter(MaskedFormatter(handler.formatter, self._now_secret))
+            handler.setFormatter(MaskedFormatter(handler.formatter, self._now_secret, partial(self._hides, handler)))
             handler.addFilter(self._is_wanted)
 
     def detach(self) -> None:
@@ -43,3 +44,10 @@ class OwnLog:
     def _now_secret(self) -> Secrets:
         attempt = current_attempt.get()
         return self._secrets if attempt is None else self._of(attempt).secrets
+
+    def _hides(self, handler: logging.Handler, record: logging.LogRecord, text: str) -> bool:
+        """Each handler shows lines of its own choice: what it has shown of a key is its own too."""
+        attempt = current_attempt.get()
+        if attempt is None:
+            return False
+        return self._of(attempt).shown_keys.hides((handler, getattr(record, "kept", "log")), text)

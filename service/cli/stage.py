@@ -21,8 +21,11 @@ from service.cli.stage_process import line_by_line, only_on_stderr
 from service.errors import Invalid
 
 if TYPE_CHECKING:
+    from logging import LogRecord
+
     from service.settings import Settings
     from stages.call import Call
+    from stages.key_lines import KeyLines
     from stages.outcome import Outcome
     from stages.plan import PlanStage
     from stages.registry import Registry
@@ -197,12 +200,14 @@ def _reporting(settings: Settings, secrets: Secrets, tell: bool) -> Reporting:
 
     from service.logs import set_up_logs
     from service.masked import MaskedFormatter
+    from stages.key_lines import KeyLines
 
     set_up_logs(settings.log)
     logging.getLogger("tidemill.stage").setLevel(logging.INFO)
     if not tell:
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(MaskedFormatter(handler.formatter, lambda: secrets))
+            hides = partial(_hides, KeyLines())
+            handler.setFormatter(MaskedFormatter(handler.formatter, lambda: secrets, hides))
         return _ForPeople(secrets.mask)
     from stages.commands.telling import Telling
 
@@ -210,6 +215,10 @@ def _reporting(settings: Settings, secrets: Secrets, tell: bool) -> Reporting:
     logging.basicConfig(level=logging.INFO, handlers=[telling], force=True)
     telling.begun()
     return telling
+
+
+def _hides(keys: KeyLines, record: LogRecord, text: str) -> bool:
+    return keys.hides("log", text)
 
 
 def _registry(settings: Settings) -> Registry | None:

@@ -68,10 +68,11 @@ class AttemptLog:
             self._show(line, level)
 
     def _show(self, line: LogLine, level: int) -> None:
-        """Let the daemon's own log have it. `kept`: it is in the attempt's log already."""
+        """Let the daemon's own log have it. `kept`: it is in the attempt's log already, under this source."""
         record = {"name": line.logger, "levelno": level, "levelname": line.level.upper(), "created": line.at}
+        record |= {"msg": line.message, "kept": line.source}
         with self._own():
-            logging.getLogger(line.logger).handle(logging.makeLogRecord({**record, "msg": line.message, "kept": True}))
+            logging.getLogger(line.logger).handle(logging.makeLogRecord(record))
 
     def _mute_once(self, what: str) -> None:
         if what not in self._muted:

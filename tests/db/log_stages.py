@@ -14,6 +14,7 @@ from stages import Event, Pipeline, Retry, StageContext, stage
 
 FLOOD_BYTES = 100_000_000
 LINE = "x" * 999
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----"
 
 
 @stage
@@ -52,6 +53,15 @@ def hides(event: Event, context: StageContext) -> None:
 
 
 @stage
+def shows_a_key(context: StageContext) -> None:
+    for line in KEY.splitlines():
+        context.logger.info(line)
+        print(line, flush=True)
+    context.logger.info("logged after it")
+    print("printed after it")
+
+
+@stage
 def talks_in_threads(event: Event) -> None:
     def talk(name: int) -> None:
         for number in range(200):
@@ -81,10 +91,12 @@ async def silent() -> None:
     await asyncio.sleep(60)
 
 
-here = {one.name: Pipeline(one.name, [one]) for one in (prints, logs, counts, tells, hides, talks_in_threads, silent)}
+_here = (prints, logs, counts, tells, hides, shows_a_key, talks_in_threads, silent)
+here = {one.name: Pipeline(one.name, [one]) for one in _here}
 printing = Pipeline("printing", [prints], runner="process")
 logging_apart = Pipeline("logging_apart", [logs], runner="process")
 counting = Pipeline("counting", [counts], runner="process")
 telling = Pipeline("telling", [tells], runner="process")
 hiding = Pipeline("hiding", [hides], runner="process")
+showing = Pipeline("showing", [shows_a_key], runner="process")
 beating = Pipeline("beating", [beats], runner="process")

@@ -175,6 +175,19 @@ async def test_what_a_stage_hides_is_stored_nowhere(
     assert "of the stage" not in str([dict(row) for row in stored])
 
 
+@pytest.mark.parametrize("pipeline", [log_stages.showing, log_stages.here["shows_a_key"]])
+async def test_a_key_that_comes_line_by_line_is_shown_nowhere(
+    pipeline: Pipeline, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mill(database, tmp_path, pipeline) as one:
+        lines = await lines_of(one, await finished(one, pipeline))
+        assert not [line for line in log_stages.KEY.splitlines() if line in caplog.text]
+        assert "logged after it" in caplog.text
+    told = {source: [line["message"] for line in lines if line["source"] == source] for source in ("log", "stdout")}
+    assert told["log"] == ["***"] * 4 + ["logged after it"]
+    assert told["stdout"] == (["***"] * 4 + ["printed after it"] if pipeline is log_stages.showing else [])
+
+
 async def test_a_stage_may_log_from_several_threads(database: str, tmp_path: Path) -> None:
     pipeline = log_stages.here["talks_in_threads"]
     async with mill(database, tmp_path, pipeline) as one:
