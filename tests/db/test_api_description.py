@@ -131,7 +131,7 @@ async def test_triggers_tell_what_their_listeners_say_wherever_they_are(database
             await ready(one)
             own = (await one.call(one.client.triggers))["triggers"]
             # What listeners say of themselves is not announced: all one can do is look.
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(10):
                 while (heard := (await deaf.call(deaf.client.triggers))["triggers"])[0]["state"] == "unheard":
                     await asyncio.sleep(0.05)
             gauges = (await one.http.get("/metrics")).text

@@ -229,7 +229,7 @@ async def test_a_daemon_cleans_up_by_itself_where_it_is_told_what_goes(database:
         await one.call(one.client.cancel, 1)
         await rows(database, "update runs set finished_at = now() - interval '9 days'")
     given = replace(settings(database, tmp_path), retention=Retention(days=7, every_s=0.01))
-    async with daemon(given, *PIPELINES) as tidy, asyncio.timeout(30):
+    async with daemon(given, *PIPELINES) as tidy, asyncio.timeout(10):
         seen = tidy.news.count
         while await rows(database, "select from runs"):
             await tidy.news.changed(seen)
