@@ -9,7 +9,15 @@ from triggers.base import Fate
 NOBODY = "no pipeline listens for this event"
 
 # Where several triggers of one pipeline see the same event, the strongest offer decides.
-STRENGTH = {Fate.RAN: 4, Fate.COALESCED: 3, Fate.LATE: 2, Fate.DEAD: 1, Fate.IGNORED: 0}
+STRENGTH = {
+    Fate.RAN: 6,
+    Fate.COALESCED: 5,
+    Fate.RATE_LIMITED: 4,
+    Fate.LATE: 3,
+    Fate.PAUSED: 2,
+    Fate.DEAD: 1,
+    Fate.IGNORED: 0,
+}
 
 
 def strongest(fates: Iterable[Fate]) -> Fate:

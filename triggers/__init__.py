@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from triggers.aggregates import Aggregate, Count, Max, Mean, Min, Sum
     from triggers.approval import Approval
     from triggers.cloudevents import CloudEvents
+    from triggers.coalesce import Batch, Latest
     from triggers.event import Event
     from triggers.files import Files
     from triggers.kafka import KafkaArrivals, KafkaBatches
     from triggers.manual import Manual
+    from triggers.rate import RateLimit
     from triggers.schedule import Cron, Every
     from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
     from triggers.stream import StreamFeatures
@@ -25,6 +27,7 @@ __all__ = [
     "HMAC",
     "Aggregate",
     "Approval",
+    "Batch",
     "Bearer",
     "CloudEvents",
     "Count",
@@ -35,10 +38,12 @@ __all__ = [
     "GitHub",
     "KafkaArrivals",
     "KafkaBatches",
+    "Latest",
     "Manual",
     "Max",
     "Mean",
     "Min",
+    "RateLimit",
     "StandardWebhooks",
     "StreamFeatures",
     "Sum",
@@ -49,6 +54,7 @@ _HOMES = {
     "HMAC": "signatures",
     "Aggregate": "aggregates",
     "Approval": "approval",
+    "Batch": "coalesce",
     "Bearer": "signatures",
     "CloudEvents": "cloudevents",
     "Count": "aggregates",
@@ -59,10 +65,12 @@ _HOMES = {
     "GitHub": "signatures",
     "KafkaArrivals": "kafka",
     "KafkaBatches": "kafka",
+    "Latest": "coalesce",
     "Manual": "manual",
     "Max": "aggregates",
     "Mean": "aggregates",
     "Min": "aggregates",
+    "RateLimit": "rate",
     "StandardWebhooks": "signatures",
     "StreamFeatures": "stream",
     "Sum": "aggregates",

@@ -14,7 +14,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Protocol
 
+from triggers.coalesce import Coalesce
+from triggers.errors import InvalidTrigger
 from triggers.event import Event
+from triggers.handling import PLAIN, Handling
+from triggers.missed import Missed, MissedPolicy
+from triggers.numbers import is_whole
+from triggers.rate import RateLimit
 from triggers.where import check_params, check_where
 
 RunId = NewType("RunId", int)
@@ -27,6 +33,8 @@ class Fate(enum.StrEnum):
     COALESCED = "coalesced"
     IGNORED = "ignored"
     LATE = "late"
+    PAUSED = "paused"
+    RATE_LIMITED = "rate-limited"
     DEAD = "dead"
 
 
@@ -36,7 +44,9 @@ class Offer:
 
     `params` are the raw parameters for the run; the inbox checks them against the pipeline's type and turns an
     offer with wrong ones into a `DEAD` fate with the reason. `tags` are added to those of the pipeline, `priority`
-    replaces its own.
+    replaces its own. `handling` is what the trigger's settings say; the inbox turns an offer to start a run into
+    `COALESCED`, `LATE` or `RATE_LIMITED` by it, and into `PAUSED` where somebody has paused the trigger, unless the
+    offer is `by_hand`.
     """
 
     pipeline: str
@@ -46,6 +56,8 @@ class Offer:
     params: Mapping[str, Any] | None = None
     tags: Sequence[str] = ()
     priority: int | None = None
+    handling: Handling = PLAIN
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +121,29 @@ class Trigger:
 
     `where` filters events (see `triggers.where`), `params` maps run parameters to paths into the event or to literal
     values (`{"month": "data.month", "trees": {"value": 50}}`), `name` must be unique within a pipeline and defaults
-    to kind and target. Raises `InvalidTrigger`.
+    to kind and target. `coalesce` lets events share a run (`Batch`, `Latest`; None: each has its own). `missed`,
+    `max_age_s` and `max_burst` say which old events still run (see `MissedPolicy`), `rate_limit` how many runs start in
+    a time. `concurrency_key` is where its events carry what the pipeline's `Concurrency` goes by, `priority` (-100 to
+    100) stands for that of the pipeline. Raises `InvalidTrigger`.
     """
 
     kind: ClassVar[str]
     host: ClassVar[str | None] = None
+    # Whether it judges itself which of its events are late, instead of leaving it to the inbox.
+    judges_missed: ClassVar[bool] = False
 
     where: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     enabled: bool = True
+    coalesce: Coalesce | None = None
+    missed: Missed = "all"
+    max_age_s: float | None = None
+    max_burst: int | None = None
+    rate_limit: RateLimit | None = None
+    concurrency_key: str | None = None
+    priority: int | None = None
+    handling: Handling = field(default=PLAIN, init=False, repr=False, compare=False)
 
     @classmethod
     def listener(cls) -> type[Listener] | None:
@@ -142,6 +167,37 @@ class Trigger:
             object.__setattr__(self, "name", self.default_name())
         check_where(self.where, self.name)
         check_params(self.params, self.name)
+        _check_settings(self)
+        object.__setattr__(self, "handling", _handling(self))
+
+
+def _check_settings(trigger: Trigger) -> None:
+    what = trigger.name
+    if not isinstance(trigger.enabled, bool):
+        raise InvalidTrigger(f"{what}: enabled={trigger.enabled!r}: give True or False")
+    if not isinstance(trigger.coalesce, Coalesce | None):
+        raise InvalidTrigger(
+            f"{what}: coalesce={trigger.coalesce!r}: give Batch(max_events, max_wait_s), Latest(quiet_s, max_wait_s), "
+            f"or None for a run of each event"
+        )
+    if not isinstance(trigger.rate_limit, RateLimit | None):
+        raise InvalidTrigger(f"{what}: rate_limit={trigger.rate_limit!r}: give RateLimit(runs, per_s), or None")
+    key = trigger.concurrency_key
+    if key is not None and not (isinstance(key, str) and all(key.split("."))):
+        raise InvalidTrigger(f"{what}: concurrency_key={key!r} is no path into the event, such as data.customer")
+    if trigger.priority is not None and not is_whole(trigger.priority, -100, 100):
+        raise InvalidTrigger(f"{what}: priority={trigger.priority!r}: give a whole number from -100 to 100")
+
+
+def _handling(trigger: Trigger) -> Handling:
+    missed: MissedPolicy | None = MissedPolicy(trigger.missed, trigger.max_age_s, trigger.max_burst)
+    if trigger.judges_missed or missed == _RUN_ALL:
+        missed = None
+    made = Handling(trigger.coalesce, missed, trigger.rate_limit, trigger.concurrency_key)
+    return PLAIN if made == PLAIN else made
+
+
+_RUN_ALL = MissedPolicy("all", None, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ def offer(binding: Binding, event: Event) -> Offer:
     reason = matches(trigger.where, event) if trigger.enabled else "disabled: this trigger is switched off"
     if reason is not None:
         return Offer(binding.pipeline, trigger.name, Fate.IGNORED, reason)
-    return Offer(binding.pipeline, trigger.name, params=params_of(trigger.params, event))
+    params = params_of(trigger.params, event)
+    return Offer(binding.pipeline, trigger.name, params=params, priority=trigger.priority, handling=trigger.handling)
 
 
 def params_of(wanted: Mapping[str, Any], event: Event) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from triggers.errors import InvalidTrigger
+from triggers.numbers import is_number, is_whole
 
 Missed = Literal["all", "latest", "none"]
 
@@ -16,6 +17,7 @@ ON_TIME_S = 60.0
 # Late ticks recorded one by one; the last of the older ones stands for them all.
 MAX_RECORDED = 1000
 _MAX_BURST = 10_000
+_LONGEST_S = 366 * 86_400 * 100.0
 _MOST_ON_TIME = int(ON_TIME_S) + 1
 
 
@@ -37,14 +39,14 @@ class MissedPolicy:
 
     missed: Missed = "latest"
     max_age_s: float | None = None
-    max_burst: int = 100
+    max_burst: int | None = 100
 
     def __post_init__(self) -> None:
         if self.missed not in get_args(Missed):
             raise InvalidTrigger(f"missed={self.missed!r} is not known. Choose 'all', 'latest' or 'none'.")
-        if self.max_age_s is not None and not self.max_age_s > 0:
+        if self.max_age_s is not None and not is_number(self.max_age_s, 1e-9, _LONGEST_S):
             raise InvalidTrigger(f"max_age_s={self.max_age_s!r} is not positive. Give seconds, or None for any age.")
-        if not 1 <= self.max_burst <= _MAX_BURST:
+        if self.max_burst is not None and not is_whole(self.max_burst, 1, _MAX_BURST):
             raise InvalidTrigger(f"max_burst={self.max_burst!r} is out of range. Choose 1 to {_MAX_BURST}.")
 
     def why_late(self, age_s: float, newer: int) -> str:
@@ -57,14 +59,14 @@ class MissedPolicy:
             return "missed: this trigger does not catch up (missed='none')"
         if self.missed == "latest" and newer:
             return "missed: a newer tick runs instead (missed='latest')"
-        if self.missed == "all" and newer >= self.max_burst:
+        if self.missed == "all" and self.max_burst is not None and newer >= self.max_burst:
             return f"missed: only the newest {self.max_burst} catch up (max_burst)"
         return ""
 
     @property
     def reach(self) -> int:
         """How many of the newest ticks `judge` must be given: all it can run or record, and one more."""
-        return MAX_RECORDED + max(self.max_burst, _MOST_ON_TIME) + 1
+        return MAX_RECORDED + max(self.max_burst or _MAX_BURST, _MOST_ON_TIME) + 1
 
 
 def judge(due: Sequence[datetime], now: datetime, policy: MissedPolicy, *, first: datetime | None = None) -> list[Tick]:

@@ -35,13 +35,10 @@ class Schedule(Trigger, ABC):
 
     host: ClassVar[str | None] = "triggers.schedule_clock:ScheduleClock"
 
-    missed: Missed = "latest"
-    max_age_s: float | None = None
-    max_burst: int = 100
+    judges_missed: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.policy
+    missed: Missed = "latest"
+    max_burst: int | None = 100
 
     @property
     def policy(self) -> MissedPolicy:
