@@ -72,7 +72,8 @@ class Arrival:
 class Position:
     """How far a source was read. Moves in the same transaction that accepts the events it covers.
 
-    With `expect` the move is a compare-and-set (`""`: there must be no position yet); without it, an upsert.
+    With `expect` the move is a compare-and-set (`""`: there must be no position yet); without it, an upsert, or with
+    the value `""` the end of the position.
     """
 
     scope: str

@@ -20,6 +20,8 @@ from triggers.match import offer
 
 HINTS_KEPT = 10_000
 TROUBLES_KEPT = 1_000
+# A file that is gone is remembered this long: a share that is away for a while looks like one without files.
+GONE_S = 3_600.0
 SHORTEST_WAIT_S = 0.05
 # A scan that was asked for waits ten times as long as the last one took.
 REST_FACTOR = 10.0
@@ -62,6 +64,7 @@ class Feed:
         self._scan_ended_s = 0.0
         self._scan_took_s = 0.0
         self._seen: list[dict[str, int]] = [{} for _ in self.patterns]
+        self._gone: list[dict[str, float]] = [{} for _ in self.patterns]
         self._hints: set[str] = set()
         self._waiting: dict[str, Sighting] = {}
         self._in_flight: dict[str, int] = {}
@@ -235,10 +238,18 @@ class Feed:
         """Whether most of what is remembered is of files that are gone."""
         return sum(map(len, self._seen)) > 2 * matched * len(self._seen) + TROUBLES_KEPT
 
-    def forget(self, at: int, gone: Iterable[str]) -> None:
-        """Remember these files of the pattern `at` no more."""
-        for key in gone:
+    def long_gone(self, at: int, gone: Iterable[str], now_s: float) -> list[str]:
+        """Those of the files of the pattern `at` that are `gone` now and were when asked `GONE_S` ago, and since."""
+        earlier = self._gone[at]
+        self._gone[at] = {key: min(earlier.get(key, now_s), now_s) for key in gone}
+        return [key for key, since_s in self._gone[at].items() if now_s - since_s >= GONE_S]
+
+    def forget(self, at: int, keys: Sequence[str]) -> list[Position]:
+        """Remember these files of the pattern `at` no more; what to store so that a restart does not either."""
+        for key in keys:
             self._seen[at].pop(key, None)
+            self._gone[at].pop(key, None)
+        return [Position(self.scopes[at], key, "") for key in keys]
 
     def remembered(self, at: int) -> list[str]:
         """The keys of all files seen by the pattern `at`."""

@@ -173,7 +173,15 @@ class FilesListener:
         self._tell(feed)
         if feed.too_much_remembered(survey.matched) and not survey.missing:
             for at in range(len(feed.patterns)):
-                feed.forget(at, await self._in_thread(partial(_gone, feed, feed.remembered(at))))
+                await self._forget_gone(feed, at)
+
+    async def _forget_gone(self, feed: Feed, at: int) -> None:
+        """Forget files long gone, also in the inbox. One that comes back meanwhile is at worst told of once more."""
+        gone = await self._in_thread(partial(_gone, feed, feed.remembered(at)))
+        keys = feed.long_gone(at, gone, self._now_s())
+        for start in range(0, len(keys), BATCH):
+            positions = feed.forget(at, keys[start : start + BATCH])
+            await self._patiently(partial(self._inbox.accept, (), positions))
 
     async def _look(self, feed: Feed, paths: set[str]) -> None:
         """Look where something changed. What came as a folder may still be filling: a scan follows."""
@@ -324,7 +332,16 @@ def _arrivals(batch: Sequence[Landed]) -> list[Arrival]:
 
 
 def _gone(feed: Feed, keys: Sequence[str]) -> list[str]:
-    return [key for key in keys if not os.path.lexists(feed.path(key))]
+    return [key for key in keys if _is_gone(feed.path(key))]
+
+
+def _is_gone(path: str) -> bool:
+    """Whether nothing is there. What cannot be looked at may well be."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def _shown(path: str, root: str) -> str:

@@ -146,9 +146,12 @@ async def _move_positions(flush: Flush, operations: Sequence[Accept]) -> dict[Ac
     free = {
         (p.scope, p.key): p.value for op in operations if op not in refused for p in op.positions if p.expect is None
     }
-    if free:
-        rows = [(scope, key, value) for (scope, key), value in sorted(free.items())]
-        await flush.connection.execute(sql("put_positions"), *columns(rows, 3))
+    kept = [(scope, key, value) for (scope, key), value in sorted(free.items()) if value]
+    if kept:
+        await flush.connection.execute(sql("put_positions"), *columns(kept, 3))
+    dropped = sorted(place for place, value in free.items() if not value)
+    if dropped:
+        await flush.connection.execute(sql("drop_positions"), *columns(dropped, 2))
     return refused
 
 

@@ -60,9 +60,16 @@ class RecordingInbox:
                 self.turned_away += 1
                 raise InboxBusy("busy", retry_after_s=0.02)
             for position in positions:
-                self.scopes.setdefault(position.scope, {})[position.key] = position.value
+                self._move(position)
             self.largest_batch = max(self.largest_batch, len(arrivals))
             return [self._accept(arrival) for arrival in arrivals]
+
+    def _move(self, position: Position) -> None:
+        scope = self.scopes.setdefault(position.scope, {})
+        if position.value:
+            scope[position.key] = position.value
+        else:
+            scope.pop(position.key, None)
 
     def _accept(self, arrival: Arrival) -> Receipt:
         event = arrival.event

@@ -150,3 +150,11 @@ async def test_taken_runs_belong_to_the_process_that_accepted_them(database: str
         [row] = await rows(database, "select id, state, epoch, owner from runs")
         assert (row["state"], row["epoch"], row["owner"]) == ("running", 1, writer.daemon)
     assert started == list(answer.new_runs.values()) == [row["id"]]
+
+
+async def test_a_position_that_is_told_to_be_nothing_is_kept_no_more(database: str) -> None:
+    async with writing(database) as writer:
+        for key in ("a.csv", "b.csv"):
+            await writer.submit(accept(key, "a", position=Position("files", key, "1")))
+        await writer.submit(Accept([], [], [], [Position("files", "a.csv", ""), Position("files", "never.csv", "")]))
+    assert [row["key"] for row in await rows(database, "select key from positions")] == ["b.csv"]

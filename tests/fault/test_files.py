@@ -13,6 +13,7 @@ import pytest
 from tests.contract.file_world import World
 from triggers.base import ListenerState
 from triggers.file_digest import FileChanged, digest_file, identify
+from triggers.file_event import path_of
 from triggers.file_policy import Verdict
 from triggers.file_stamp import Found, file_stamp
 from triggers.files import Files
@@ -153,3 +154,72 @@ async def test_a_burst_over_nested_new_folders_and_three_restarts_is_each_file_o
                 await world.paths(count + 1)
     assert len(inbox.runs) == len(inbox.events) == count + 1
     assert inbox.largest_batch <= 500
+
+
+async def test_files_long_gone_are_forgotten_also_where_it_is_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggers.file_feed.GONE_S", 0.2)
+    trigger = Files("landing/**/*.csv", complete="rename", poll=True, rescan_s=0.1)
+    for number in range(1_200):
+        world.write(f"landing/{number % 10}/{number}.csv", str(number))
+    async with world.listening(trigger) as inbox:
+        await world.paths(1_200)
+        [kept] = inbox.scopes.values()
+        shutil.rmtree(world.root / "landing")
+        await world.told("does not exist yet")
+        assert len(kept) == 1_200, "a folder that is away takes nothing with it"
+        stays = world.write("landing/stays.csv", "stays")
+        await inbox.until(lambda: list(kept) == ["landing/stays.csv"])
+        world.write("landing/3/3.csv", "3")
+        await inbox.until(lambda: "landing/3/3.csv" in kept)
+        assert stays.exists()
+    assert len(inbox.runs) == len(inbox.events) == 1_201
+
+
+ODD = (
+    b"new\nline.csv",
+    b" spaces around .csv",
+    b"tab\there.csv",
+    b"percent%20%00.csv",
+    b"colon: @ # ? ;.csv",
+    "accents-\u00e9-e\u0301.csv".encode(),
+    b"half-\xed\xa0\x80-surrogate.csv",
+    b"latin-\xe9.csv",
+    b"\xff" * 251 + b".csv",
+    b"x" * 251 + b".csv",
+    b"back\\slash.csv",
+    b"-rf.csv",
+    b"'quoted' \"twice\".csv",
+    b"\x01\x7f\x1b[31m.csv",
+)
+
+
+async def test_every_name_a_file_may_have_is_one_event_that_leads_to_it(world: World) -> None:
+    for at, name in enumerate(ODD):
+        world.write(b"landing/" + name, str(at))
+    for _ in range(2):
+        async with world.listening(CSV) as inbox:
+            await world.paths(len(ODD))
+            world.write("landing/last.csv")
+            await inbox.until(lambda: "landing/last.csv" in inbox.paths())
+        (world.root / "landing/last.csv").unlink()
+    found = {
+        os.fsencode(path_of(event).name): path_of(event).read_text()
+        for event in inbox.events.values()
+        if event.subject != "landing/last.csv"
+    }
+    assert found == {name: str(at) for at, name in enumerate(ODD)}
+    assert len({event.key for event in inbox.events.values()}) == len(ODD) + 1
+
+
+async def test_a_file_that_was_only_touched_is_not_new_and_one_written_in_place_is(world: World) -> None:
+    file = world.write("landing/a.csv", "same")
+    async with world.listening(CSV) as inbox:
+        await world.paths(1)
+        os.utime(file, ns=(0, 1_000_000_000))
+        await inbox.until(lambda: len(inbox.told) == 2)
+        with file.open("r+") as opened:
+            opened.write("SAME")
+        await inbox.until(lambda: len(inbox.runs) == 2)
+    assert len(set(inbox.told)) == 2

@@ -34,6 +34,7 @@ ARGUMENTS = {
     "decided_places": "uuid[], text[]",
     "put_dropped": "uuid[], text[], text[], text[]",
     "move_positions": "int[], text[], text[], text[], text[]",
+    "drop_positions": "text[], text[]",
     "outcomes_of": "uuid[]",
     "adopt": "bigint",
     "put_progress": "bigint[], text[], int[], int[], float4[], text[]",

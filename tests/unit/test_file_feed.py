@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from triggers.base import Binding
+from triggers.base import Binding, Position
 from triggers.file_feed import HINTS_KEPT, Feed
 from triggers.file_policy import Promise, Verdict
 from triggers.file_scan import Survey
@@ -124,3 +124,16 @@ def test_a_clock_set_back_is_noticed(feed: Feed) -> None:
     feed.surveyed(Survey(), 10.0, took_s=0.0, interval_s=60.0)
     assert feed.clock_set_back(9.0)
     assert not feed.clock_set_back(10.0)
+
+
+def test_a_file_is_forgotten_once_it_was_gone_at_every_look_for_an_hour(feed: Feed) -> None:
+    feed.accepted(FILE, 0.0)
+    key = FILE.key
+    assert feed.long_gone(0, [key], 10.0) == []
+    assert feed.long_gone(0, [], 1_000.0) == [], "it is back"
+    assert feed.long_gone(0, [key], 2_000.0) == []
+    assert feed.long_gone(0, [key], 10.0) == [], "the clock was set back: the wait begins there"
+    assert feed.long_gone(0, [key], 3_609.0) == []
+    assert feed.long_gone(0, [key], 3_610.0) == [key]
+    assert feed.forget(0, [key]) == [Position(feed.scopes[0], key, "")]
+    assert feed.is_new(key, FILE.mark, (0,))
