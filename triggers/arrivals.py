@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+
+from aiokafka import ConsumerRecord
 
 from triggers.base import Arrival, Binding, Fate, ListenerState, Offer, Surroundings, TriggerStatus
 from triggers.event import Event
-from triggers.kafka import Start
+from triggers.kafka import Start, check_agreement
 from triggers.kafka_client import access_of
 from triggers.kafka_group import Fetched, GroupReader, Membership
 from triggers.kafka_records import ReadRecord, event_of, source_of
 from triggers.kafka_session import keep_reading
+from triggers.kafka_values import FORMATS
 from triggers.match import offer
 
 _ACCEPT_RECORDS = 500
+_ACCEPT_BYTES = 4 * 1024 * 1024
 _WAIT_S = 0.5
 
 
@@ -22,6 +26,7 @@ class ArrivalsListener:
     """Offers every record to each binding of its topic. Partitions are accepted side by side, each in its order."""
 
     def __init__(self, bindings: Sequence[Binding], surroundings: Surroundings) -> None:
+        check_agreement(bindings)
         self._access = access_of(surroundings, bindings)
         self._surroundings = surroundings
         self._by_topic: dict[str, list[Binding]] = {}
@@ -68,8 +73,7 @@ class ArrivalsListener:
         """Accept one partition's records in bites, until done or until the partition is no longer ours."""
         cursor = fetched.cursor
         topic = cursor.partition.topic
-        for start in range(0, len(fetched.records), _ACCEPT_RECORDS):
-            bite = fetched.records[start : start + _ACCEPT_RECORDS]
+        for bite in bites(fetched.records):
             arrivals = self._arrivals(source_of(reader.cluster, topic), self._by_topic[topic], bite)
             if not await reader.accept(cursor, arrivals, bite[-1].offset + 1):
                 return
@@ -78,13 +82,29 @@ class ArrivalsListener:
         now = self._surroundings.clock.now()
         for binding in bindings:
             self._statuses[binding.name].last_seen_at = now
-        return [_arrival(*event_of(record, source, now), bindings) for record in records]
+        read = FORMATS[bindings[0].trigger.value]
+        return [_arrival(*event_of(record, source, now, read), bindings) for record in records]
 
     def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:
         for topic in topics:
             for binding in self._by_topic[topic]:
                 status = self._statuses[binding.name]
                 status.state, status.note = state, note
+
+
+def bites(records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
+    """The records in order, so many at a time that one transaction takes them: by number, and by what they weigh."""
+    bite: list[ConsumerRecord] = []
+    size_bytes = 0
+    for record in records:
+        weighs = max(0, record.serialized_value_size)
+        if bite and (len(bite) >= _ACCEPT_RECORDS or size_bytes + weighs > _ACCEPT_BYTES):
+            yield bite
+            bite, size_bytes = [], 0
+        bite.append(record)
+        size_bytes += weighs
+    if bite:
+        yield bite
 
 
 def _arrival(event: Event, dead: str, bindings: Sequence[Binding]) -> Arrival:

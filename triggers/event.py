@@ -16,6 +16,9 @@ ExtensionValue = str | int | bool
 # Sources of events that runs of this installation caused: nobody outside may speak in their name.
 EMITTED = "tidemill:emitted/"
 
+# The extension that holds the headers of a Kafka record, as a JSON object in text.
+HEADERS = "kafkaheaders"
+
 
 def event_key(source: str, event_id: str) -> EventKey:
     """The 128-bit key under which Postgres holds the event `source` + `event_id` (BLAKE2b)."""

@@ -6,24 +6,29 @@ Nothing here imports a Kafka client: a pipeline file that declares a trigger loa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from triggers.base import Trigger
+from triggers.base import Binding, Trigger
 from triggers.errors import InvalidTrigger
 
 Start = Literal["earliest", "latest"]
+Format = Literal["json", "text", "bytes"]
 
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _STARTS = ("earliest", "latest")
+_FORMATS = ("json", "text", "bytes")
 
 
 @dataclass(frozen=True)
 class KafkaArrivals(Trigger):
-    """Every record of `topic` is one event: the CloudEvent it carries, or the record itself as JSON data.
+    """Every record of `topic` is one event: the CloudEvent it carries, or the record itself.
 
-    `start` says where a partition is begun that was never read before. All such triggers of a daemon share one
-    consumer: a topic that any of them wants from the `earliest` record is read from there.
+    `value` says what the value of a record that is no CloudEvent holds: `json`, `text` or `bytes`. A record that cannot
+    be read so is a dead event, with its bytes. `start` says where a partition is begun that was never read before. All
+    such triggers of a daemon share one consumer: a topic that any of them wants from the `earliest` record is read from
+    there.
     """
 
     kind: ClassVar[str] = "kafka-arrivals"
@@ -31,12 +36,17 @@ class KafkaArrivals(Trigger):
 
     topic: str
     start: Start = field(default="earliest", kw_only=True)
+    value: Format = field(default="json", kw_only=True)
 
     def default_name(self) -> str:
         return f"kafka:{self.topic}"
 
     def __post_init__(self) -> None:
         check_topic(self.topic, self.start, "KafkaArrivals")
+        if self.value not in _FORMATS:
+            raise InvalidTrigger(
+                f"KafkaArrivals({self.topic!r}): value={self.value!r} is none of {', '.join(_FORMATS)}"
+            )
         super().__post_init__()
 
 
@@ -76,3 +86,15 @@ def check_topic(topic: str, start: str, kind: str) -> None:
         )
     if start not in _STARTS:
         raise InvalidTrigger(f"{kind}({topic!r}): start={start!r} is neither 'earliest' nor 'latest'")
+
+
+def check_agreement(bindings: Iterable[Binding]) -> None:
+    """Refuse triggers that read the records of one topic as different events. Raises `InvalidTrigger`."""
+    first: dict[str, Binding] = {}
+    for binding in bindings:
+        other = first.setdefault(binding.trigger.topic, binding)
+        if other.trigger.value != binding.trigger.value:
+            raise InvalidTrigger(
+                f"{other.name} reads topic {binding.trigger.topic!r} with value={other.trigger.value!r}, "
+                f"{binding.name} with value={binding.trigger.value!r}: a record is one event, so let them agree"
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -9,9 +11,17 @@ import orjson
 
 from triggers.cloudevents import from_kafka
 from triggers.errors import InvalidEvent
-from triggers.event import Event
+from triggers.event import HEADERS, Event
+from triggers.kafka_values import ReadValue, Value, check_size, read_json
 
 RECORD_TYPE = "dev.tidemill.kafka.record"
+KEY = "kafkakey"
+"""The extension that holds a record's key where it is text; else `KEY_BYTES` holds it, in base64."""
+KEY_BYTES = "kafkakeybytes"
+
+_RAW = "application/octet-stream"
+# A CloudEvent's own headers are its attributes already.
+_ATTRIBUTES = ("ce_", "content-type")
 
 
 class ReadRecord(Protocol):
@@ -46,34 +56,94 @@ def time_of(timestamp_ms: int, now: datetime) -> datetime:
         return now
 
 
-def event_of(record: ReadRecord, source: str, now: datetime) -> tuple[Event, str]:
+def event_of(
+    record: ReadRecord, source: str, now: datetime, read: ReadValue = read_json, life: int = 0
+) -> tuple[Event, str]:
     """The event that a record is, and why it is dead (`""`: it is not).
 
-    A CloudEvent is itself. Anything else is known by its place in the topic, with the JSON value as data. A record
-    that cannot be read keeps its raw value as data.
+    A CloudEvent is itself. Anything else is known by its place in the topic, with what `read` makes of its value as
+    data; an absent value is no data. Its key and headers are extensions. A record that cannot be read keeps its raw
+    value as data. `life` counts how often the topic was made anew, for its offsets begin again each time.
     """
+    time = time_of(record.timestamp, now)
     try:
-        event = from_kafka(record.headers, record.key, record.value)
+        check_size(record.value)
+        event = _cloud_event(record, time, read)
         if event is not None:
-            return event, ""
-        data = None if record.value is None else orjson.loads(record.value)
+            return replace(event, extensions={**event.extensions, **_beside(record, skip=_ATTRIBUTES)}), ""
+        value = None if record.value is None else read(record.value)
     except InvalidEvent as error:
-        return _plain(record, source, now, record.value, "application/octet-stream"), f"broken CloudEvent: {error}"
-    except orjson.JSONDecodeError as error:
-        return _plain(record, source, now, record.value, "application/octet-stream"), f"not JSON: {error}"
-    return _plain(record, source, now, data, "application/json"), ""
+        raw = None if record.value is None else Value(record.value, _RAW)
+        return _plain(record, source, time, raw, life), str(error)
+    return _plain(record, source, time, value, life), ""
 
 
-def _plain(record: ReadRecord, source: str, now: datetime, data: Any, content_type: str) -> Event:
+def _cloud_event(record: ReadRecord, time: datetime, read: ReadValue) -> Event | None:
+    """The CloudEvent in a record. Data that is neither JSON nor text by its content type is left to `read`."""
+    try:
+        event = from_kafka(record.headers, record.key, record.value, received_at=time)
+    except InvalidEvent as error:
+        raise InvalidEvent(f"broken CloudEvent: {error}") from None
+    if event is None or read is read_json or not isinstance(event.data, bytes):
+        return event
+    value = read(event.data)
+    return replace(event, data=value.data, dataschema=event.dataschema or value.schema)
+
+
+def _plain(record: ReadRecord, source: str, time: datetime, value: Value | None, life: int) -> Event:
+    place = f"{record.partition}/{record.offset}"
     return Event(
         source=source,
-        id=f"{record.partition}/{record.offset}",
+        id=f"{place}~{life}" if life else place,
         type=RECORD_TYPE,
-        time=time_of(record.timestamp, now),
+        time=time,
         subject=_text(record.key),
-        data=data,
-        datacontenttype=None if data is None else content_type,
+        data=None if value is None else value.data,
+        datacontenttype=None if value is None else value.content_type,
+        dataschema=None if value is None else value.schema,
+        extensions=_beside(record),
     )
+
+
+def _beside(record: ReadRecord, skip: tuple[str, ...] = ()) -> dict[str, str]:
+    """A record's key and headers as extensions."""
+    beside: dict[str, str] = {}
+    if record.key:
+        text = _text(record.key)
+        beside = {KEY_BYTES: base64.b64encode(record.key).decode()} if text is None else {KEY: text}
+    headers: dict[str, Any] = {}
+    for name, raw in record.headers or ():
+        if not (skip and name.lower().startswith(skip)):
+            headers.setdefault(name, []).append(_header(raw))
+    if headers:
+        single = {name: values[0] if len(values) == 1 else values for name, values in headers.items()}
+        beside[HEADERS] = orjson.dumps(single).decode()
+    return beside
+
+
+def _header(raw: bytes | None) -> Any:
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(raw).decode()}
+
+
+def key_and_headers(event: Event) -> tuple[bytes | None, list[tuple[str, bytes | None]]]:
+    """The key and headers of the record that `event_of` made this plain or dead event of, repeats side by side."""
+    text, encoded = event.extensions.get(KEY), event.extensions.get(KEY_BYTES)
+    key = base64.b64decode(str(encoded)) if encoded is not None else None if text is None else str(text).encode()
+    headers: list[tuple[str, bytes | None]] = []
+    for name, value in orjson.loads(str(event.extensions.get(HEADERS, "{}"))).items():
+        headers += [(name, _sent(one)) for one in (value if isinstance(value, list) else [value])]
+    return key, headers
+
+
+def _sent(header: Any) -> bytes | None:
+    if header is None:
+        return None
+    return base64.b64decode(header["base64"]) if isinstance(header, dict) else str(header).encode()
 
 
 def _text(key: bytes | None) -> str | None:

@@ -1,9 +1,9 @@
 """The language of `where`: which events a trigger wants. Pure, and complete over attributes, extensions and data.
 
 A key of `where` is a CloudEvents attribute or extension if the event has it, else a dotted path into `data`;
-`data.x.y` always means data, and a number is an index of a list. A wanted value is a scalar (equal; None: null or
-absent), a list (any of), or a mapping of operators that must all hold. `any`, `all` and `not` also stand as keys of
-`where` itself and then hold further `where`s.
+`data.x.y` always means data, and a number is an index of a list. `kafkaheaders.NAME` is a header of a Kafka record. A
+wanted value is a scalar (equal; None: null or absent), a list (any of), or a mapping of operators that must all hold.
+`any`, `all` and `not` also stand as keys of `where` itself and then hold further `where`s.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from triggers.errors import InvalidTrigger
-from triggers.event import Event
+from triggers.event import HEADERS, Event
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "absent"})()
 
 _LISTS = (list, tuple, set, frozenset)
 _SCALARS = (str, int, float, bool, type(None))
 _SHOWN_CHARACTERS = 60
+_IN_HEADERS = f"{HEADERS}."
 
 
 def select(path: str, event: Event) -> Any:
@@ -33,8 +34,18 @@ def select(path: str, event: Event) -> Any:
         return _walk(path[5:], event.data)
     value = event.attribute(path)
     if value is None:
+        if path.startswith(_IN_HEADERS) and HEADERS in event.extensions:
+            return _walk(path.removeprefix(_IN_HEADERS), _headers_of(event))
         return _walk(path, event.data)
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _headers_of(event: Event) -> Any:
+    try:
+        return json.loads(str(event.extensions[HEADERS]))
+    except ValueError:
+        # Not ours: any sender of CloudEvents may use the name.
+        return ABSENT
 
 
 def _walk(path: str, value: Any) -> Any:

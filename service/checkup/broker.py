@@ -10,6 +10,8 @@ from service.checkup.finding import Finding, fine, problem, warning
 from service.errors import ConfigError
 from service.kafka_access import kafka_access
 from service.settings import Settings
+from triggers.errors import InvalidTrigger
+from triggers.kafka import KafkaArrivals, check_agreement
 
 if TYPE_CHECKING:
     from triggers.base import KafkaAccess
@@ -21,6 +23,10 @@ async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
     try:
         access = kafka_access(settings)
     except ConfigError as error:
+        return [problem("broker", str(error))]
+    try:
+        check_agreement(one for one in catalogue.bindings() if one.trigger.kind == KafkaArrivals.kind)
+    except InvalidTrigger as error:
         return [problem("broker", str(error))]
     topics = listened_to(catalogue)
     if access is None:

@@ -45,17 +45,22 @@ def events(
 
 def event(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id or key.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Write only its data, byte for byte as it was kept.")] = False,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show an event and its fate: which runs it started, or why none.
+    """Show an event and its fate: which runs it started, or why none. With --raw, write what it carries.
 
-    Example: tidemill event 72d3162e-cc78-11e3-81ab-4c9367dc0958
-    """
+    Example: tidemill event 72d3162e-cc78-11e3-81ab-4c9367dc0958"""
     from service.cli.connection import open_client
-    from service.cli.output import print_json
+    from service.cli.output import print_json, write_bytes
 
     found = open_client(config_file).event(event_id)
+    if raw:
+        from service.cli.views.events import raw_data
+
+        write_bytes(raw_data(found["cloudevent"]))
+        return
     if as_json:
         print_json(found)
         return

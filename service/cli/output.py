@@ -118,6 +118,12 @@ def print_grid(rows: Iterable[Sequence[Any]], *, widths: Sequence[int], out: Con
     _draw(grid, out or console())
 
 
+def write_bytes(content: bytes) -> None:
+    """Bytes as they are, for a file or the next program."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 @contextmanager
 def working(text: str) -> Iterator[Console]:
     """A console to print to, with a spinner below what is printed while it lasts; none where nobody looks."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import pytest
 
 from tests.broker.seam import (
     Killed,
@@ -17,8 +19,8 @@ from tests.broker.seam import (
     told,
 )
 from triggers import KafkaArrivals
-from triggers.base import Fate, ListenerState
-from triggers.errors import InboxBusy
+from triggers.base import Arrival, Fate, ListenerState, Position, Receipt
+from triggers.errors import InboxBusy, InvalidTrigger
 
 NUMBERS = [b'{"number": %d}' % number for number in range(100)]
 
@@ -60,6 +62,29 @@ async def test_what_cannot_be_read_is_dead_and_the_partition_moves_on(kafka: str
     ]
     assert (arrivals[2].event.source, arrivals[2].event.id) == ("/sensors", "1")
     assert arrivals[2].offers[0].fate is Fate.RAN
+
+
+async def test_large_records_are_accepted_a_few_at_a_time(kafka: str, topic: str) -> None:
+    """So that one transaction does not hold hundreds of megabytes."""
+    inbox, sizes = RecordingInbox(), []
+    take = inbox.accept
+
+    async def accept(arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Sequence[Receipt]:
+        sizes.append(sum(len(arrival.event.data) for arrival in arrivals))
+        return await take(arrivals, positions)
+
+    inbox.accept = accept  # type: ignore[method-assign]
+    await produce(kafka, topic, [b'"%s"' % (b"x" * 900_000)] * 12)
+    async with listening(listener_of([KafkaArrivals(topic)], access_to(kafka), inbox)):
+        await inbox.until_events(12)
+    assert sum(sizes) == 12 * 900_000
+    assert max(sizes) <= 4 * 1024 * 1024
+
+
+def test_triggers_that_read_a_topic_differently_are_refused() -> None:
+    triggers = [KafkaArrivals("t"), KafkaArrivals("t", value="text")]
+    with pytest.raises(InvalidTrigger, match="p0/kafka:t reads topic 't' with value='json', p1/kafka:t with"):
+        listener_of(triggers, access_to("127.0.0.1:1"), RecordingInbox())
 
 
 async def test_one_consumer_offers_each_record_to_every_trigger_of_its_topic(

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.cli import main as entry
+from service.cli import output
 from service.client import Client
 from service.remote_registry import RemoteRegistry
 from stages.artifacts import digest_of
@@ -80,6 +82,19 @@ def ended(tidemill: Tidemill, run: str) -> str:
     """Wait until a run has finished, by following its log, and return its state."""
     assert tidemill("logs", run, "--follow")[0] == 0
     return str(json.loads(tidemill("show", run, "--json")[1])["state"])
+
+
+def test_what_an_event_carries_comes_out_byte_for_byte(
+    tidemill: Tidemill, served: tuple[str, str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"ce-specversion": "1.0", "ce-source": "/raw", "ce-type": "t", "content-type": "application/x-odd"}
+    httpx.post(f"{served[0]}/api/v1/events", content=b"\xff\0\n", headers=headers | {"ce-id": "raw-1"})
+    text = headers | {"ce-id": "raw-2", "content-type": "text/plain"}
+    httpx.post(f"{served[0]}/api/v1/events", content="é\n".encode(), headers=text)
+    written = []
+    monkeypatch.setattr(output, "write_bytes", written.append)
+    assert [tidemill("event", f"raw-{number}", "--raw")[:2] for number in (1, 2)] == [(0, ""), (0, "")]
+    assert written == [b"\xff\0\n", "é\n".encode()]
 
 
 def test_a_run_goes_to_its_gate_is_approved_and_answers_predictions(tidemill: Tidemill) -> None:

@@ -7,16 +7,20 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from triggers import KafkaArrivals, KafkaBatches
+from triggers import Event, KafkaArrivals, KafkaBatches, kafka_values
 from triggers.base import OffsetRange, Record
 from triggers.batches import Gathering, batch_event
+from triggers.cloudevents import restore, to_json
 from triggers.errors import InvalidTrigger
 from triggers.kafka_group import Cursor
-from triggers.kafka_records import event_of
+from triggers.kafka_records import event_of, key_and_headers
+from triggers.kafka_values import read_bytes, read_text
 from triggers.kept_records import KeptRecords, RecordsView
+from triggers.where import mismatch
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -51,6 +55,64 @@ def test_a_broken_cloudevent_is_dead_under_the_identity_of_its_record() -> None:
 def test_a_tombstone_is_an_event_without_data() -> None:
     event, dead = event_of(record(None), "kafka:c/t", NOW)
     assert (event.data, event.datacontenttype, dead) == (None, None, "")
+
+
+def test_a_value_nested_deeper_than_can_be_stored_is_dead() -> None:
+    event, dead = event_of(record(b"[" * 300 + b"]" * 300), "kafka:c/t", NOW)
+    assert dead.startswith("not JSON: the value is nested more than 200 levels deep")
+    assert event.data == b"[" * 300 + b"]" * 300
+
+
+def test_a_huge_value_is_dead_with_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_values, "LARGEST_BYTES", 10)
+    assert event_of(record(b"[12345678]"), "kafka:c/t", NOW)[1] == ""
+    event, dead = event_of(record(b"[123456789]"), "kafka:c/t", NOW)
+    assert (event.data, dead.partition(",")[0]) == (b"[123456789]", "its value has 11 bytes")
+
+
+def test_a_cloudevent_that_tells_no_time_has_that_of_its_record() -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/s"), ("ce_type", b"t")]
+    event, _ = event_of(record(b"", headers=headers, timestamp=1_000), "kafka:c/t", NOW)
+    assert event.time == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+HEADERS_SENT = [("trace", b"a"), ("twice", b"1"), ("twice", b"2"), ("raw", b"\xff"), ("none", None)]
+
+
+@pytest.mark.parametrize("key", [None, b"k", b"\xff\0"])
+@pytest.mark.parametrize("value", [b"{}", b"{", None])
+def test_key_and_headers_are_kept_and_can_be_asked_for(key: bytes | None, value: bytes | None) -> None:
+    event, _ = event_of(record(value, key=key, headers=HEADERS_SENT), "kafka:c/t", NOW)
+    again = restore(orjson.loads(orjson.dumps(to_json(event))))
+    assert key_and_headers(again) == (key, HEADERS_SENT)
+    assert mismatch({"kafkaheaders.trace": "a", "kafkaheaders.twice.1": "2", "kafkaheaders.x": None}, again) is None
+    assert mismatch({"kafkakey": "k"}, again) == (None if key == b"k" else 'kafkakey is absent, wanted "k"')
+
+
+def test_a_cloudevent_has_the_key_and_the_headers_that_are_not_its_own_beside_it() -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/s"), ("ce_type", b"t"), ("Team", b"a")]
+    event, _ = event_of(record(b"1", key=b"k", headers=[*headers, ("content-type", b"text/json")]), "kafka:c/t", NOW)
+    assert (event.id, event.source, event.data) == ("1", "/s", 1)
+    assert event.extensions == {"kafkakey": "k", "kafkaheaders": '{"Team":"a"}'}
+
+
+def test_an_extension_of_that_name_from_elsewhere_does_no_harm() -> None:
+    event = Event(source="/s", id="1", type="t", time=NOW, extensions={"kafkaheaders": "{"})
+    assert mismatch({"kafkaheaders.trace": "a"}, event) == 'kafkaheaders.trace is absent, wanted "a"'
+
+
+@pytest.mark.parametrize(("read", "value", "data"), [(read_text, b"\xc3\xa9", "é"), (read_bytes, b"\xff", b"\xff")])
+def test_a_value_may_be_text_or_bytes(read: Any, value: bytes, data: Any) -> None:
+    event, dead = event_of(record(value), "kafka:c/t", NOW, read)
+    assert (event.data, dead) == (data, "")
+
+
+def test_what_is_not_utf8_is_no_text() -> None:
+    assert event_of(record(b"\xff"), "kafka:c/t", NOW, read_text)[1].startswith("not text in UTF-8: ")
+
+
+def test_the_records_of_a_topic_made_anew_are_others() -> None:
+    assert event_of(record(), "kafka:c/t", NOW, life=2)[0].id == "3/7~2"
 
 
 @pytest.mark.parametrize("timestamp", [-1, 1 << 62])
@@ -129,6 +191,7 @@ def test_a_view_is_a_sequence_of_records() -> None:
     [
         (lambda: KafkaArrivals("two words"), "not a topic name"),
         (lambda: KafkaArrivals("t", start="first"), "neither 'earliest' nor 'latest'"),  # type: ignore[arg-type]
+        (lambda: KafkaArrivals("t", value="xml"), "value='xml' is none of json, text, bytes"),  # type: ignore[arg-type]
         (lambda: KafkaBatches("t", max_records=0), "max_records must be more than 0"),
         (lambda: KafkaBatches("t", max_wait_s=-1), "max_wait_s must be more than 0"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -65,6 +66,16 @@ def print_event(event: Mapping[str, Any], now: datetime) -> None:
         out.print(Text(line))
     for other in event["others"]:
         out.print(Text(f"\nthe same id from {plain(other['source'])}: tidemill event {other['key']}"))
+
+
+def raw_data(cloudevent: Mapping[str, Any]) -> bytes:
+    """The bytes of an event's data: as they came where they could not be read, else its text or JSON."""
+    if "data_base64" in cloudevent:
+        return base64.b64decode(cloudevent["data_base64"])
+    carried = cloudevent.get("data")
+    if isinstance(carried, str) and not str(cloudevent.get("datacontenttype")).startswith("application/json"):
+        return carried.encode()
+    return b"" if carried is None else json.dumps(carried, ensure_ascii=False).encode()
 
 
 def _runs(event: Mapping[str, Any]) -> str:
