@@ -168,11 +168,12 @@ class PostgresInbox:
             queue_timeout_s=policy.queue_timeout_s,
             cleans=bool(policy.hooks),
             cause=cause,
+            sequence=offer.sequence,
         )
 
     def _with_hand_over(self, operation: Accept, events: Mapping[EventKey, Event]) -> Accept:
-        """Mark as many of the runs as this process has room for as its own; those with limits have to be claimed."""
-        free = [run for run in operation.runs if not run.limits.limited]
+        """Mark as many of the runs as this process has room for as its own; what may have to wait has to be claimed."""
+        free = [run for run in operation.runs if not run.limits.limited and run.sequence is None]
         reserved = self._hand_over.reserve(len(free))
         taken = {run.place: run for run in free[:reserved]}
         if reserved == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +21,7 @@ from triggers.webhook import Webhook
 
 # Of several listeners to one trigger, the one that hears best speaks for it.
 HEARS = (ListenerState.LISTENING, ListenerState.STARTING, ListenerState.RETRYING, ListenerState.STOPPED)
+SHOWN_RUNS = 5
 ADDRESSES = {"cloudevents": EVENTS, "manual": "/api/v1/pipelines/{pipeline}/runs"}
 
 
@@ -47,8 +48,18 @@ async def triggers(context: Context, request: Request) -> Response:
         held = told.get(status["binding"])
         if held is None or _rank(status["state"]) < _rank(held["state"]):
             told[status["binding"]] = status
-    shapes = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
-    return Json({"triggers": shapes + [_elsewhere(status) for status in told.values()]})
+    declared = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
+    shapes = declared + [_elsewhere(status) for status in told.values()]
+    stopping = await context.views.stopping()
+    return Json({"triggers": [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes]})
+
+
+def _with_stopping(shape: TriggerShape, runs: Sequence[int] | None) -> TriggerShape:
+    if not runs:
+        return shape
+    named = ", ".join(map(str, runs[:SHOWN_RUNS])) + (" and others" if len(runs) > SHOWN_RUNS else "")
+    told = f"batches wait behind run {named}: resume or abandon {'it' if len(runs) == 1 else 'them'}"
+    return {**shape, "note": "; ".join(part for part in (shape["note"], told) if part)}
 
 
 def _own(context: Context) -> list[Mapping[str, Any]]:

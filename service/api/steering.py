@@ -89,9 +89,9 @@ async def abandon(context: Context, request: Request) -> Response:
     """Close the review of a failed run: nobody will resume it."""
     run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, AbandonBody)
     now = await _known_state(context, run_id)
-    if now != RunState.FAILED:
+    [given_up] = await context.write(Abandon(run_id, body.by, body.reason))
+    if not given_up and now != RunState.FAILED:
         raise Problem(409, f"run {run_id} is {now}: only a failed run can be abandoned", state=now)
-    await context.write(Abandon(run_id, body.by, body.reason))
     return Json({"run": run_id, "state": await _known_state(context, run_id)})
 
 

@@ -43,7 +43,7 @@ class RunRow:
     """A run to be started. With `take` the accepting process drives it at once, without a claim.
 
     It fails when it has not started within `queue_timeout_s`, and is late after `due_at`. `cleans`: it has stages that
-    run at its end, also when it is cancelled.
+    run at its end, also when it is cancelled. Of one `sequence` it waits for those before it (see `service.db.order`).
     """
 
     event_key: EventKey
@@ -59,6 +59,7 @@ class RunRow:
     queue_timeout_s: float | None = None
     cleans: bool = False
     cause: Cause | None = None
+    sequence: str | None = None
 
     @property
     def place(self) -> tuple[EventKey, str]:
@@ -178,9 +179,17 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
         elif what == "run":
             done.runs[key, pipeline] = run_id
             _note(flush, runs[key, pipeline], run_id)
+    await _hold_in_order(flush, [(run_id, runs[place].sequence) for place, run_id in done.runs.items()])
     triggers = {place: row.trigger for place, row in runs.items()}
     done.dropped = await crowd.settle(flush, done.runs, triggers)
     return done
+
+
+async def _hold_in_order(flush: Flush, started: Iterable[tuple[RunId, str | None]]) -> None:
+    ordered = [(run_id, sequence) for run_id, sequence in started if sequence is not None]
+    if ordered:
+        await flush.connection.execute(sql("hold_in_order"), *columns(ordered, 2))
+        flush.sequences.update(sequence for _, sequence in ordered)
 
 
 def _newcomers(rows: Iterable[RunRow]) -> Sequence[Newcomer]:

@@ -1,4 +1,4 @@
-"""Which limit a run that is ready waits for, in words."""
+"""Which limit, or which run before it, a run that is ready waits for, in words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ SHOWN_RUNS = 3
 
 def told_by(limits: Mapping[str, Any], row: Row, at: datetime) -> str | None:
     """What holds a run up, going by its pipeline's limits and what is taken; None: no limit does."""
+    if row["behind"] is not None:
+        return _behind(*row["behind"])
     concurrency, most = limits.get("concurrency"), limits.get("max_running")
     if concurrency and len(row["of_key"] or ()) >= concurrency["at_most"]:
         return f"{_runs(row['of_key'])} of the same key"
@@ -24,6 +26,13 @@ def told_by(limits: Mapping[str, Any], row: Row, at: datetime) -> str | None:
     if row["not_before"] is not None and row["not_before"] > at:
         return f"its rate: not before {row['not_before']:%H:%M:%S} UTC"
     return None
+
+
+def _behind(run: str, state: str) -> str:
+    if state not in ("failed", "cancelled"):
+        return f"run {run}, which comes before it in its sequence, to succeed"
+    became = "has failed" if state == "failed" else "was cancelled"
+    return f"run {run}, which comes before it in its sequence and {became}: resume or abandon that one"
 
 
 def _runs(ids: list[int]) -> str:

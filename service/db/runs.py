@@ -43,6 +43,8 @@ class MoveRun(Operation):
                 flush.log.append(entry | held(row["key"], row["pool"]))
                 if row["ready"] or row["limited"]:
                     flush.wakes.add("")
+                if row["sequence"] is not None:
+                    flush.sequences.add(row["sequence"])
         await tell_parents(flush, [row["parent_run"] for row in moved.values() if row["parent_run"] is not None])
         return [None if op.run_id in moved else RunLost(f"run {op.run_id} was adopted by another") for op in operations]
 

@@ -10,6 +10,7 @@ import orjson
 
 from service.db.connect import sql
 from service.db.parents import tell_parents
+from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.model import RunState
 
@@ -91,13 +92,16 @@ async def _resume(flush: Flush, op: Resume) -> bool:
         await connection.execute(sql("skip_stage"), op.run_id, op.skip, op.reason)
     await _note(flush, op.run_id, op.action, op.by, op.detail)
     flush.wakes.add("")
+    flush.sequences |= _sequence(row)
     flush.log.append({"run": op.run_id, "pipeline": row["pipeline"], "move": "queued", "by": op.by})
     return True
 
 
 @dataclass(eq=False, slots=True)
 class Abandon(Operation):
-    """Close the review of a failed run without resuming it. The answer is whether it was open."""
+    """Give up a failed run without resuming it, or a cancelled one that others wait behind. The answer is whether there
+    was one.
+    """
 
     order: ClassVar[int] = 50
 
@@ -107,16 +111,21 @@ class Abandon(Operation):
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Abandon]) -> Sequence[bool]:
-        """The run stays failed, and may still be resumed, which opens it again."""
+        """The run stays as it is, and may still be resumed, which opens it again."""
         answers = []
         for op in operations:
-            pipeline = await flush.connection.fetchval(sql("abandon"), op.run_id, op.by, op.reason)
-            answers.append(pipeline is not None)
-            if pipeline is not None:
+            row = await flush.connection.fetchrow(sql("abandon"), op.run_id, op.by, op.reason)
+            answers.append(row is not None)
+            if row is not None:
                 await _note(flush, op.run_id, "abandoned", op.by, {"reason": op.reason})
-                entry = {"run": op.run_id, "pipeline": pipeline, "move": "abandoned", "by": op.by, "reason": op.reason}
-                flush.log.append(entry)
+                named = {"run": op.run_id, "pipeline": row["pipeline"]}
+                flush.log.append({**named, "move": "abandoned", "by": op.by, "reason": op.reason})
+                flush.sequences |= _sequence(row)
         return answers
+
+
+def _sequence(row: Row) -> set[str]:
+    return set() if row["sequence"] is None else {row["sequence"]}
 
 
 async def _note(flush: Flush, run_id: int, action: str, by: str, detail: Mapping[str, Any]) -> None:

@@ -115,6 +115,10 @@ class Views:
         rows = await self._reads.fetch("list_trigger_statuses")
         return [{**orjson.loads(row["status"]), "reported_at": row["reported_at"]} for row in rows]
 
+    async def stopping(self) -> Mapping[tuple[str, str], Sequence[int]]:
+        """Failed and cancelled runs that others of their sequence wait behind, by pipeline and trigger."""
+        return {(row["pipeline"], row["trigger"]): row["runs"] for row in await self._reads.fetch("stopping")}
+
     async def models(self, model: str | None = None) -> list[ModelSummary]:
         """Every model, or the one of this name."""
         return [

@@ -19,6 +19,7 @@ import orjson
 
 from service import faults
 from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql
+from service.db.order import let_go
 from service.errors import DatabaseUnavailable, ServiceError
 
 logger = logging.getLogger("tidemill.writer")
@@ -33,12 +34,15 @@ LOG_CHANNEL = "tidemill_log"
 
 @dataclass(slots=True)
 class Flush:
-    """One transaction in the making. Operations add to its log and its notifications."""
+    """One transaction in the making. Operations add to its log and its notifications, and name the sequences of runs
+    in which the next may have to be let go.
+    """
 
     connection: asyncpg.Connection
     daemon: int
     log: list[dict[str, Any]] = field(default_factory=list)
     wakes: set[str] = field(default_factory=set)
+    sequences: set[str] = field(default_factory=set)
 
 
 class Operation:
@@ -275,6 +279,8 @@ async def _apply(flush: Flush, units: Sequence[Unit]) -> list[list[Any]]:
         operations = [units[row].operations[column] for row, column in places[kind]]
         for (row, column), answer in zip(places[kind], await kind.write(flush, operations), strict=True):
             answers[row][column] = answer
+    if flush.sequences and await let_go(flush.connection, flush.sequences):
+        flush.wakes.add("")
     if flush.log:
         await flush.connection.execute(sql("log"), flush.daemon, orjson.dumps(flush.log), LOG_CHANNEL)
     for payload in flush.wakes:

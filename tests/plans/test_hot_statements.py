@@ -39,6 +39,9 @@ ARGUMENTS = {
     "adopt": "bigint",
     "put_progress": "bigint[], text[], int[], int[], float4[], text[]",
     "last_log_line": "bigint, text, int, int",
+    "hold_in_order": "bigint[], text[]",
+    "lock_sequences": "text[]",
+    "next_in_order": "text[]",
 }
 # Live rows only: these may be walked, because they hold no history.
 SHORT = {"daemons", "pools"}
@@ -90,6 +93,8 @@ INDEXES = {
     "hold": {"runs_pkey"},
     "close_lanes": {"lanes_pkey", "runs_in_line"},
     "unfinished_of_keys": {"runs_of_key"},
+    "hold_in_order": {"runs_pkey"},
+    "next_in_order": {"runs_in_sequence", "runs_pkey"},
     "decided_places": {"runs_event_key_pipeline_key", "fates_pkey"},
 }
 

@@ -13,6 +13,11 @@ select
         where o.pipeline = r.pipeline and o.rate_key = r.rate_key and o.started_at is not null
         order by o.started_at desc
         offset $2::int - 1 limit 1
-    ) end as not_before
+    ) end as not_before,
+    (
+        select array[o.id::text, o.state] from runs o
+        where r.held = 'order' and o.sequence = r.sequence and o.state <> 'succeeded' and o.abandoned_at is null
+        order by o.id limit 1
+    ) as behind
 from runs r left join pools p on p.name = r.pool
 where r.id = $1

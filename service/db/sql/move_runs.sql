@@ -23,4 +23,5 @@ update runs r set
 from mine m
 where r.id = m.id
 returning r.id, r.pipeline, coalesce(r.ready_at <= now(), false) as ready, r.limited, r.key, r.pool,
-    case when r.finished_at is not null then r.parent_run end as parent_run
+    case when r.finished_at is not null then r.parent_run end as parent_run,
+    case when r.state = 'succeeded' then r.sequence end as sequence

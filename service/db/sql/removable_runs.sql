@@ -1,10 +1,11 @@
 -- Finished runs of a pipeline that may go: beyond its newest $2, finished longer than $3 seconds ago, waiting for no
--- person, made no registered model ($5: the digests that models refer to), and are no sub-runs of a run that is there:
--- resumed, that would look for them.
+-- person and hold up none of their sequence, made no registered model ($5: the digests that models refer to), and are no
+-- sub-runs of a run that is there: resumed, that would look for them.
 select r.id from runs r
 where r.pipeline = $1 and r.id > $4
     and ($2 = 0 or r.id < (select n.id from runs n where n.pipeline = $1 order by n.id desc offset $2::int - 1 limit 1))
     and r.state in ('succeeded', 'failed', 'cancelled') and (r.state <> 'failed' or r.abandoned_at is not null)
+    and (r.sequence is null or r.state = 'succeeded' or r.abandoned_at is not null)
     and ($3::float8 is null or r.finished_at < now() - make_interval(secs => $3))
     and not exists (select from model_versions v where v.run_id = r.id)
     and not exists (
