@@ -213,6 +213,21 @@ class Client:
         """Send a CloudEvent in its structured JSON form. The same `source` and `id` are the same event."""
         return self._ask("POST", "/api/v1/events", cloudevent, content_type="application/cloudevents+json")
 
+    def explain_event(
+        self,
+        payload: str = "",
+        *,
+        form: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        event: str | None = None,
+    ) -> Json:
+        """What an event would do; nothing is done. `event` is the id or key of one that was accepted.
+
+        Else `payload` is the text of a CloudEvent, or of what `form` says: `kafka:TOPIC`, `webhook:HOOK`, `file:PATH`.
+        """
+        wanted = {"event": event, "payload": payload, "as": form, "headers": dict(headers or {})}
+        return self._post("/api/v1/explain", {name: value for name, value in wanted.items() if value})
+
     def pipelines(self) -> Json:
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")

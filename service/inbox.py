@@ -128,13 +128,16 @@ class PostgresInbox:
             row = event_row(arrival.event)
             by_key[row.key] = arrival.event
             events.append(row)
-            for offer in _strongest(arrival.offers):
-                decided = self._decide(row.key, arrival.event, offer)
+            for decided in self.decided(arrival):
                 if isinstance(decided, RunRow):
                     runs.append(decided)
                 else:
                     fates.append(decided)
         return self._with_hand_over(Accept(events, runs, fates, positions), by_key)
+
+    def decided(self, arrival: Arrival) -> list[RunRow | FateRow]:
+        """What an arrival would lead to, a row for each pipeline. Nothing is written or reserved."""
+        return [self._decide(arrival.event.key, arrival.event, offer) for offer in _strongest(arrival.offers)]
 
     def _counted(self, receipt: Receipt) -> list[tuple[str, Fate]]:
         found = [

@@ -13,6 +13,7 @@ import orjson
 from triggers.base import Trigger
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
+from triggers.route import APPROVAL, Route
 
 Decision = Literal["approved", "rejected"]
 
@@ -34,6 +35,10 @@ class Approval(Trigger):
     def default_name(self) -> str:
         """Such as `approval:flights/deploy:approved`; `*` where any will do."""
         return f"approval:{self.pipeline or '*'}/{self.gate or '*'}:{self.decision or '*'}"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It hears decisions at gates."""
+        return None if route.kind == APPROVAL else "it hears decisions at gates alone"
 
     def __post_init__(self) -> None:
         if self.decision not in ("approved", "rejected", None):

@@ -21,6 +21,7 @@ from triggers.handling import PLAIN, Handling
 from triggers.missed import Missed, MissedPolicy
 from triggers.numbers import is_whole
 from triggers.rate import RateLimit
+from triggers.route import Route
 from triggers.where import check_params, check_where
 
 RunId = NewType("RunId", int)
@@ -160,6 +161,10 @@ class Trigger:
     def default_name(self) -> str:
         """The name when none was given, such as `cron:0 2 * * *`."""
         return self.kind
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """Why nothing that comes by `route` reaches this trigger of `pipeline`; None where it does."""
+        return None if route.kind == self.kind else f"it hears only what its own listener brings, not {route}"
 
     def lacks(self, root: Path) -> Sequence[str]:
         """What it still waits for on this machine, a sentence each, for `tidemill doctor`. Changes nothing."""

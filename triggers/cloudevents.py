@@ -21,6 +21,7 @@ from triggers.errors import InvalidEvent
 from triggers.event import Event, utc_now
 from triggers.headers import Headers, fold, on_the_wire
 from triggers.payload import decode, media_type, parse_json, require_utf8
+from triggers.route import HTTP, Route
 
 _FORMAT = "application/cloudevents"
 _STRUCTURED = f"{_FORMAT}+json"
@@ -39,6 +40,10 @@ class CloudEvents(Trigger):
     """Listens to the CloudEvents posted to `/api/v1/events`; `where` says to which."""
 
     kind: ClassVar[str] = "cloudevents"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It hears what is posted, and what stages emit."""
+        return None if route.kind == HTTP else "it hears CloudEvents that are posted to /api/v1/events"
 
 
 def from_http(headers: Headers, body: bytes, *, received_at: datetime | None = None) -> list[Event]:

@@ -62,6 +62,14 @@ class Pattern:
         segment = self.segments[last]
         return last in spots and segment is not None and segment(name)
 
+    def means(self, path: str) -> bool:
+        """Whether it means the file at the absolute `path`, or the folder, where that ends in `/`."""
+        names = _names(path)
+        spots = self.start()
+        for name in names[:-1]:
+            spots = self.enter(spots, name)
+        return bool(names) and self.folders == path.endswith("/") and self.accepts(spots, names[-1])
+
     def _open(self, spots: set[int]) -> Spots:
         """With every spot that `**`, matching nothing, lets through."""
         opened = set(spots)

@@ -12,6 +12,7 @@ from triggers.errors import InvalidTrigger
 from triggers.file_event import path_of
 from triggers.file_pattern import Pattern, check_pattern
 from triggers.file_policy import NAME, Complete, Policy, overlap
+from triggers.route import FILE, Route
 
 RESCAN_S = 60.0
 POLL_S = 5.0
@@ -60,6 +61,15 @@ class Files(Trigger):
     def default_name(self) -> str:
         """Such as `files:landing/*.csv`."""
         return f"files:{self.pattern}"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It sees files, or whole folders, that its pattern means and that do not look unfinished."""
+        if route.kind != FILE:
+            return f"it watches for files like {self.pattern}"
+        if not Pattern.of(self.pattern, route.root).means(route.target):
+            return f"{route.target} is not like {self.pattern}"
+        ignored = next((name for name in route.target.split("/") if self.policy.ignores(name)), None)
+        return None if ignored is None else f"{ignored!r} is the name of what is unfinished or hidden: it is ignored"
 
     def lacks(self, root: Path) -> Sequence[str]:
         """The folder it looks in, while that is not there."""

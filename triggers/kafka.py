@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from triggers.base import Binding, Trigger
 from triggers.errors import InvalidTrigger
+from triggers.route import BATCH, KAFKA, Route
 
 Start = Literal["earliest", "latest"]
 Format = Literal["json", "text", "bytes"]
@@ -41,6 +42,10 @@ class KafkaArrivals(Trigger):
     def default_name(self) -> str:
         return f"kafka:{self.topic}"
 
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It reads its topic."""
+        return None if (route.kind, route.target) == (KAFKA, self.topic) else f"it reads the topic {self.topic}"
+
     def __post_init__(self) -> None:
         check_topic(self.topic, self.start, "KafkaArrivals")
         if self.value not in _FORMATS:
@@ -69,6 +74,11 @@ class KafkaBatches(Trigger):
 
     def default_name(self) -> str:
         return f"kafka-batches:{self.topic}"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It makes its own events of many records."""
+        mine = (route.kind, route.target) == (BATCH, self.topic)
+        return None if mine else f"it makes events of many records each, out of the topic {self.topic}"
 
     def __post_init__(self) -> None:
         check_topic(self.topic, self.start, "KafkaBatches")

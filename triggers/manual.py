@@ -12,6 +12,8 @@ from uuid import uuid4
 from triggers.base import Binding, Fate, Offer, Trigger
 from triggers.event import Event
 from triggers.match import offer
+from triggers.route import MANUAL as MANUALLY
+from triggers.route import Route
 
 MANUAL = "dev.tidemill.manual"
 
@@ -21,6 +23,10 @@ class Manual(Trigger):
     """Lets people start the pipeline. Every pipeline has one; declare it to set `params` or to switch it off."""
 
     kind: ClassVar[str] = "manual"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It hears who starts its pipeline by hand."""
+        return None if (route.kind, route.target) == (MANUALLY, pipeline) else "it hears starts by hand alone"
 
 
 def manual_event(

@@ -15,6 +15,7 @@ from triggers.cron import CronExpression
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
 from triggers.missed import Missed, MissedPolicy
+from triggers.route import SCHEDULE, Route
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICK_TYPE = "dev.tidemill.schedule.tick"
@@ -44,6 +45,11 @@ class Schedule(Trigger, ABC):
     def policy(self) -> MissedPolicy:
         """What happens to ticks missed in downtime."""
         return MissedPolicy(self.missed, self.max_age_s, self.max_burst)
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It hears its own ticks."""
+        mine = (route.kind, route.target) == (SCHEDULE, f"{pipeline}/{self.name}")
+        return None if mine else "it hears the clock alone"
 
     @abstractmethod
     def next_after(self, instant: datetime) -> datetime | None:

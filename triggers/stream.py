@@ -14,6 +14,7 @@ from triggers.aggregates import Aggregate, Count
 from triggers.base import Trigger
 from triggers.errors import InvalidTrigger
 from triggers.kafka import Start, check_topic
+from triggers.route import BATCH, Route
 from triggers.windows import Shape
 
 _LONGEST_WINDOW_S = 31 * 86_400.0
@@ -50,6 +51,11 @@ class StreamFeatures(Trigger):
 
     def default_name(self) -> str:
         return f"kafka-stream:{self.topic}"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It makes its own events of many records."""
+        mine = (route.kind, route.target) == (BATCH, self.topic)
+        return None if mine else f"it makes events of windows, out of the records of {self.topic}"
 
     def shape(self) -> Shape:
         """What is computed. Two declarations with the same digest fold the same records to the same rows."""

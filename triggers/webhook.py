@@ -17,6 +17,7 @@ from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
 from triggers.headers import Headers, fold, key_of
 from triggers.payload import media_type, parse_json, require_utf8
+from triggers.route import WEBHOOK, Route
 from triggers.signatures import DELIVERY_HEADERS, Verifier
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
@@ -40,6 +41,11 @@ class Webhook(Trigger):
 
     def default_name(self) -> str:
         return f"webhook:{self.hook}"
+
+    def deaf_to(self, route: Route, pipeline: str) -> str | None:
+        """It hears its hook."""
+        mine = (route.kind, route.target) == (WEBHOOK, self.hook)
+        return None if mine else f"it hears what is posted to /hooks/{self.hook}"
 
     def __post_init__(self) -> None:
         super().__post_init__()

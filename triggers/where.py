@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -73,6 +74,32 @@ def mismatch(where: Mapping[str, Any], event: Event) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A clause of `where` that an event does not fulfil. `found` is `ABSENT` where the event has nothing there, and
+    where the clause is an `any` or `not` of several paths; `told` says it for people.
+    """
+
+    clause: str
+    wanted: Any
+    found: Any
+    told: str
+
+
+def misses(where: Mapping[str, Any], event: Event) -> Iterator[Miss]:
+    """Every clause that says no, not only the first; those of an `all` one by one."""
+    for key, wanted in where.items():
+        if key == "all":
+            for part in wanted:
+                yield from misses(part, event)
+        elif key in _JOINS:
+            reason = _JOINS[key](wanted, event)
+            if reason is not None:
+                yield Miss(key, wanted, ABSENT, reason)
+        elif (told := _mismatch_at(key, wanted, event)) is not None:
+            yield Miss(key, wanted, select(key, event), told)
 
 
 def _mismatch_at(path: str, wanted: Any, event: Event) -> str | None:

@@ -95,6 +95,18 @@ class CleanUpBody(Body):
     events_days: Days | None = None
 
 
+class ExplainBody(Body):
+    """An event to explain: `event` is the id or key of one that was accepted; else `payload` is a CloudEvent in JSON,
+    or what `as` says: the value of a record (`kafka:TOPIC`), the body of a delivery (`webhook:HOOK`, with its
+    `headers`), or nothing, for a file (`file:PATH`).
+    """
+
+    event: Key | None = None
+    payload: Annotated[str, StringConstraints(max_length=16 * 1024 * 1024)] = ""
+    form: Annotated[Key | None, Field(alias="as")] = None
+    headers: dict[Name, Text] = {}
+
+
 class DecideBody(Body):
     """A decision: who makes it, why, and about which artifact: its digest, or the first 8 or more characters of it."""
 

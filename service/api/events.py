@@ -42,11 +42,15 @@ async def list_events(context: Context, request: Request) -> Response:
 
 async def show(context: Context, request: Request) -> Response:
     """One event, by key or id: an id is unique only within its source, so the newest is told and the others named."""
-    given = request.path_params["event"]
+    return Json(await found_event(context, request.path_params["event"]))
+
+
+async def found_event(context: Context, given: str) -> EventFate:
+    """The event with this key, or the newest with this id. Raises `NotFound`."""
     event = await context.views.event(_as_key(given), given)
     if event is None:
         raise NotFound(f"no event has the id or key {given[:200]!r}: it was never accepted here")
-    return Json(event)
+    return event
 
 
 def _as_key(given: str) -> UUID | None:

@@ -10,7 +10,20 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, Router
 
-from service.api import events, gates, health, listings, logs, models, retention, reviews, runs, steering, stories
+from service.api import (
+    asking,
+    events,
+    gates,
+    health,
+    listings,
+    logs,
+    models,
+    retention,
+    reviews,
+    runs,
+    steering,
+    stories,
+)
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint, Handler
@@ -54,6 +67,7 @@ def _document() -> Mapping[str, object]:
 
 ENDPOINTS: Sequence[Endpoint] = (
     *events.ENDPOINTS,
+    *asking.ENDPOINTS,
     *runs.ENDPOINTS,
     *steering.ENDPOINTS,
     *stories.ENDPOINTS,

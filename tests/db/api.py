@@ -25,6 +25,7 @@ from stages.pipeline import Pipeline
 from stages.registry import NewVersion
 from tests.db.daemons import daemon, reached, settings
 from triggers.approval import Approval
+from triggers.base import KafkaAccess
 from triggers.cloudevents import CloudEvents
 from triggers.event import Event
 from triggers.manual import Manual
@@ -156,12 +157,16 @@ async def api(
     *roles: Role,
     pipelines: tuple[Pipeline, ...] = PIPELINES,
     groups: str = "",
+    kafka: KafkaAccess | None = None,
     **http: Any,
 ) -> AsyncIterator[Api]:
     """A daemon with these HTTP settings; it takes events and, by default, drives runs."""
     given = settings(database, folder, *(roles or (Role.API, Role.EXECUTOR)))
     given = dataclasses.replace(given, http=Http(port=0, **http), groups=values.groups(groups))
-    async with daemon(given, *pipelines) as one, httpx.AsyncClient(base_url=one.address, timeout=20) as client:
+    async with (
+        daemon(given, *pipelines, kafka=kafka) as one,
+        httpx.AsyncClient(base_url=one.address, timeout=20) as client,
+    ):
         yield Api(one, client, Client(one.address, http.get("api_token")))
 
 

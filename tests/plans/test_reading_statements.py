@@ -40,6 +40,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "story_models": ((7,), {"model_versions", "model_aliases"}, ""),
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
     "list_runs": ((None, None, None, None, 50, '["rare"]'), {"gates"}, "runs_by_tag"),
+    "started_within": (("rare", "", 60.0), set(), "runs_started"),
     "used_artifacts": ((["a" * 64],), set(), "attempts_by_output"),
     "count_uses": ((["a" * 64],), set(), "attempts_by_output"),
     "removable_runs": (("rare", 3, 86_400.0, 0, [], 200), {"model_versions"}, "runs_by_pipeline"),

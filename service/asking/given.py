@@ -1,0 +1,126 @@
+"""The event somebody asks about: a CloudEvent, or what a Kafka record, a delivery or a file would become."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.catalogue import Catalogue
+from service.errors import Invalid
+from triggers.cloudevents import from_json
+from triggers.errors import InvalidEvent
+from triggers.event import Event
+from triggers.file_event import encode_path, landed
+from triggers.kafka_records import event_of, source_of
+from triggers.route import FILE, HTTP, KAFKA, WEBHOOK, Route
+from triggers.webhook import hooks, receive
+
+NOWHERE = "explained"
+FORMS = "kafka:TOPIC, webhook:HOOK or file:PATH"
+_STRUCTURED = ("content-type", b"application/cloudevents+json")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An event that might come, by which way, and why it would be dead on arrival (empty: it would not)."""
+
+    event: Event
+    route: Route
+    dead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record that is nowhere: what it would be known by is made up."""
+
+    value: bytes
+    timestamp: int
+    headers: list[tuple[str, bytes]]
+    key: bytes | None = None
+    partition: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was handed in: `payload` is the raw text of a record, a body, or a CloudEvent in JSON; `form` is as in
+    `--as`, empty for a CloudEvent; `headers` belong to a delivery.
+    """
+
+    payload: str
+    form: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -> Given:
+    """The event that this would be. Raises `Invalid` or `InvalidEvent`; signatures are not asked for."""
+    kind, _, target = asked.form.partition(":")
+    if not kind:
+        return Given(_cloudevent(asked.payload, now), Route(HTTP))
+    if not target or kind not in (KAFKA, WEBHOOK, FILE):
+        raise Invalid(f"as {asked.form!r}: give one of {FORMS}")
+    if kind == KAFKA:
+        event, dead = event_of(_record(asked.payload, now), source_of(NOWHERE, target), now)
+        return Given(event, Route(KAFKA, target), dead)
+    if kind == WEBHOOK:
+        return Given(_delivered(asked, target, catalogue, now), Route(WEBHOOK, target))
+    path = os.path.normpath(root / target) + ("/" if target.endswith("/") else "")
+    return Given(_file(path, root, now), Route(FILE, path, str(root)))
+
+
+def _cloudevent(payload: str, now: datetime) -> Event:
+    value = _json(payload)
+    try:
+        return from_json(value, received_at=now)
+    except InvalidEvent as error:
+        if isinstance(value, dict) and "specversion" in value:
+            raise
+        raise Invalid(f"this is no CloudEvent ({error}): complete it, or say what it is with --as {FORMS}") from None
+
+
+def _json(payload: str) -> Any:
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"this is not JSON ({error}): give a CloudEvent, or say what it is with --as {FORMS}") from None
+
+
+def _record(payload: str, now: datetime) -> _Record:
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        value = None
+    structured = isinstance(value, dict) and "specversion" in value
+    return _Record(payload.encode(), int(now.timestamp() * 1000), [_STRUCTURED] if structured else [])
+
+
+def _delivered(asked: Asked, hook: str, catalogue: Catalogue, now: datetime) -> Event:
+    listening = hooks(list(catalogue.bindings())).get(hook)
+    if listening is None:
+        known = ", ".join(sorted(hooks(list(catalogue.bindings())))) or "none: no pipeline declares a Webhook"
+        raise Invalid(f"no hook is called {hook[:80]!r}; there are {known}")
+    headers = {"content-type": "application/json", **{name.lower(): value for name, value in asked.headers.items()}}
+    event = receive(replace(listening[0].trigger, verify=None), headers, asked.payload.encode(), now)
+    if event is None:
+        raise Invalid("this is a ping: it only wants to hear that somebody is there, and becomes no event")
+    return event
+
+
+def _file(path: str, root: Path, now: datetime) -> Event:
+    """What a file would be once it has landed. Where it lies already its size and time are its own."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+        size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
+    except (OSError, ValueError):
+        size_bytes, mtime_ns = 0, int(now.timestamp()) * 1_000_000_000
+    key = encode_path(path.removeprefix(str(root).rstrip("/") + "/"))
+    files = 1 if path.endswith("/") else None
+    return landed(
+        path=path, key=key, size_bytes=size_bytes, mtime_ns=mtime_ns, identity=NOWHERE, digest=None, files=files
+    )

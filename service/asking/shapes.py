@@ -1,0 +1,82 @@
+"""What is answered to somebody who asks what an event would do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from service.shapes import OutcomeShape
+
+
+class ClauseShape(TypedDict):
+    """A clause of `where` that says no: what it wants, what the event has there (null: nothing), and both in words."""
+
+    clause: str
+    wanted: Any
+    found: Any
+    told: str
+
+
+class TriggerVerdict(TypedDict):
+    """What one trigger makes of an event. `reached`: such an event gets to it at all.
+
+    `fate` is what would come of it in the pipeline by this trigger, null where it is not reached.
+    """
+
+    pipeline: str
+    trigger: str
+    kind: str
+    reached: bool
+    fate: str | None
+    reason: str
+    clauses: list[ClauseShape]
+
+
+class LimitsShape(TypedDict):
+    """What holds of how many runs at once, each null where nothing does, and how it stands now.
+
+    `key` is that of the pipeline's `concurrency`, `unfinished` are the runs of it.
+    """
+
+    key: str | None
+    at_most: int | None
+    policy: str | None
+    unfinished: list[int]
+    max_running: int | None
+    running: int
+    rate: str | None
+    rate_runs: int | None
+    rate_per_s: float | None
+    rate_started: int
+    pool: str | None
+    pool_places: int | None
+    pool_taken: int
+
+
+class RunForetold(TypedDict):
+    """A run that would be started. `told` says in words when."""
+
+    pipeline: str
+    version: str
+    trigger: str
+    params: dict[str, Any]
+    priority: int
+    tags: list[str]
+    due_at: datetime | None
+    queue_timeout_s: float | None
+    limits: LimitsShape
+    told: str
+
+
+class EventExplained(TypedDict):
+    """What an event would do. `known`: it was accepted before, with the `outcomes`; sent again it changes nothing."""
+
+    key: str
+    cloudevent: dict[str, Any]
+    route: str
+    known: bool
+    outcomes: list[OutcomeShape]
+    runs: list[RunForetold]
+    triggers: list[TriggerVerdict]

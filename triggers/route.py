@@ -1,0 +1,57 @@
+"""By which way an event comes to the daemon: what decides which triggers hear of it at all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from triggers.event import Event
+
+HTTP, KAFKA, BATCH, WEBHOOK, FILE = "http", "kafka", "kafka-batch", "webhook", "file"
+SCHEDULE, MANUAL, APPROVAL = "schedule", "manual", "approval"
+
+_BATCH_TYPES = {"dev.tidemill.kafka.batch", "dev.tidemill.stream.features"}
+_OURS = {
+    "tidemill:schedule/": SCHEDULE,
+    "tidemill:manual/": MANUAL,
+    "tidemill:hooks/": WEBHOOK,
+    "tidemill:approvals": APPROVAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`kind` is the door, `target` the topic, hook, pipeline, `pipeline/trigger` of a schedule, or absolute path.
+
+    `root` is the folder that relative patterns of files start from.
+    """
+
+    kind: str
+    target: str = ""
+    root: str = "/"
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.target}" if self.target else self.kind
+
+
+def route_of(event: Event, root: str = "/") -> Route:
+    """By which way an event that was accepted has come, as its source tells. Posted events have sources of their own,
+    and so have CloudEvents read from Kafka: they count as posted.
+    """
+    for source, kind in _OURS.items():
+        if event.source.startswith(source):
+            return Route(kind, unquote(event.source.removeprefix(source)))
+    if event.source == "tidemill:files" and isinstance(event.data, Mapping):
+        return Route(FILE, _path_of(event.data), root)
+    if event.source.startswith("kafka:"):
+        topic = event.source.rpartition("/")[2]
+        return Route(BATCH if event.type in _BATCH_TYPES else KAFKA, topic)
+    return Route(HTTP)
+
+
+def _path_of(data: Mapping[str, Any]) -> str:
+    """The path of a landed file; that of a folder ends in `/`."""
+    path = str(data.get("path", ""))
+    return f"{path.rstrip('/')}/" if "files" in data else path
