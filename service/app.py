@@ -30,13 +30,12 @@ from service.settings import Settings
 from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.runners.base import OpenRunner
+from stages.strays import Strays
 from triggers.base import KafkaAccess, Listener, RecordReader
 
 logger = logging.getLogger("tidemill")
 
 LEAVE_S = 5.0
-# An async stage that swallows its cancellation cannot be stopped in any other way than with the process.
-STUBBORN_S = 10.0
 
 
 class Server(Protocol):
@@ -88,6 +87,7 @@ class Daemon:
         self.executor: Executor | None = None if engine is None else engine.executor
         self.stage_logs: StageLogs | None = None if engine is None else engine.stage_logs
         self.runners: Mapping[str, OpenRunner] = ground.lending.runners
+        self.strays = Strays() if engine is None else engine.strays
 
     @property
     def retention(self) -> Retention:
@@ -105,15 +105,16 @@ class Daemon:
 
     async def run(self, started: Callable[[Daemon], Awaitable[None]] | None = None) -> None:
         """Serve until `stop`. `started` is called once everything is listening. Unexpected errors end it loudly."""
-        if self.stage_logs is not None:
-            self.stage_logs.attach()
-        try:
-            await self._serve(started)
-        finally:
+        async with self.strays:
             if self.stage_logs is not None:
-                self.stage_logs.detach()
-            for close in self.closers:
-                await close()
+                self.stage_logs.attach()
+            try:
+                await self._serve(started)
+            finally:
+                if self.stage_logs is not None:
+                    self.stage_logs.detach()
+                for close in self.closers:
+                    await close()
         self.stopped.set()
 
     async def _serve(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:
@@ -125,8 +126,6 @@ class Daemon:
                 await self._intake(started)
                 await self._drain()
                 _cancel(working)
-                giving_up = asyncio.get_running_loop().call_later(STUBBORN_S, _give_up)
-            giving_up.cancel()
             await self._leave()
             _cancel(lasting)
 
@@ -218,7 +217,8 @@ def _cancel(tasks: list[asyncio.Task[None]]) -> None:
         task.cancel()
 
 
-def _give_up() -> None:
-    logger.error("a stage swallows its cancellation and does not end: ending the process; its run goes on elsewhere")
+def give_up(error: BaseException | None) -> None:
+    """End the process, in which stages swallow their cancellation. Everything else has been put in order by then."""
+    logger.error("stages that swallow their cancellation still run: they end with this process", exc_info=error)
     logging.shutdown()
-    os._exit(1)
+    os._exit(0 if error is None else 1)

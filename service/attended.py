@@ -25,8 +25,11 @@ class AttendedRunner:
         """See `Runner`. An attempt that gave no sign for `Stage.heartbeat_s` is stopped, and fails for now."""
         log = self._logs.begin(call)
         try:
-            async with self._heartbeats.watch(call, stage.stage.heartbeat_s):
+            if stage.stage.heartbeat_s is None:
                 outcome = await self._runner.run(stage, call)
+            else:
+                async with self._heartbeats.watch(call, stage.stage.heartbeat_s):
+                    outcome = await self._runner.run(stage, call)
         except NoSign as error:
             outcome = Failed(ErrorRecord("TimeoutError", str(error), transient=True))
         finally:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from service.app import Daemon, Server
+from service.app import Daemon, Server, give_up
 from service.catalogue import Catalogue
 from service.clock import SystemClock
 from service.db.daemons import Registration
@@ -90,7 +90,7 @@ def _daemon(
         clock=SystemClock(),
         outbox=Outbox(catalogue),
     )
-    engine = open_engine(ground) if Role.EXECUTOR in settings.roles else None
+    engine = open_engine(ground, give_up) if Role.EXECUTOR in settings.roles else None
     inbox = PostgresInbox(writer, reads, catalogue, NoHandOver() if engine is None else engine.executor)
     ground.outbox.opens_into(inbox)
     around = Surroundings(inbox=inbox, clock=ground.clock, root=settings.root, kafka=kafka, fetched=reader)

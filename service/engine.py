@@ -29,6 +29,7 @@ from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.call import Call
 from stages.runners.base import Runner, RunnerTools
+from stages.strays import Strays
 from triggers.base import RecordReader
 
 
@@ -53,35 +54,37 @@ class Engine:
 
     executor: Executor
     stage_logs: StageLogs
+    strays: Strays
     closers: list[Callable[[], Awaitable[None]]]
 
 
-def open_engine(ground: Ground) -> Engine:
-    """Put it together; nothing runs yet."""
+def open_engine(ground: Ground, give_up: Callable[[BaseException | None], None]) -> Engine:
+    """Put it together; nothing runs yet. `give_up` ends the process though stages do not end."""
     settings, loop = ground.lending.settings, asyncio.get_running_loop()
     secrets = known_secrets(settings, [binding.trigger for binding in ground.catalogue.bindings()])
     folder = SpoolFolder(settings.home, settings.executor.log_bytes)
     logs = StageLogs(ground.writer, loop, ground.store, folder, secrets)
     beginnings = Beginnings(loop)
-    runners = _runners(ground, logs, beginnings)
+    strays = Strays(give_up)
+    runners = _runners(ground, logs, beginnings, strays)
     executor = Executor(
         writer=ground.writer,
         reads=ground.reads,
         catalogue=ground.catalogue,
-        driver=_driver(ground, runners, beginnings),
+        driver=_driver(ground, runners, beginnings, strays),
         places=settings.executor.max_runs,
     )
-    return Engine(executor, logs, [runner.close for runner in runners.values()])
+    return Engine(executor, logs, strays, [runner.close for runner in runners.values()])
 
 
-def _driver(ground: Ground, runners: Mapping[str, Runner], beginnings: Beginnings) -> Driver:
+def _driver(ground: Ground, runners: Mapping[str, Runner], beginnings: Beginnings, strays: Strays) -> Driver:
     return Driver(
         writer=ground.writer,
         reads=ground.reads,
         clock=ground.clock,
         store=ground.store,
         runners=runners,
-        checks=Checks(ground.store, ground.clock, ground.writer, ground.registry),
+        checks=Checks(ground.store, ground.clock, ground.writer, ground.registry, strays),
         fan_out=FanOut(ground.store),
         sub_runs=SubRuns(ground.reads, ground.store),
         outbox=ground.outbox,
@@ -90,7 +93,7 @@ def _driver(ground: Ground, runners: Mapping[str, Runner], beginnings: Beginning
     )
 
 
-def _runners(ground: Ground, logs: StageLogs, beginnings: Beginnings) -> dict[str, Runner]:
+def _runners(ground: Ground, logs: StageLogs, beginnings: Beginnings, strays: Strays) -> dict[str, Runner]:
     """Every runner, with what goes around each attempt: its resources, its log, its signs of life."""
     loop = asyncio.get_running_loop()
     heartbeats = Heartbeats(loop)
@@ -101,7 +104,13 @@ def _runners(ground: Ground, logs: StageLogs, beginnings: Beginnings) -> dict[st
         beginnings.began(call)
 
     tools = RunnerTools(
-        store=ground.store, registry=ground.registry, reader=ground.reader, report=reports, began=began, logs=logs
+        store=ground.store,
+        registry=ground.registry,
+        reader=ground.reader,
+        report=reports,
+        began=began,
+        logs=logs,
+        strays=strays,
     )
     resources = Resources(ground.lending.settings.executor.resources)
     opened = ground.lending.open_runners(tools).items()

@@ -21,6 +21,23 @@ StageName = NewType("StageName", str)
 Reuse = Literal["always", "run", "never"]
 
 
+class Mark:
+    """Something that is so from some moment on. Set and seen from any thread; nobody can wait for it."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made = False
+
+    def set(self) -> None:
+        """From now on."""
+        self._made = True
+
+    def is_set(self) -> bool:
+        """Whether it is so by now."""
+        return self._made
+
+
 class StageContext:
     """What a stage may know of its own attempt. Injected into a parameter annotated `StageContext`.
 
@@ -42,7 +59,7 @@ class StageContext:
         report: Callable[[float, str], None] = lambda fraction, note: None,
         folder: Callable[[], Path] = lambda: Path(tempfile.mkdtemp(prefix="tidemill-")),
         item: int | None = None,
-        stopping: threading.Event | None = None,
+        stopping: threading.Event | Mark | None = None,
         mask: Callable[[str], None] = lambda value: None,
     ) -> None:
         self.run_id = run_id
@@ -59,7 +76,7 @@ class StageContext:
         self._report = report
         self._folder = folder
         self._mask = mask
-        self._stopping = stopping or threading.Event()
+        self._stopping = stopping or Mark()
 
     @property
     def cancelled(self) -> bool:

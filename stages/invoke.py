@@ -16,7 +16,7 @@ from urllib.parse import quote
 import orjson
 
 from stages.artifacts import ArtifactRef, ArtifactStore
-from stages.base import StageContext
+from stages.base import Mark, StageContext
 from stages.call import WHOLE, Call
 from stages.codecs.base import Payload, Scratch, encode
 from stages.errors import InvalidCall, Permanent, Undecodable
@@ -50,14 +50,14 @@ async def invoke(
     executor: Executor | None = None,
     mask: Mask = lambda value: None,
     began: Callable[[], None] = lambda: None,
-    stopping: threading.Event | None = None,
+    stopping: threading.Event | Mark | None = None,
 ) -> Outcome:
     """Make one attempt. Whatever goes wrong in it is a `Failed`; only cancellation is raised.
 
     A blocking stage runs in a thread of `executor` (the loop's own if none). Cancelling does not stop that thread: its
     result is dropped. `stopping`, set at the latest then, is what it sees as `StageContext.cancelled`.
     """
-    stopping = stopping or threading.Event()
+    stopping = stopping or Mark()
     mark = current_attempt.set(call)
     try:
         with Scratch() as scratch:
@@ -84,7 +84,7 @@ class _Attempt:
     mask: Mask
     began: Callable[[], None]
     scratch: Scratch
-    stopping: threading.Event
+    stopping: threading.Event | Mark
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -96,6 +96,8 @@ class _Attempt:
             if (reason := unwanted(self.stage, arguments)) is not None:
                 return Skipped(reason)
             value = await self.stage.stage.function(**arguments)
+            if self.stopping.is_set():
+                raise asyncio.CancelledError
             if isinstance(value, SubRun):
                 return Waits(value)
             return self._succeeded(await save(value, self.store, self.scratch, what=what))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -16,6 +16,10 @@ class AliasMoved(StageError):
     """The alias no longer points where the caller last saw it. Transient: read it again and decide anew."""
 
     transient = True
+
+
+class AttemptOver(StageError):
+    """An attempt asks for something after it was given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +65,28 @@ class Registry(Protocol):
         Already pointing at `version` is success. Moving `production` sets the version's state to `production` and
         the previous one's to `archived`.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A registry that an attempt loses once it is `over`: nobody waits for it any more, though it may still run."""
+
+    registry: Registry
+    over: Callable[[], bool]
+
+    async def register(self, new: NewVersion, *, idempotency_key: str) -> ModelVersion:
+        """See `Registry`."""
+        return await self._open().register(new, idempotency_key=idempotency_key)
+
+    async def alias(self, model: str, alias: str) -> ModelVersion | None:
+        """See `Registry`."""
+        return await self._open().alias(model, alias)
+
+    async def move_alias(self, model: str, alias: str, version: int, *, expect: int | None) -> ModelVersion:
+        """See `Registry`."""
+        return await self._open().move_alias(model, alias, version, expect=expect)
+
+    def _open(self) -> Registry:
+        if self.over():
+            raise AttemptOver("this attempt was given up: it was out of time or cancelled, and what it does is dropped")
+        return self.registry

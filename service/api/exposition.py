@@ -97,6 +97,8 @@ def _executor(text: Text, daemon: Daemon) -> None:
     if daemon.executor is not None:
         text.add("tidemill_runs_driven", "gauge", "Runs this process drives now.", daemon.executor.running)
         text.add("tidemill_run_places", "gauge", "Runs it may drive at once.", daemon.settings.executor.max_runs)
+    left = "Async stages and gates that overran their time, or were cancelled, and still run."
+    text.add("tidemill_abandoned_tasks", "gauge", left, daemon.strays.left)
     inline = daemon.runners.get("inline")
     if isinstance(inline, InlineRunner):
         says = "Threads whose stages overran their time, or were cancelled, and still run."

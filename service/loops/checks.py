@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from service.db.registry import PRODUCTION
@@ -19,6 +19,7 @@ from stages.gates.base import GateContext, GateResult, GateState
 from stages.gates.evaluate import evaluate, output_for
 from stages.plan import PlanGate
 from stages.registry import ModelVersion, Registry
+from stages.strays import Strays
 from triggers.base import Clock
 
 WAITS_S = (0.5, 1.0, 2.0, 4.0)
@@ -33,6 +34,7 @@ class Checks:
     clock: Clock
     writer: Writer
     registry: Registry
+    strays: Strays = field(default_factory=Strays)
 
     async def check(self, run: LiveRun, name: str) -> tuple[PlanGate, ArtifactRef, GateResult]:
         """The gate, the artifact it was asked about, and what it found. What will pass is tried again for a while.
@@ -85,7 +87,7 @@ class Checks:
             now=self.clock.now(),
             production=await self._production(getattr(gate.gate, "models", ())),
         )
-        return await evaluate(gate.gate, context, self.store)
+        return await evaluate(gate.gate, context, self.store, self.strays)
 
     async def _production(self, models: Any) -> Mapping[str, ModelVersion]:
         """The version in production of each model that has one, however long the database takes to answer."""

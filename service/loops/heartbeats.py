@@ -25,14 +25,11 @@ class Heartbeats:
         self._watched: dict[Place, tuple[asyncio.Timeout, float]] = {}
 
     @asynccontextmanager
-    async def watch(self, call: Call, heartbeat_s: float | None) -> AsyncIterator[None]:
-        """Cancel the body and raise `NoSign` once nothing was heard for `heartbeat_s`; None: never.
+    async def watch(self, call: Call, heartbeat_s: float) -> AsyncIterator[None]:
+        """Cancel the body and raise `NoSign` once nothing was heard for `heartbeat_s`.
 
         Time counts from `began`: an attempt may wait long for a thread or a worker.
         """
-        if heartbeat_s is None:
-            yield
-            return
         place = place_of(call)
         scope = asyncio.timeout(None)
         try:

@@ -126,7 +126,8 @@ class LiveRun:
 
 def _cut(scopes: Iterable[asyncio.Timeout]) -> None:
     for scope in scopes:
-        scope.reschedule(asyncio.get_running_loop().time())
+        if not scope.expired():
+            scope.reschedule(asyncio.get_running_loop().time())
 
 
 def output(run: LiveRun, stage: str) -> ArtifactRef:

@@ -17,6 +17,7 @@ from stages.outcome import ErrorRecord, Failed, Outcome
 from stages.plan import PlanStage
 from stages.problems import nearest
 from stages.registry import Registry
+from stages.strays import Strays
 from triggers.base import RecordReader
 
 Report = Callable[[Call, float, str], None]
@@ -56,6 +57,7 @@ class RunnerTools:
     began: Callable[[Call], None] = no_beginning
     logs: Logs = field(default_factory=NoLogs)
     threads: int = 8
+    strays: Strays = field(default_factory=Strays)
     warm: int = 0
     home: Path | None = None
     api: Callable[[], tuple[str, str | None] | None] = no_api
