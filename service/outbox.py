@@ -24,6 +24,7 @@ from triggers.cloudevents import CloudEvents, from_json
 from triggers.errors import TriggerError
 from triggers.event import Event, utc_now
 from triggers.match import offer
+from triggers.trace import continued
 
 
 class Outbox:
@@ -99,5 +100,8 @@ def _child_event(run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> E
         subject=wanted.pipeline,
         datacontenttype="application/json",
         data=asked,
-        extensions=cause_of(run.id, stage.name, run.depth),
+        extensions={
+            **continued(run.event.extensions, run.event.key.hex, f"{run.id}/{unit}"),
+            **cause_of(run.id, stage.name, run.depth),
+        },
     )

@@ -29,6 +29,7 @@ from stages.subrun import SubRun
 from stages.values import keep, load, save
 from triggers.base import OffsetRange, RecordReader
 from triggers.event import EMITTED, utc_now
+from triggers.trace import continued
 
 # Which attempt the code that runs right now belongs to; also set in the threads that blocking stages run in, so that
 # a log handler can tell whose line it is.
@@ -203,7 +204,8 @@ def plain_events(stage: PlanStage, call: Call, emitted: Sequence[Mapping[str, An
     cause = cause_of(call.run_id, stage.name, call.depth)
     time = utc_now().isoformat()
     try:
-        events = [{"specversion": "1.0", "source": source, "time": time, **one, **cause} for one in emitted]
+        trace = continued(call.event.extensions, call.event.key.hex, f"{call.run_id}/{stage.name}")
+        events = [{"specversion": "1.0", "source": source, "time": time, **trace, **one, **cause} for one in emitted]
         plain: list[Mapping[str, Any]] = orjson.loads(orjson.dumps(events))
     except TypeError as error:
         raise Permanent(f"stage {stage.name!r} emitted an event whose data are no plain JSON: {error}") from None

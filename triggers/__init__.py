@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from triggers.files import Files
     from triggers.kafka import KafkaArrivals, KafkaBatches
     from triggers.manual import Manual
+    from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
     from triggers.rate import RateLimit
     from triggers.schedule import Cron, Every
     from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
@@ -29,6 +30,9 @@ __all__ = [
     "Approval",
     "Batch",
     "Bearer",
+    "Bitbucket",
+    "Buildkite",
+    "CircleCI",
     "CloudEvents",
     "Count",
     "Cron",
@@ -36,6 +40,9 @@ __all__ = [
     "Every",
     "Files",
     "GitHub",
+    "GitLab",
+    "Gitea",
+    "Jenkins",
     "KafkaArrivals",
     "KafkaBatches",
     "Latest",
@@ -56,6 +63,9 @@ _HOMES = {
     "Approval": "approval",
     "Batch": "coalesce",
     "Bearer": "signatures",
+    "Bitbucket": "providers",
+    "Buildkite": "providers",
+    "CircleCI": "providers",
     "CloudEvents": "cloudevents",
     "Count": "aggregates",
     "Cron": "schedule",
@@ -63,6 +73,9 @@ _HOMES = {
     "Every": "schedule",
     "Files": "files",
     "GitHub": "signatures",
+    "GitLab": "providers",
+    "Gitea": "providers",
+    "Jenkins": "providers",
     "KafkaArrivals": "kafka",
     "KafkaBatches": "kafka",
     "Latest": "coalesce",

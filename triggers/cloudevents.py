@@ -11,7 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from triggers.event import Event, utc_now
 from triggers.headers import Headers, fold, on_the_wire
 from triggers.payload import decode, media_type, parse_json, require_utf8
 from triggers.route import HTTP, Route
+from triggers.trace import traced
 
 _FORMAT = "application/cloudevents"
 _STRUCTURED = f"{_FORMAT}+json"
@@ -49,11 +50,18 @@ class CloudEvents(Trigger):
 def from_http(headers: Headers, body: bytes, *, received_at: datetime | None = None) -> list[Event]:
     """The events of a request, in order; Content-Type alone says in which mode they come (HTTP binding, section 3).
 
-    A batch with one bad event is refused whole. Events that tell no time get `received_at` (by default: now).
+    A batch with one bad event is refused whole. Events that tell no time get `received_at` (by default: now), those
+    that name no trace of their own the one of the request (`traceparent`).
     """
     folded = fold(headers)
+    events = _from_request(folded, body, received_at or utc_now())
+    if "traceparent" in folded:
+        return [replace(one, extensions=traced(one.extensions, folded)) for one in events]
+    return events
+
+
+def _from_request(folded: Mapping[str, str], body: bytes, received_at: datetime) -> list[Event]:
     content_type = folded.get("content-type")
-    received_at = received_at or utc_now()
     mode = _mode(content_type)
     if mode == _BATCH:
         return _from_batch(parse_json(body, "the batch"), received_at)

@@ -1,15 +1,15 @@
 """Who sent this webhook: one small verifier for each scheme, over the raw bytes and in constant time.
 
-A secret is text, or `env:NAME` for the environment variable NAME, looked up when it is needed. Of several secrets
-each one verifies, for rotation. Another provider is one more class with `delivery_headers`, `check` and `verify`.
+A secret is text, `env:NAME` or `file:/path` (`triggers.secret`). Of several secrets each one verifies, for rotation.
+Another provider is one more class with `delivery_headers`, `sender`, `check` and `verify`, as in `triggers.providers`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,13 @@ from typing import ClassVar, Literal, Protocol
 
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.headers import fold, on_the_wire
-
-Secret = str | Sequence[str]
+from triggers.secret import Secret, check, is_literal, resolve
+from triggers.senders import GITHUB, Sender
 
 DELIVERY_HEADERS = ("X-GitHub-Delivery", "webhook-id", "Idempotency-Key")
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
+_HEX = re.compile(r"[0-9A-Fa-f]+")
 _BEARER = re.compile(r"bearer[ ]++([!-~]++)", re.IGNORECASE)
 
 
@@ -38,10 +39,12 @@ class Verifier(Protocol):
     """Tells the right sender from anybody else.
 
     `delivery_headers` may name the delivery, best first. They are those the scheme's own sender sets: any other
-    header could be added to a captured delivery to make it look new.
+    header could be added to a captured delivery to make it look new. `sender` is who words the deliveries, where a
+    scheme is that of one provider.
     """
 
     delivery_headers: ClassVar[Sequence[str]]
+    sender: ClassVar[Sender | None]
 
     def check(self) -> None:
         """Raises `InvalidTrigger` when a secret is missing or malformed: asked once, when its pipeline loads."""
@@ -55,6 +58,7 @@ class HMAC:
     """A digest of the raw body under a shared secret, in one header: `prefix`, then the encoded digest."""
 
     delivery_headers: ClassVar[Sequence[str]] = DELIVERY_HEADERS
+    sender: ClassVar[Sender | None] = None
 
     header: str
     algorithm: Literal["sha256", "sha384", "sha512", "sha1"] = "sha256"
@@ -69,8 +73,7 @@ class HMAC:
             raise InvalidTrigger(f"HMAC: algorithm {self.algorithm!r}: use sha256, sha384, sha512 or sha1")
         if self.encoding not in ("hex", "base64"):
             raise InvalidTrigger(f"HMAC: encoding {self.encoding!r}: use hex or base64")
-        if _is_literal(self.secret):
-            self.check()
+        check(self.secret, f"HMAC({self.header})")
 
     def check(self) -> None:
         """Raises `InvalidTrigger` when a secret is missing."""
@@ -78,17 +81,20 @@ class HMAC:
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        given = _required(fold(headers), self.header)
+        given = required(fold(headers), self.header)
         if not given.startswith(self.prefix):
             raise BadSignature(f"header {self.header} does not start with {self.prefix!r}")
-        given = given[len(self.prefix) :]
-        sent = on_the_wire(given.lower() if self.encoding == "hex" else given)
-        for secret in resolve(self.secret, f"HMAC({self.header})"):
-            digest = hmac.digest(secret, body, self.algorithm)
-            expected = digest.hex().encode() if self.encoding == "hex" else base64.b64encode(digest)
-            if hmac.compare_digest(expected, sent):
-                return
-        raise _no_match(self.header)
+        sent = self._digest(given[len(self.prefix) :])
+        secrets = resolve(self.secret, f"HMAC({self.header})")
+        if not any(hmac.compare_digest(hmac.digest(one, body, self.algorithm), sent) for one in secrets):
+            raise no_match(self.header)
+
+    def _digest(self, given: str) -> bytes:
+        """The digest that was sent. What is none costs no hashing of the body."""
+        digest = hex_digest(given) if self.encoding == "hex" else _base64_digest(given)
+        if digest is None or len(digest) != hashlib.new(self.algorithm, usedforsecurity=False).digest_size:
+            raise BadSignature(f"header {self.header} holds no {self.algorithm} digest in {self.encoding}")
+        return digest
 
 
 @dataclass(frozen=True)
@@ -96,12 +102,12 @@ class GitHub:
     """GitHub's `X-Hub-Signature-256`. Its older SHA-1 header is not accepted."""
 
     delivery_headers: ClassVar[Sequence[str]] = ("X-GitHub-Delivery",)
+    sender: ClassVar[Sender | None] = GITHUB
 
     secret: Secret = field(repr=False)
 
     def __post_init__(self) -> None:
-        if _is_literal(self.secret):
-            self.check()
+        check(self.secret, "GitHub")
 
     def check(self) -> None:
         """Raises `InvalidTrigger` when a secret is missing."""
@@ -120,12 +126,14 @@ class StandardWebhooks:
     """
 
     delivery_headers: ClassVar[Sequence[str]] = ("webhook-id",)
+    sender: ClassVar[Sender | None] = None
 
     secret: Secret = field(repr=False)
     tolerance_s: float = 300.0
 
     def __post_init__(self) -> None:
-        if _is_literal(self.secret):
+        check_tolerance(self.tolerance_s, "StandardWebhooks")
+        if is_literal(self.secret):
             self.check()
 
     def check(self) -> None:
@@ -136,19 +144,16 @@ class StandardWebhooks:
         """Raises `BadSignature`."""
         folded = fold(headers)
         delivery, sent_at, signatures = (
-            _required(folded, f"webhook-{part}") for part in ("id", "timestamp", "signature")
+            required(folded, f"webhook-{part}") for part in ("id", "timestamp", "signature")
         )
-        if not _UNIX_SECONDS.fullmatch(sent_at):
-            raise BadSignature("header webhook-timestamp: send whole seconds since 1970")
-        if abs(now.timestamp() - int(sent_at)) > self.tolerance_s:
-            raise BadSignature(f"header webhook-timestamp is more than {self.tolerance_s:g} s off: check both clocks")
+        check_sent_at(sent_at, "webhook-timestamp", now, self.tolerance_s)
         offered = [on_the_wire(one[3:]) for one in signatures.split() if one.startswith("v1,") and len(one) == 47]
         signed = b"%b.%b.%b" % (on_the_wire(delivery), sent_at.encode(), body)
         for key in self._keys():
             expected = base64.b64encode(hmac.digest(key, signed, "sha256"))
             if any(hmac.compare_digest(expected, one) for one in offered):
                 return
-        raise _no_match("webhook-signature")
+        raise no_match("webhook-signature")
 
     def _keys(self) -> list[bytes]:
         return [_decoded(secret) for secret in resolve(self.secret, "StandardWebhooks")]
@@ -159,12 +164,12 @@ class Bearer:
     """A token in clear, `Authorization: Bearer TOKEN` (RFC 6750): for senders that cannot sign."""
 
     delivery_headers: ClassVar[Sequence[str]] = DELIVERY_HEADERS
+    sender: ClassVar[Sender | None] = None
 
     token: Secret = field(repr=False)
 
     def __post_init__(self) -> None:
-        if _is_literal(self.token):
-            self.check()
+        check(self.token, "Bearer")
 
     def check(self) -> None:
         """Raises `InvalidTrigger` when a secret is missing."""
@@ -172,31 +177,36 @@ class Bearer:
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        found = _BEARER.fullmatch(_required(fold(headers), "Authorization"))
+        found = _BEARER.fullmatch(required(fold(headers), "Authorization"))
         given = on_the_wire(found[1]) if found else b""
         if not any(hmac.compare_digest(token, given) for token in resolve(self.token, "Bearer")):
             raise BadSignature("header Authorization: send Bearer and the token of this webhook")
 
 
-def resolve(secret: Secret, what: str) -> list[bytes]:
-    """The secrets themselves. Raises `InvalidTrigger` naming `what` and the variable that is not set."""
-    secrets = [_resolve(one, what) for one in ([secret] if isinstance(secret, str) else secret)]
-    if not all(secrets) or not secrets:
-        raise InvalidTrigger(f"{what}: the secret is empty: give it as text or as 'env:NAME'")
-    return secrets
+def check_tolerance(tolerance_s: float, what: str) -> None:
+    """Raises `InvalidTrigger` for a tolerance that nothing would be within."""
+    if not 0 < tolerance_s < float("inf"):
+        raise InvalidTrigger(f"{what}: tolerance_s is {tolerance_s!r}: give seconds, such as 300")
 
 
-def _resolve(secret: str, what: str) -> bytes:
-    if not secret.startswith("env:"):
-        return secret.encode("utf-8", "surrogateescape")
-    value = os.environ.get(secret[4:], "")
-    if not value:
-        raise InvalidTrigger(f"{what}: environment variable {secret[4:]!r} is not set: export the secret in it")
-    return value.encode("utf-8", "surrogateescape")
+def check_sent_at(value: str, header: str, now: datetime, tolerance_s: float) -> None:
+    """Raises `BadSignature` unless a delivery says it was sent about now, in whole seconds since 1970."""
+    if not _UNIX_SECONDS.fullmatch(value):
+        raise BadSignature(f"header {header}: send whole seconds since 1970")
+    if abs(now.timestamp() - int(value)) > tolerance_s:
+        raise BadSignature(f"header {header} is more than {tolerance_s:g} s off: check both clocks")
 
 
-def _is_literal(secret: Secret) -> bool:
-    return not any(one.startswith("env:") for one in ([secret] if isinstance(secret, str) else secret))
+def hex_digest(value: str) -> bytes | None:
+    """The bytes of a digest in hexadecimal, or None."""
+    return bytes.fromhex(value) if _HEX.fullmatch(value) and len(value) % 2 == 0 else None
+
+
+def _base64_digest(value: str) -> bytes | None:
+    try:
+        return base64.b64decode(on_the_wire(value), validate=True)
+    except binascii.Error:
+        return None
 
 
 def _decoded(secret: bytes) -> bytes:
@@ -210,12 +220,14 @@ def _decoded(secret: bytes) -> bytes:
     return key
 
 
-def _required(folded: Mapping[str, str], name: str) -> str:
+def required(folded: Mapping[str, str], name: str) -> str:
+    """The value of a header. Raises `BadSignature` where it is missing or blank."""
     value = folded.get(name.lower(), "")
     if not value.strip():
         raise BadSignature(f"header {name} is missing: this webhook takes signed deliveries only")
     return value
 
 
-def _no_match(header: str) -> BadSignature:
+def no_match(header: str) -> BadSignature:
+    """A signature of the right form that nobody with the secret made for this body."""
     return BadSignature(f"header {header} does not match the body: do both sides hold the same secret?")

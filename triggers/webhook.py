@@ -1,4 +1,10 @@
-"""Webhooks: a delivery to `POST /hooks/NAME` becomes an event, identified by the sender's own delivery id."""
+"""Webhooks: a delivery to `POST /hooks/NAME` becomes an event, identified by the sender's own delivery id.
+
+Three parts, each in its place: `verify` (`triggers.signatures`, `triggers.providers`) tells who sent it, `read`
+(`triggers.delivery.Reader`) which events it means, and this module holds them together. Without `read`, a delivery is
+one event with the payload as its data, worded as its provider does (`triggers.senders`). Another kind of delivery is a
+reader in a file of its own; nothing here has to know of it.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +12,21 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from triggers.attributes import is_text
 from triggers.base import Binding, Trigger
+from triggers.delivery import Answer, Delivery, Reader
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
-from triggers.headers import Headers, fold, key_of
 from triggers.payload import media_type, parse_json, require_utf8
 from triggers.route import WEBHOOK, Route
+from triggers.senders import Sender, delivery_id, found, sender_of, subject_of
 from triggers.signatures import DELIVERY_HEADERS, Verifier
+from triggers.trace import traced
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
-_GITHUB_EVENT = re.compile(r"[a-z][a-z_]{0,63}")
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 1_000
 
@@ -31,13 +36,22 @@ class Webhook(Trigger):
     """Listens to `POST /hooks/HOOK`.
 
     `verify` says how a delivery proves its sender. Without one everybody who reaches the port can start the run:
-    only for a daemon that listens on loopback. Triggers of several pipelines may share a hook and its verifier.
+    only for a daemon that listens on loopback. `read` says which events a delivery means, where it is not one event
+    with the payload as its data. `per_minute` deliveries of known senders are taken by each daemon, the rest is
+    answered 429; `max_body_bytes` is the largest body it reads (default: `http.max_body_bytes`). `origins` are the
+    senders whose question whether they may send CloudEvents here (`OPTIONS`) is answered with yes; `"*"`: all.
+
+    Triggers of several pipelines may share a hook if they agree in all of this.
     """
 
     kind: ClassVar[str] = "webhook"
 
     hook: str
     verify: Verifier | None = None
+    read: Reader | None = None
+    per_minute: int | None = None
+    max_body_bytes: int | None = None
+    origins: Sequence[str] = ()
 
     def default_name(self) -> str:
         return f"webhook:{self.hook}"
@@ -53,62 +67,113 @@ class Webhook(Trigger):
             raise InvalidTrigger(
                 f"webhook {self.hook!r}: a hook's name is letters, digits and . _ ~ -, as in its address"
             )
+        for setting in ("per_minute", "max_body_bytes"):
+            value = getattr(self, setting)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InvalidTrigger(f"webhook {self.hook!r}: {setting} is {value!r}: give a whole number above 0")
+        if isinstance(self.origins, str) or not all(isinstance(one, str) and one for one in self.origins):
+            raise InvalidTrigger(f"webhook {self.hook!r}: origins is {self.origins!r}: give a list of host names")
+
+    def shared(self) -> tuple[Any, ...]:
+        """What all who listen to one hook must agree in."""
+        return (self.verify, self.read, self.per_minute, self.max_body_bytes, tuple(self.origins))
 
 
 def hooks(bindings: Sequence[Binding]) -> Mapping[str, Sequence[Binding]]:
     """Who listens to which hook; asked once, at start.
 
-    Raises `InvalidTrigger` where a secret is missing or two triggers verify one hook differently.
+    Raises `InvalidTrigger` where a secret is missing or two triggers declare one hook differently.
     """
     by_hook: defaultdict[str, list[Binding]] = defaultdict(list)
     for binding in bindings:
         if isinstance(binding.trigger, Webhook):
             by_hook[binding.trigger.hook].append(binding)
     for hook, listening in by_hook.items():
-        verify = listening[0].trigger.verify
+        first = listening[0].trigger
         for other in listening:
-            if other.trigger.verify != verify:
+            if other.trigger.verify != first.verify:
                 raise InvalidTrigger(
                     f"hook {hook}: {listening[0].name} and {other.name} verify it differently: share one"
                 )
-        if verify is not None:
-            verify.check()
+            if other.trigger.shared() != first.shared():
+                raise InvalidTrigger(
+                    f"hook {hook}: {listening[0].name} and {other.name} differ in read, per_minute, max_body_bytes or"
+                    " origins: share one"
+                )
+        if first.verify is not None:
+            first.verify.check()
     return dict(by_hook)
 
 
-def receive(webhook: Webhook, headers: Headers, body: bytes, now: datetime) -> Event | None:
-    """The event of a delivery, or None for a ping, which only wants to hear that somebody is there.
+def admit(webhook: Webhook, delivery: Delivery) -> Delivery:
+    """The delivery, if its sender is who it must be. Raises `BadSignature`, before anything is parsed.
 
-    Raises `InvalidEvent`: 401 signature, 415 content type, 400 malformed, 422 too deep. The same delivery makes the
-    same event: its id is the sender's delivery id, else `Idempotency-Key`, else a digest of the raw body.
+    A token may come as `?access_token=` where the sender can set no header (RFC 6750, section 2.3).
     """
-    folded = fold(headers)
+    token = delivery.query.get("access_token")
+    if token is not None and "authorization" not in delivery.headers:
+        delivery = replace(delivery, headers={**delivery.headers, "authorization": f"Bearer {token}"})
     if webhook.verify is not None:
-        webhook.verify.verify(folded, body, now)
-    vouched = webhook.verify.delivery_headers if webhook.verify is not None else DELIVERY_HEADERS
-    github_event = folded.get("x-github-event", "") if "X-GitHub-Delivery" in vouched else ""
-    if github_event == "ping":
-        return None
-    data = _data(folded.get("content-type", ""), body)
-    return Event(
-        source=f"tidemill:hooks/{webhook.hook}",
-        id=_delivery_id(vouched, folded, body),
-        type=f"dev.tidemill.webhook.github.{github_event}"
-        if _GITHUB_EVENT.fullmatch(github_event)
-        else "dev.tidemill.webhook",
-        time=now,
-        subject=_subject(data),
+        webhook.verify.verify(delivery.headers, delivery.body, delivery.received_at)
+    return trusted(webhook, delivery)
+
+
+def trusted(webhook: Webhook, delivery: Delivery) -> Delivery:
+    """A delivery whose sender is taken to be the right one."""
+    vouched = DELIVERY_HEADERS if webhook.verify is None else webhook.verify.delivery_headers
+    return replace(delivery, vouched=vouched)
+
+
+async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Answer:
+    """The events of a delivery that was admitted; none for a ping, which only wants to hear that somebody is there.
+
+    Raises `InvalidEvent`: 415 content type, 400 malformed, 422 too deep. The same delivery makes the same events.
+    """
+    if webhook.read is not None:
+        events = await webhook.read.read(delivery)
+    else:
+        sender = webhook.verify.sender if webhook.verify is not None else None
+        if sender is None and delivery.vouched == DELIVERY_HEADERS:
+            sender = sender_of(delivery.headers)
+        events = payload_event(delivery, sender)
+    if isinstance(events, Answer):
+        return events
+    return [replace(one, extensions=traced(one.extensions, delivery.headers)) for one in events]
+
+
+def payload_event(delivery: Delivery, sender: Sender | None) -> Sequence[Event]:
+    """One event with the payload as its data, none for a ping.
+
+    Its id is the sender's delivery id, else `Idempotency-Key`, where its scheme vouches for them; else what the payload
+    says; else a digest of the raw body.
+    """
+    headers, body = delivery.headers, delivery.body
+    if sender is not None and sender.event_of(headers) in sender.pings:
+        return []
+    data = payload_of(headers.get("content-type", ""), body)
+    happened = sender.event_of(headers, data) if sender is not None else ""
+    if sender is not None and happened in sender.pings:
+        return []
+    told = found(data, sender.id_in_body) if sender is not None else ""
+    event = Event(
+        source=delivery.source,
+        id=delivery_id(headers, delivery.vouched) or told or digest_of(body),
+        type=sender.type_of(happened) if sender is not None and happened else "dev.tidemill.webhook",
+        time=delivery.received_at,
+        subject=subject_of(data),
         datacontenttype="application/json",
         data=data,
     )
+    return [event]
 
 
-def _delivery_id(vouched: Sequence[str], folded: Mapping[str, str], body: bytes) -> str:
-    keys = (key_of(folded, name) for name in vouched)
-    return next((key for key in keys if key), "") or "body-" + hashlib.blake2b(body, digest_size=16).hexdigest()
+def digest_of(body: bytes) -> str:
+    """What names a delivery that nobody gave a name."""
+    return "body-" + hashlib.blake2b(body, digest_size=16).hexdigest()
 
 
-def _data(content_type: str, body: bytes) -> Any:
+def payload_of(content_type: str, body: bytes) -> Any:
+    """The payload as a JSON value, also out of a form. Raises `InvalidEvent` (400, 415, 422)."""
     media = media_type(content_type)
     if media is not None and media.is_json:
         require_utf8(media)
@@ -129,13 +194,3 @@ def _from_form(body: bytes) -> Any:
     if not any(fields.values()):
         raise InvalidEvent("the form has no values: post JSON with Content-Type: application/json", status=400)
     return fields
-
-
-def _subject(data: Any) -> str | None:
-    """The repository a delivery is about, as GitHub, Gitea, Bitbucket or GitLab name it."""
-    for outer, inner in (("repository", "full_name"), ("project", "path_with_namespace")):
-        about = data.get(outer) if isinstance(data, dict) else None
-        name = about.get(inner) if isinstance(about, dict) else None
-        if is_text(name):
-            return str(name)
-    return None

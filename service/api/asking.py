@@ -42,7 +42,7 @@ async def _asked(context: Context, body: ExplainBody) -> tuple[Given, Mapping[st
         event = restore(found["cloudevent"])
         return Given(event, route_of(event, str(root))), found
     asked = Asked(body.payload, body.form or "", body.headers)
-    made = given(asked, context.daemon.catalogue, root, context.daemon.clock.now())
+    made = await given(asked, context.daemon.catalogue, root, context.daemon.clock.now())
     return made, await context.views.event(made.event.key, "")
 
 

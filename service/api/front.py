@@ -14,6 +14,7 @@ from service.api.access import Access
 from service.api.context import Context
 from service.api.intake import EVENTS, HOOKS, Intake
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
+from service.api.requests import linger
 
 logger = logging.getLogger("tidemill.api")
 
@@ -28,6 +29,14 @@ def application(context: Context, intake: Intake, router: Router) -> ASGIApp:
 
 async def _internal(request: Request, error: Exception) -> Response:
     return internal_problem().response()
+
+
+async def _refuse_body(problem: Problem, receive: Receive, send: Send) -> None:
+    answer = problem.response()
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    await linger(receive)
+    await send({"type": "http.response.body", "body": b""})
 
 
 class Front:
@@ -49,7 +58,10 @@ class Front:
             problem = problem_of(error)
             if problem.status == 500:
                 logger.error("%s %s: %s", scope["method"], scope["path"], problem)
-            await problem.response()(scope, receive, send)
+            if problem.status == 413:
+                await _refuse_body(problem, receive, send)
+            else:
+                await problem.response()(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

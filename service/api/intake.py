@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.allowance import Allowance
 from service.api.answers import Json, events_answer
 from service.api.problems import Problem
 from service.api.requests import header, read_body
 from triggers.base import Arrival, Binding
 from triggers.cloudevents import CloudEvents, from_http
+from triggers.delivery import Answer, Delivery
 from triggers.event import Event
 from triggers.match import offer
-from triggers.webhook import hooks, receive
+from triggers.webhook import Webhook, admit, hooks, receive
 
 if TYPE_CHECKING:
     from service.app import Daemon
 
 HOOKS = "/hooks/"
 EVENTS = "/api/v1/events"
+ANYBODY = "*"
 
 
 class Intake:
@@ -31,8 +35,11 @@ class Intake:
         self._inbox = daemon.inbox
         self._clock = daemon.clock
         self._limit_bytes = daemon.settings.http.max_body_bytes
+        self._origins = daemon.settings.http.event_origins
         self._hooks = hooks(list(daemon.catalogue.bindings()))
         self._cloud_events = list(daemon.catalogue.bindings(CloudEvents))
+        declared: dict[str, Webhook] = {name: listening[0].trigger for name, listening in self._hooks.items()}
+        self._allowances = {name: Allowance(one.per_minute) for name, one in declared.items() if one.per_minute}
 
     def proves_sender(self, path: str) -> bool:
         """Whether deliveries to this hook are signed, so that they need no token of ours."""
@@ -40,19 +47,29 @@ class Intake:
         return not listening or listening[0].trigger.verify is not None
 
     async def hook(self, scope: Scope, receiving: Receive, send: Send) -> None:
-        """`POST /hooks/NAME`."""
+        """`POST /hooks/NAME`. The sender is known before anything is parsed, and counted once it is known."""
         name = scope["path"].removeprefix(HOOKS)
         listening = self._hooks.get(name)
         if listening is None:
             known = ", ".join(sorted(self._hooks)) or "none: no pipeline declares a Webhook"
             raise Problem(404, f"no hook is called {name[:80]!r}; there are {known}")
-        _only(scope, "POST")
-        body = await read_body(scope, receiving, self._limit_bytes)
-        event = receive(listening[0].trigger, scope["headers"], body, self._clock.now())
-        if event is None:
-            await Response(status_code=204)(scope, receiving, send)
+        webhook: Webhook = listening[0].trigger
+        if scope["method"] == "OPTIONS" and webhook.origins:
+            await _consent(webhook.origins, "POST, OPTIONS", webhook.per_minute, scope)(scope, receiving, send)
             return
-        await self._accept([event], listening, scope, receiving, send)
+        _only(scope, "POST")
+        body = await read_body(scope, receiving, webhook.max_body_bytes or self._limit_bytes)
+        delivery = Delivery.of(name, scope["headers"], body, self._clock.now(), _query(scope))
+        delivery = admit(webhook, delivery)
+        if name in self._allowances:
+            self._allowances[name].take()
+        found = await receive(webhook, delivery)
+        if isinstance(found, Answer):
+            await Response(found.body, found.status, found.headers, found.media_type)(scope, receiving, send)
+        elif not found:
+            await Response(status_code=204)(scope, receiving, send)
+        else:
+            await self._accept(found, listening, scope, receiving, send)
 
     async def events(self, scope: Scope, receiving: Receive, send: Send) -> None:
         """`POST /api/v1/events`: one CloudEvent or a batch, in any mode of the HTTP binding."""
@@ -61,13 +78,8 @@ class Intake:
         await self._accept(events, self._cloud_events, scope, receiving, send)
 
     async def allow(self, scope: Scope, receiving: Receive, send: Send) -> None:
-        """`OPTIONS /api/v1/events`, with the handshake of HTTP webhooks for CloudEvents, section 4: any sender may."""
-        answer = Response(status_code=204, headers={"Allow": "GET, POST, OPTIONS"})
-        origin = header(scope, b"webhook-request-origin")
-        if origin is not None:
-            answer.headers["WebHook-Allowed-Origin"] = origin
-            answer.headers["WebHook-Allowed-Rate"] = "*"
-        await answer(scope, receiving, send)
+        """`OPTIONS /api/v1/events`, with the handshake of HTTP webhooks for CloudEvents, section 4."""
+        await _consent(self._origins, "GET, POST, OPTIONS", None, scope)(scope, receiving, send)
 
     async def _accept(
         self, events: Sequence[Event], listening: Sequence[Binding], scope: Scope, receiving: Receive, send: Send
@@ -75,6 +87,29 @@ class Intake:
         arrivals = [Arrival(event, [offer(binding, event) for binding in listening]) for event in events]
         status, answer = events_answer(await self._inbox.accept(arrivals))
         await Json(answer, status)(scope, receiving, send)
+
+
+def _consent(origins: Collection[str], methods: str, per_minute: int | None, scope: Scope) -> Response:
+    """Whether the origin that asks may send. Those headers are the consent, not the status (section 4.2).
+
+    The answer is given at once, so a `WebHook-Request-Callback` is never called.
+    """
+    answer = Response(status_code=204, headers={"Allow": methods})
+    origin = header(scope, b"webhook-request-origin")
+    if origin is not None and (ANYBODY in origins or origin.strip().lower() in {one.lower() for one in origins}):
+        answer.headers["WebHook-Allowed-Origin"] = origin
+        answer.headers["WebHook-Allowed-Rate"] = str(per_minute or ANYBODY)
+    return answer
+
+
+def _query(scope: Scope) -> Mapping[str, str]:
+    raw: bytes = scope["query_string"]
+    if not raw:
+        return {}
+    try:
+        return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        raise Problem(400, "the query has more than 100 fields") from None
 
 
 def _only(scope: Scope, method: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from service.api.problems import ClientGone, Problem
 from triggers.payload import media_type, parse_json, require_utf8
 
 BODY_TIMEOUT_S = 30.0
+LINGER_S, LINGER_BYTES = 1.0, 8 * 1_048_576
 DEFAULT_LIMIT, MOST_LIMIT = 50, 1000
 LARGEST_ID = 2**63 - 1
 
@@ -60,7 +62,20 @@ async def _collect(receive: Receive, limit_bytes: int) -> bytes:
 
 def _too_large(limit_bytes: int) -> Problem:
     detail = f"the body is larger than {limit_bytes} bytes: send less, or raise http.max_body_bytes"
-    return Problem(413, detail, limit_bytes=limit_bytes)
+    # What is still on its way is not wanted: the connection ends with this answer.
+    return Problem(413, detail, headers={"Connection": "close"}, limit_bytes=limit_bytes)
+
+
+async def linger(receive: Receive) -> None:
+    """Let go of what a client still sends while it reads its answer: hanging up at once could cost it the answer."""
+    left_bytes = LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while left_bytes > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                left_bytes -= len(message.get("body", b""))
 
 
 async def read_json(request: Request, limit_bytes: int) -> Any:

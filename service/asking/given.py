@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import orjson
 from service.catalogue import Catalogue
 from service.errors import Invalid
 from triggers.cloudevents import from_json
+from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent
 from triggers.event import Event
 from triggers.file_event import encode_path, landed
 from triggers.kafka_records import event_of, source_of
 from triggers.route import FILE, HTTP, KAFKA, WEBHOOK, Route
-from triggers.webhook import hooks, receive
+from triggers.webhook import Webhook, hooks, receive, trusted
 
 NOWHERE = "explained"
 FORMS = "kafka:TOPIC, webhook:HOOK or file:PATH"
@@ -58,7 +59,7 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -> Given:
+async def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -> Given:
     """The event that this would be. Raises `Invalid` or `InvalidEvent`; signatures are not asked for."""
     kind, _, target = asked.form.partition(":")
     if not kind:
@@ -69,7 +70,11 @@ def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -> Give
         event, dead = event_of(_record(asked.payload, now), source_of(NOWHERE, target), now)
         return Given(event, Route(KAFKA, target), dead)
     if kind == WEBHOOK:
-        return Given(_delivered(asked, target, catalogue, now), Route(WEBHOOK, target))
+        return Given(await _delivered(asked, target, catalogue, now), Route(WEBHOOK, target))
+    return _landed(target, root, now)
+
+
+def _landed(target: str, root: Path, now: datetime) -> Given:
     path = os.path.normpath(root / target) + ("/" if target.endswith("/") else "")
     return Given(_file(path, root, now), Route(FILE, path, str(root)))
 
@@ -100,16 +105,20 @@ def _record(payload: str, now: datetime) -> _Record:
     return _Record(payload.encode(), int(now.timestamp() * 1000), [_STRUCTURED] if structured else [])
 
 
-def _delivered(asked: Asked, hook: str, catalogue: Catalogue, now: datetime) -> Event:
+async def _delivered(asked: Asked, hook: str, catalogue: Catalogue, now: datetime) -> Event:
     listening = hooks(list(catalogue.bindings())).get(hook)
     if listening is None:
         known = ", ".join(sorted(hooks(list(catalogue.bindings())))) or "none: no pipeline declares a Webhook"
         raise Invalid(f"no hook is called {hook[:80]!r}; there are {known}")
     headers = {"content-type": "application/json", **{name.lower(): value for name, value in asked.headers.items()}}
-    event = receive(replace(listening[0].trigger, verify=None), headers, asked.payload.encode(), now)
-    if event is None:
+    webhook: Webhook = listening[0].trigger
+    delivery = Delivery(hook=hook, headers=headers, body=asked.payload.encode(), received_at=now, dry=True)
+    events = await receive(webhook, trusted(webhook, delivery))
+    if isinstance(events, Answer):
+        raise Invalid("this is a handshake: it is answered, and becomes no event")
+    if not events:
         raise Invalid("this is a ping: it only wants to hear that somebody is there, and becomes no event")
-    return event
+    return events[0]
 
 
 def _file(path: str, root: Path, now: datetime) -> Event:

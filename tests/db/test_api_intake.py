@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
@@ -17,8 +18,11 @@ from hypothesis import strategies as st
 
 import service.inbox
 from service.settings import Role
-from tests.db.api import BATCH, JSON, SECRET, STRUCTURED, Api, api, cloudevent, problem
+from stages import Pipeline
+from tests.db.api import BATCH, JSON, SECRET, STRUCTURED, Api, add, api, cloudevent, problem
 from tests.db.writing import rows
+from triggers.signatures import Bearer
+from triggers.webhook import Webhook
 
 
 def signed(body: bytes, delivery: str = "d1", event: str = "push") -> dict[str, str]:
@@ -119,6 +123,71 @@ async def test_a_sender_may_ask_first_whether_it_may_send(database: str, tmp_pat
     assert answer.headers["webhook-allowed-origin"] == "events.example.com"
     assert answer.headers["webhook-allowed-rate"] == "*"
     assert "POST" in answer.headers["allow"]
+
+
+async def test_only_senders_that_may_send_hear_so(database: str, tmp_path: Path) -> None:
+    azure = Webhook("grid", verify=Bearer("t"), origins=["eventgrid.azure.net"], per_minute=60)
+    pipelines = (Pipeline("one", [add], on=[azure, Webhook("plain")]),)
+    async with api(database, tmp_path, Role.API, pipelines=pipelines, event_origins=("lake.example",)) as one:
+
+        async def ask(path: str, origin: str) -> tuple[int, str | None, str | None]:
+            answer = await one.http.options(path, headers={"WebHook-Request-Origin": origin})
+            told = answer.headers.get("webhook-allowed-origin"), answer.headers.get("webhook-allowed-rate")
+            return answer.status_code, *told
+
+        assert await ask("/api/v1/events", "lake.example") == (204, "lake.example", "*")
+        assert await ask("/api/v1/events", "elsewhere.example") == (204, None, None)
+        assert await ask("/hooks/grid", "EventGrid.azure.net") == (204, "EventGrid.azure.net", "60")
+        assert await ask("/hooks/grid", "elsewhere.example") == (204, None, None)
+        assert await ask("/hooks/plain", "eventgrid.azure.net") == (405, None, None)
+
+
+async def test_a_hook_takes_no_more_than_it_says_and_forged_deliveries_cost_it_nothing(
+    database: str, tmp_path: Path
+) -> None:
+    few = Webhook("few", verify=Bearer("t"), per_minute=2, max_body_bytes=100)
+    async with api(database, tmp_path, Role.API, pipelines=(Pipeline("one", [add], on=[few]),)) as one:
+
+        async def post(token: str, number: int) -> httpx.Response:
+            named = {**JSON, "Authorization": f"Bearer {token}", "Idempotency-Key": str(number)}
+            return await one.http.post("/hooks/few", content=b"{}", headers=named)
+
+        assert [(await post("forged", n)).status_code for n in range(5)] == [401] * 5
+        assert [(await post("t", n)).status_code for n in range(2)] == [202, 202]
+        refused = await post("t", 3)
+        assert "2 deliveries a minute" in problem(refused, 429)
+        assert 1 <= int(refused.headers["retry-after"]) <= 30
+        large = await one.http.post("/hooks/few", content=b"x" * 101, headers=JSON)
+        assert "100 bytes" in problem(large, 413)
+        assert large.headers["connection"] == "close"
+
+
+async def test_a_refused_body_is_not_read_to_its_end(database: str, tmp_path: Path) -> None:
+    """A gigabyte is announced; the answer comes at once, and then the connection ends."""
+    async with api(database, tmp_path, Role.API) as one:
+        parts = urlsplit(one.daemon.address)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        head = f"POST /hooks/plain HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {1 << 30}\r\n\r\n"
+        writer.write(head.encode() + b"x" * 1000)
+        async with asyncio.timeout(20):
+            assert b" 413 " in await reader.readline()
+            assert b"http.max_body_bytes" in await reader.read()
+        writer.close()
+
+
+async def test_the_trace_of_a_request_is_kept_with_its_events(database: str, tmp_path: Path) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with api(database, tmp_path, Role.API) as one:
+        given = {"traceparent": trace, "tracestate": "vendor=1", "Idempotency-Key": "traced"}
+        await one.http.post("/hooks/plain", content=b"{}", headers={**JSON, **given})
+        bad = {"traceparent": trace.upper(), "tracestate": "vendor=1", "Idempotency-Key": "untraced"}
+        await one.http.post("/hooks/plain", content=b"{}", headers={**JSON, **bad})
+        told = [(await one.http.get(f"/api/v1/events/{name}")).json() for name in ("traced", "untraced")]
+        run = (await one.http.get(f"/api/v1/runs/{told[0]['outcomes'][0]['run']}")).json()
+    kept, dropped = (event["cloudevent"] for event in told)
+    assert run["event"]["cloudevent"] == kept
+    assert (kept["traceparent"], kept["tracestate"]) == (trace, "vendor=1")
+    assert not {"traceparent", "tracestate"} & set(dropped)
 
 
 async def test_a_body_over_the_limit_is_refused_by_its_length_and_while_it_streams(

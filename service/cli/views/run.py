@@ -12,6 +12,7 @@ from rich.text import Text
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
 from service.cli.views.words import DIGEST_SHOWN, artifact, bar, event_name, metrics, moment, number, took
+from triggers.trace import trace_of
 
 SHORT_LINES = 6
 EVIDENCE_SHOWN = 160
@@ -68,6 +69,7 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "event", event_name(event, run["pipeline"])
     yield "", f"{event['type']} from {event['source']}"
     yield "", f"accepted {moment(event['accepted_at'], now)}"
+    yield "trace", trace_of(event["cloudevent"]).get("traceparent", "")[3:35]
     yield "tags", ", ".join(run["tags"])
     yield "caused by", f"run {run['caused_by']['run']}, {run['caused_by']['stage']}" if run["caused_by"] else ""
     yield "caused", ", ".join(f"run {one['run']} of {one['pipeline']} ({one['state']})" for one in run["caused"][:5])
