@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from triggers.aggregates import Aggregate, Count, Max, Mean, Min, Sum
     from triggers.approval import Approval
+    from triggers.calendars import Calendar
     from triggers.cloudevents import CloudEvents
     from triggers.coalesce import Batch, Latest
     from triggers.event import Event
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from triggers.manual import Manual
     from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
     from triggers.rate import RateLimit
-    from triggers.schedule import Cron, Every
+    from triggers.schedule import Cron, Every, QuartzCron
     from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
     from triggers.stream import StreamFeatures
     from triggers.webhook import Webhook
@@ -32,6 +33,7 @@ __all__ = [
     "Bearer",
     "Bitbucket",
     "Buildkite",
+    "Calendar",
     "CircleCI",
     "CloudEvents",
     "Count",
@@ -50,6 +52,7 @@ __all__ = [
     "Max",
     "Mean",
     "Min",
+    "QuartzCron",
     "RateLimit",
     "StandardWebhooks",
     "StreamFeatures",
@@ -65,6 +68,7 @@ _HOMES = {
     "Bearer": "signatures",
     "Bitbucket": "providers",
     "Buildkite": "providers",
+    "Calendar": "calendars",
     "CircleCI": "providers",
     "CloudEvents": "cloudevents",
     "Count": "aggregates",
@@ -83,6 +87,7 @@ _HOMES = {
     "Max": "aggregates",
     "Mean": "aggregates",
     "Min": "aggregates",
+    "QuartzCron": "schedule",
     "RateLimit": "rate",
     "StandardWebhooks": "signatures",
     "StreamFeatures": "stream",

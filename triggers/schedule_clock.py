@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from triggers.alarm import Alarm
 from triggers.base import Arrival, Binding, Fate, ListenerState, Position, Surroundings, TriggerStatus
 from triggers.errors import InboxBusy
+from triggers.jitter import judged, next_ring, rung_at
 from triggers.match import offer
-from triggers.missed import Tick, judge
-from triggers.schedule import Schedule, newest_due, rfc3339, tick_event
+from triggers.missed import Tick
+from triggers.schedule import Schedule, rfc3339, tick_event
 
 SCOPE = "schedule"
 # How long a set clock or a slept machine may go unnoticed: a timer counts seconds, not what the wall clock does.
@@ -40,6 +42,7 @@ class _Kept:
     binding: Binding
     status: TriggerStatus
     seen_until: datetime
+    ring_at: datetime | None = None
     pending: deque[Tick] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,7 +53,9 @@ class _Kept:
 
     def see(self, until: datetime) -> None:
         self.seen_until = until
-        self.status.next_due_at = self.trigger.next_after(until)
+        due_at = self.trigger.next_after(until)
+        self.status.next_due_at = due_at
+        self.ring_at = None if due_at is None else rung_at(self.binding, due_at)
 
 
 class ScheduleClock:
@@ -73,7 +78,7 @@ class ScheduleClock:
         try:
             with Alarm(self._rung.set) as alarm:
                 for kept in self._kept:
-                    alarm.add(kept.binding.name, kept.trigger.next_after)
+                    alarm.add(kept.binding.name, partial(next_ring, kept.binding))
                 async with asyncio.TaskGroup() as group:
                     for kept in self._kept:
                         group.create_task(self._deliver(kept))
@@ -115,15 +120,16 @@ class ScheduleClock:
         due_at = kept.status.next_due_at
         if due_at is None or due_at > now:
             kept.seen_until = now
-        elif len(kept.pending) < _MAX_PENDING:
-            kept.pending.extend(await self._judge(kept, now))
-            kept.see(now)
+        elif kept.ring_at is not None and kept.ring_at <= now and len(kept.pending) < _MAX_PENDING:
+            ticks, until = await self._judge(kept, now)
+            kept.pending.extend(ticks)
+            kept.see(until)
             kept.ready.set()
 
-    async def _judge(self, kept: _Kept, now: datetime) -> list[Tick]:
+    async def _judge(self, kept: _Kept, now: datetime) -> tuple[list[Tick], datetime]:
         if (now - kept.seen_until).total_seconds() > _LONG_S:
-            return await asyncio.to_thread(_judge, kept.trigger, kept.seen_until, now)
-        return _judge(kept.trigger, kept.seen_until, now)
+            return await asyncio.to_thread(judged, kept.binding, kept.seen_until, now)
+        return judged(kept.binding, kept.seen_until, now)
 
     async def _recheck(self, alarm: Alarm) -> None:
         while True:
@@ -167,11 +173,6 @@ class ScheduleClock:
 def _tell(concerned: Sequence[_Kept], state: ListenerState, note: str = "") -> None:
     for kept in concerned:
         kept.status.state, kept.status.note = state, note
-
-
-def _judge(trigger: Schedule, after: datetime, now: datetime) -> list[Tick]:
-    due = newest_due(trigger, after, now, trigger.policy.reach)
-    return judge(due, now, trigger.policy, first=trigger.next_after(after))
 
 
 def _position(binding: Binding, instant: datetime) -> Position:

@@ -45,7 +45,7 @@ def test_an_interval_is_due_at_multiples_since_the_epoch(interval: str | float, 
 
 
 def test_an_anchor_moves_an_interval_also_before_the_anchor_and_over_clock_changes() -> None:
-    berlin = Cron("@daily", timezone="Europe/Berlin")._times.zone
+    berlin = Cron("@daily", timezone="Europe/Berlin").zone
     trigger = Every("1d", anchor=datetime(2026, 3, 28, 6, tzinfo=berlin))
     assert trigger.name == "every:1d from 2026-03-28T05:00:00Z"
     assert trigger.next_after(NOON) == datetime(2026, 1, 2, 5, tzinfo=UTC)
@@ -112,5 +112,5 @@ def test_a_tick_is_identified_by_its_binding_and_the_instant_it_was_due_in_utc()
     assert event.type == "dev.tidemill.schedule.tick"
     assert event.time == datetime(2026, 1, 1, 2, tzinfo=UTC)
     assert event.data == {"due_at": "2026-01-01T02:00:00Z", "schedule": "cron:0 2 * * *"}
-    zoned = datetime(2026, 1, 1, 2, tzinfo=UTC).astimezone(Cron("@daily", timezone="Asia/Tokyo")._times.zone)
+    zoned = datetime(2026, 1, 1, 2, tzinfo=UTC).astimezone(Cron("@daily", timezone="Asia/Tokyo").zone)
     assert tick_event(binding(Cron("0 2 * * *")), zoned).key == event.key

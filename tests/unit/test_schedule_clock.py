@@ -27,6 +27,7 @@ from triggers.base import (
 )
 from triggers.errors import InboxBusy
 from triggers.event import EventKey, utc_now
+from triggers.jitter import rung_at
 from triggers.schedule import Cron, Every, Schedule
 from triggers.schedule_clock import RECHECK_S, ScheduleClock
 
@@ -237,6 +238,24 @@ async def test_a_busy_inbox_is_asked_until_it_takes_every_tick_that_came_due_mea
         await inbox.until(lambda: len(inbox.stored) == 10)
         assert status.state is ListenerState.LISTENING
     assert inbox.ran() == [f"12:{minute:02}:00Z" for minute in range(1, 11)]
+
+
+async def test_with_jitter_a_tick_comes_later_under_its_own_due_time_also_after_a_restart() -> None:
+    inbox, trigger = RecordingInbox(), Cron("0 * * * *", name="spread", jitter="30m", missed="none")
+    ring = rung_at(binding(trigger), NOON + timedelta(hours=1))
+    delay_s = (ring - NOON).total_seconds() - 3600
+    assert delay_s > 120
+    clock = ManualClock(NOON)
+    async with keeping(trigger, inbox=inbox, clock=clock) as kept:
+        await turn(clock, 3600 + delay_s - 60)
+        assert inbox.stored == {}
+        assert kept.statuses()[0].next_due_at == NOON + timedelta(hours=1)
+    async with keeping(trigger, inbox=inbox, clock=clock):
+        await turn(clock, 30)
+        assert inbox.stored == {}
+        await turn(clock, 60)
+        await inbox.until(lambda: len(inbox.stored) == 1)
+    assert inbox.ran() == ["13:00:00Z"]
 
 
 async def test_a_start_without_postgres_waits_for_it() -> None:
