@@ -228,6 +228,14 @@ class Client:
         wanted = {"event": event, "payload": payload, "as": form, "headers": dict(headers or {})}
         return self._post("/api/v1/explain", {name: value for name, value in wanted.items() if value})
 
+    def fire(self, trigger: str, *, key: str | None = None, **wanted: Any) -> Json:
+        """Make the event that a trigger would make. With the same `key` it is the same event, however often.
+
+        `payload` (text), `path`, `headers`, `at` (RFC 3339), `by` and `dry_run` are as in the API.
+        """
+        body = {"name": trigger, "id": key or str(uuid4()), **wanted}
+        return self._post("/api/v1/fire", {name: value for name, value in body.items() if value is not None})
+
     def pipelines(self) -> Json:
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")

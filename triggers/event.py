@@ -15,6 +15,8 @@ ExtensionValue = str | int | bool
 
 # Sources of events that runs of this installation caused: nobody outside may speak in their name.
 EMITTED = "tidemill:emitted/"
+# The extension that names who made an event in a trigger's place.
+FIRED_BY = "tidemillfiredby"
 
 # The extension that holds the headers of a Kafka record, as a JSON object in text.
 HEADERS = "kafkaheaders"

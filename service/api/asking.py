@@ -1,28 +1,36 @@
-"""Asking before trusting: what an event would do. Nothing is written."""
+"""Asking before trusting: what an event would do, and making the event that a trigger would make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.answers import Json
-from service.api.bodies import ExplainBody
+from service.api.answers import Json, events_answer
+from service.api.bodies import ExplainBody, FireBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.events import found_event
 from service.api.problems import Problem
 from service.api.requests import read_model
+from service.api.runs import start_id
 from service.asking.foresight import arrival, listening, offers, verdicts
 from service.asking.given import Asked, Given, given
-from service.asking.shapes import EventExplained
+from service.asking.shapes import EventExplained, FireAnswer
 from service.asking.standing import Standings
+from service.asking.which import which
 from service.db.accept import RunRow
-from service.shapes import OutcomeShape
+from service.shapes import EventAnswer, OutcomeShape
+from triggers.base import Binding
 from triggers.cloudevents import restore, to_json
-from triggers.route import route_of
+from triggers.event import Event
+from triggers.firing import FIRED_WITH, Firing
+from triggers.firing import fire as make_event
+from triggers.headers import fold
+from triggers.route import Route, route_of
 
 
 async def explain(context: Context, request: Request) -> Response:
@@ -46,12 +54,15 @@ async def _asked(context: Context, body: ExplainBody) -> tuple[Given, Mapping[st
     return made, await context.views.event(made.event.key, "")
 
 
-async def explained(context: Context, asked: Given, known: Mapping[str, Any] | None) -> EventExplained:
-    """The whole answer. Raises `DatabaseUnavailable`."""
+async def explained(
+    context: Context, asked: Given, known: Mapping[str, Any] | None, only: Binding | None = None
+) -> EventExplained:
+    """The whole answer, or that of one trigger alone. Raises `DatabaseUnavailable`."""
     daemon = context.daemon
     outcomes: list[OutcomeShape] = known["outcomes"] if known is not None else []
-    bindings = listening(daemon.catalogue)
-    offered = offers(bindings, asked, {(one["pipeline"], one["trigger"]) for one in outcomes})
+    bindings = listening(daemon.catalogue) if only is None else [only]
+    heard = {(one["pipeline"], one["trigger"]) for one in outcomes}
+    offered = offers(bindings, asked, heard if only is None else {(only.pipeline, only.trigger.name)})
     decided = daemon.inbox.decided(arrival(asked, offered))
     standings = Standings(daemon.reads, context.views)
     runs = [
@@ -70,7 +81,67 @@ async def explained(context: Context, asked: Given, known: Mapping[str, Any] | N
     }
 
 
+async def fire(context: Context, request: Request) -> Response:
+    """Accept the event that a trigger would make, or only tell what would become of it."""
+    body = await read_model(request, context.limit_bytes, FireBody)
+    daemon, key = context.daemon, start_id(fold(request.scope["headers"]), body.id) or str(uuid4())
+    binding = which(daemon.catalogue, body.name)
+    firing = Firing(
+        pipeline=binding.pipeline,
+        now=daemon.clock.now(),
+        root=daemon.settings.root,
+        payload=body.payload,
+        path=body.path or "",
+        headers=body.headers,
+        wanted_at=body.at,
+    )
+    made = await make_event(binding.trigger, firing, key, body.by)
+    known = await context.views.event(made.event.key, "")
+    _refuse_another(key, binding, made.event, known)
+    asked = Given(made.event, _route_to(binding), made.dead)
+    if body.dry_run:
+        return Json(_fired(binding, made.event, explained=await explained(context, asked, known, only=binding)))
+    heard = {(binding.pipeline, binding.trigger.name)}
+    receipts = await daemon.inbox.accept([arrival(asked, offers([binding], asked, heard))])
+    status, answer = events_answer(receipts)
+    return Json(_fired(binding, receipts[0].event, events=answer["events"]), status)
+
+
+def _route_to(binding: Binding) -> Route:
+    """By which way what is fired comes: straight to its trigger."""
+    return Route("fired", binding.name)
+
+
+def _refuse_another(key: str, binding: Binding, event: Event, known: Mapping[str, Any] | None) -> None:
+    """Raises 422 where the key was used before for something else."""
+    if known is not None and known["cloudevent"].get(FIRED_WITH) != event.extensions[FIRED_WITH]:
+        raise Problem(422, f"{key!r} was used before to fire {binding.name} with something else: use another key")
+
+
+def _fired(
+    binding: Binding, event: Event, *, events: Sequence[EventAnswer] = (), explained: EventExplained | None = None
+) -> FireAnswer:
+    return {
+        "trigger": binding.name,
+        "dry_run": explained is not None,
+        "cloudevent": to_json(event),
+        "events": list(events),
+        "explained": explained,
+    }
+
+
 ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/api/v1/fire",
+        summary="Make the event that a trigger would make, as a real one; a repeat of the same key answers 200",
+        tag="events",
+        handler=fire,
+        headers={"Idempotency-Key": "identifies this event, so that sending it again is safe"},
+        body=FireBody,
+        answers={200: FireAnswer, 202: FireAnswer},
+        problems=(404, 413, 415, 422, 429),
+    ),
     Endpoint(
         method="POST",
         path="/api/v1/explain",

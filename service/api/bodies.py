@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from stages.policy import MOST_PRIORITY
 from triggers.attributes import is_text
@@ -30,6 +30,7 @@ RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 Days = Annotated[float, Field(ge=0, le=36_500, strict=False)]
+Payload = Annotated[str, StringConstraints(max_length=16 * 1024 * 1024)]
 Tags = Annotated[list[Name], Field(max_length=50)]
 
 
@@ -102,9 +103,25 @@ class ExplainBody(Body):
     """
 
     event: Key | None = None
-    payload: Annotated[str, StringConstraints(max_length=16 * 1024 * 1024)] = ""
+    payload: Payload = ""
     form: Annotated[Key | None, Field(alias="as")] = None
     headers: dict[Name, Text] = {}
+
+
+class FireBody(Body):
+    """A trigger to fire: its `name` as `tidemill triggers` has it. `id` tells it apart, as `Idempotency-Key` does.
+
+    `payload` is the text of a record, a body or the data; `path` is that of a file; `at` is when it happens.
+    """
+
+    name: Key
+    payload: Payload = ""
+    path: Key | None = None
+    headers: dict[Name, Text] = {}
+    at: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    id: Key | None = None
+    by: Name = "api"
+    dry_run: bool = False
 
 
 class DecideBody(Body):

@@ -37,7 +37,7 @@ async def start(context: Context, request: Request) -> Response:
     """Accept a manual event. The parameters are checked first: what is wrong starts nothing."""
     pipeline = context.daemon.catalogue.pipeline(request.path_params["pipeline"])
     body = await read_model(request, context.limit_bytes, StartBody)
-    event_id = _event_id(fold(request.scope["headers"]), body)
+    event_id = start_id(fold(request.scope["headers"]), body.id)
     now = context.daemon.clock.now()
     event = manual_event(pipeline.name, body.params, body.data, event_id, body.by, now, body.tags)
     trigger = next((one for one in pipeline.on if isinstance(one, Manual)), Manual())
@@ -52,11 +52,12 @@ async def start(context: Context, request: Request) -> Response:
     return Json(answer, status)
 
 
-def _event_id(folded: Mapping[str, str], body: StartBody) -> str | None:
+def start_id(folded: Mapping[str, str], given: str | None) -> str | None:
+    """What identifies a start: the header `Idempotency-Key`, or the `id` given in the body. Raises 422 for two."""
     header = key_of(folded, "Idempotency-Key")
-    if header is not None and body.id is not None and header != body.id:
-        raise Problem(422, f"Idempotency-Key is {header!r} and id is {body.id!r}: send one of them")
-    return header or body.id
+    if header is not None and given is not None and header != given:
+        raise Problem(422, f"Idempotency-Key is {header!r} and id is {given!r}: send one of them")
+    return header or given
 
 
 async def _refuse_another(context: Context, event: Event, receipt: Receipt) -> None:

@@ -13,18 +13,21 @@ import orjson
 
 from service.catalogue import Catalogue
 from service.errors import Invalid
+from triggers.base import Binding
 from triggers.cloudevents import from_json
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent
 from triggers.event import Event
 from triggers.file_event import encode_path, landed
+from triggers.firing import made_up, reader_of
+from triggers.kafka import KafkaArrivals
 from triggers.kafka_records import event_of, source_of
+from triggers.kafka_values import read_json
 from triggers.route import FILE, HTTP, KAFKA, WEBHOOK, Route
 from triggers.webhook import Webhook, hooks, receive, trusted
 
 NOWHERE = "explained"
 FORMS = "kafka:TOPIC, webhook:HOOK or file:PATH"
-_STRUCTURED = ("content-type", b"application/cloudevents+json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,6 @@ class Given:
     event: Event
     route: Route
     dead: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A record that is nowhere: what it would be known by is made up."""
-
-    value: bytes
-    timestamp: int
-    headers: list[tuple[str, bytes]]
-    key: bytes | None = None
-    partition: int = 0
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +58,8 @@ async def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -
     if not target or kind not in (KAFKA, WEBHOOK, FILE):
         raise Invalid(f"as {asked.form!r}: give one of {FORMS}")
     if kind == KAFKA:
-        event, dead = event_of(_record(asked.payload, now), source_of(NOWHERE, target), now)
+        read = next((reader_of(one.trigger) for one in _reading(catalogue, target)), read_json)
+        event, dead = event_of(made_up(asked.payload, now), source_of(NOWHERE, target), now, read)
         return Given(event, Route(KAFKA, target), dead)
     if kind == WEBHOOK:
         return Given(await _delivered(asked, target, catalogue, now), Route(WEBHOOK, target))
@@ -77,6 +69,10 @@ async def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -
 def _landed(target: str, root: Path, now: datetime) -> Given:
     path = os.path.normpath(root / target) + ("/" if target.endswith("/") else "")
     return Given(_file(path, root, now), Route(FILE, path, str(root)))
+
+
+def _reading(catalogue: Catalogue, topic: str) -> list[Binding]:
+    return [one for one in catalogue.bindings(KafkaArrivals) if one.trigger.topic == topic]
 
 
 def _cloudevent(payload: str, now: datetime) -> Event:
@@ -94,15 +90,6 @@ def _json(payload: str) -> Any:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise Invalid(f"this is not JSON ({error}): give a CloudEvent, or say what it is with --as {FORMS}") from None
-
-
-def _record(payload: str, now: datetime) -> _Record:
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        value = None
-    structured = isinstance(value, dict) and "specversion" in value
-    return _Record(payload.encode(), int(now.timestamp() * 1000), [_STRUCTURED] if structured else [])
 
 
 async def _delivered(asked: Asked, hook: str, catalogue: Catalogue, now: datetime) -> Event:

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from service.shapes import OutcomeShape
+from service.shapes import EventAnswer, OutcomeShape
 
 
 class ClauseShape(TypedDict):
@@ -80,3 +80,13 @@ class EventExplained(TypedDict):
     outcomes: list[OutcomeShape]
     runs: list[RunForetold]
     triggers: list[TriggerVerdict]
+
+
+class FireAnswer(TypedDict):
+    """What was fired and what became of it, as for any event; with `dry_run`, what would become of it."""
+
+    trigger: str
+    dry_run: bool
+    cloudevent: dict[str, Any]
+    events: list[EventAnswer]
+    explained: EventExplained | None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.cli.arguments import RunId, read_text, run_id
+from service.cli.firing import parse_headers
 from service.cli.options import AsJson, ConfigFile
 
 Subject = Annotated[
@@ -67,7 +67,7 @@ def explain(
     if run is not None:
         _explain_run(run_id(run), stage, since, config_file, as_json=as_json)
     else:
-        _explain_event(subject, event, form, header or (), config_file, as_json=as_json)
+        _explain_event(subject, event, form, header, config_file, as_json=as_json)
 
 
 def _explain_run(run: int, stage: str | None, since: int | None, config_file: Path | None, *, as_json: bool) -> None:
@@ -87,7 +87,7 @@ def _explain_event(
     subject: str | None,
     event: str | None,
     form: str | None,
-    headers: Sequence[str],
+    headers: list[str] | None,
     config_file: Path | None,
     *,
     as_json: bool,
@@ -100,25 +100,13 @@ def _explain_event(
     if (subject is None) == (event is None and not alone):
         raise Invalid("give a file with the event, `-` for standard input, or --event ID: tidemill explain event.json")
     payload = read_text(Path(subject)) if subject is not None else ""
-    found = open_client(config_file).explain_event(payload, form=form, headers=_headers(headers), event=event)
+    found = open_client(config_file).explain_event(payload, form=form, headers=parse_headers(headers), event=event)
     if as_json:
         print_json(found)
         return
     from service.cli.views.asking import print_event_explained
 
     print_event_explained(found)
-
-
-def _headers(given: Sequence[str]) -> dict[str, str]:
-    from service.errors import Invalid
-
-    found = {}
-    for one in given:
-        name, colon, value = one.partition(":")
-        if not colon or not name.strip():
-            raise Invalid(f"--header {one!r}: write it as NAME:VALUE")
-        found[name.strip()] = value.strip()
-    return found
 
 
 def diff(run: RunId, other: RunId, config_file: ConfigFile = None, as_json: AsJson = False) -> None:

@@ -27,6 +27,7 @@ from service.shapes import (
 from service.system_shapes import DaemonShape, DatabaseShape, PoolShape
 from stages.artifacts import ArtifactRef
 from triggers.base import Fate
+from triggers.event import FIRED_BY
 
 Row: TypeAlias = asyncpg.Record
 
@@ -194,16 +195,23 @@ def _event_summary(row: Row) -> EventSummary:
 
 def _event_fate(row: Row, others: Sequence[Row]) -> EventFate:
     outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
+    envelope = orjson.loads(row["envelope"])
     return {
         **event_name(row, id_column="id", key_column="key"),
         "occurred_at": row["occurred_at"],
         "accepted_at": row["accepted_at"],
-        "cloudevent": orjson.loads(row["envelope"]),
+        "cloudevent": envelope,
         "fate": _strongest(outcomes),
-        "told": "; ".join(map(_told, outcomes)) or f"It started nothing: {NOBODY}",
+        "told": _made_by(envelope) + ("; ".join(map(_told, outcomes)) or f"It started nothing: {NOBODY}"),
         "outcomes": outcomes,
         "others": [event_name(other, id_column="id", key_column="key") for other in others],
     }
+
+
+def _made_by(envelope: Mapping[str, Any]) -> str:
+    """Who made the event, where a person did: before what became of it."""
+    by = envelope.get(FIRED_BY)
+    return f"Fired by {by}: " if by else ""
 
 
 def _strongest(outcomes: Sequence[OutcomeShape]) -> str:
