@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -13,17 +13,20 @@ import orjson
 
 from service.catalogue import Catalogue
 from service.cause import cause_of, too_deep
-from service.db.accept import Accept, Accepted, EventRow, FateRow, RunRow
+from service.db.accept import Accept, Accepted
+from service.db.offered import EventRow, FateRow, RunRow
 from service.db.reads import Reads
 from service.db.writer import Operation, Writer
 from service.errors import DatabaseUnavailable
 from service.fates import STRENGTH
 from service.limits import limits_of
+from service.terms import judged, terms_of
 from stages.errors import InvalidParams
 from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
 from triggers.cloudevents import to_json
 from triggers.errors import InboxBusy, InboxFull
 from triggers.event import Event, EventKey, utc_now
+from triggers.handling import PLAIN
 
 QUEUE_LIMIT = 10_000
 COMMIT_TIMEOUT_S = 5.0
@@ -124,7 +127,7 @@ class PostgresInbox:
         runs: list[RunRow] = []
         fates: list[FateRow] = []
         by_key: dict[EventKey, Event] = {}
-        for arrival in arrivals:
+        for arrival in judged(arrivals, utc_now()):
             row = event_row(arrival.event)
             by_key[row.key] = arrival.event
             events.append(row)
@@ -137,7 +140,8 @@ class PostgresInbox:
 
     def decided(self, arrival: Arrival) -> list[RunRow | FateRow]:
         """What an arrival would lead to, a row for each pipeline. Nothing is written or reserved."""
-        return [self._decide(arrival.event.key, arrival.event, offer) for offer in _strongest(arrival.offers)]
+        key = arrival.event.key
+        return [self._decide_all(key, arrival.event, several) for several in _by_pipeline(arrival.offers)]
 
     def _counted(self, receipt: Receipt) -> list[tuple[str, Fate]]:
         found = [
@@ -145,6 +149,13 @@ class PostgresInbox:
             for one in receipt.outcomes
         ]
         return found or [("none", Fate.IGNORED)]
+
+    def _decide_all(self, key: EventKey, event: Event, offers: Sequence[Offer]) -> RunRow | FateRow:
+        """What the strongest offer leads to; the others stand in for a run that is not started after all."""
+        decided = self._decide(key, event, offers[0])
+        if len(offers) > 1 and isinstance(decided, RunRow):
+            return replace(decided, otherwise=self._decide_all(key, event, offers[1:]))
+        return decided
 
     def _decide(self, key: EventKey, event: Event, offer: Offer) -> RunRow | FateRow:
         if offer.fate is not Fate.RAN:
@@ -165,18 +176,20 @@ class PostgresInbox:
             params=params,
             priority=policy.priority if offer.priority is None else offer.priority,
             take=False,
-            limits=limits_of(policy, event),
+            limits=limits_of(policy, event, offer.handling.concurrency_key),
             tags=tuple(dict.fromkeys((*policy.tags, *offer.tags))),
             due_at=None if policy.due_s is None else event.time + timedelta(seconds=policy.due_s),
             queue_timeout_s=policy.queue_timeout_s,
             cleans=bool(policy.hooks),
             cause=cause,
             sequence=offer.sequence,
+            terms=None if offer.handling is PLAIN else terms_of(offer.handling, event, params),
+            pausable=offer.pausable,
         )
 
     def _with_hand_over(self, operation: Accept, events: Mapping[EventKey, Event]) -> Accept:
         """Mark as many of the runs as this process has room for as its own; what may have to wait has to be claimed."""
-        free = [run for run in operation.runs if not run.limits.limited and run.sequence is None]
+        free = [run for run in operation.runs if run.takeable]
         reserved = self._hand_over.reserve(len(free))
         taken = {run.place: run for run in free[:reserved]}
         if reserved == 0:
@@ -207,15 +220,14 @@ def encode_params(params: Any) -> bytes:
     return b"{}" if params is None else orjson.dumps(params.model_dump(mode="json"))
 
 
-def _strongest(offers: Sequence[Offer]) -> Sequence[Offer]:
+def _by_pipeline(offers: Sequence[Offer]) -> Iterable[Sequence[Offer]]:
+    """Those of each pipeline, the strongest first."""
     if len(offers) < 2:
-        return offers
-    best: dict[str, Offer] = {}
+        return [offers] if offers else ()
+    found: dict[str, list[Offer]] = {}
     for offer in offers:
-        held = best.get(offer.pipeline)
-        if held is None or STRENGTH[offer.fate] > STRENGTH[held.fate]:
-            best[offer.pipeline] = offer
-    return list(best.values())
+        found.setdefault(offer.pipeline, []).append(offer)
+    return [sorted(several, key=lambda one: -STRENGTH[one.fate]) for several in found.values()]
 
 
 def _receipt(event: Event, accepted: Accepted) -> Receipt:

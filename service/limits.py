@@ -32,12 +32,12 @@ class RunLimits:
 UNLIMITED = RunLimits()
 
 
-def limits_of(policy: RunPolicy, event: Event) -> RunLimits:
-    """What holds for the run this event starts."""
+def limits_of(policy: RunPolicy, event: Event, key_path: str | None = None) -> RunLimits:
+    """What holds for the run this event starts. `key_path` is where its trigger says that the key is, if it does."""
     if not policy.limited:
         return UNLIMITED
     concurrency, rate = policy.concurrency, policy.rate
-    key = None if concurrency is None else key_of(concurrency.key, event)
+    key = None if concurrency is None else key_of(key_path or concurrency.key, event)
     rate_key = None if rate is None else "" if rate.key is None else key_of(rate.key, event)
     guarded = concurrency if key is not None and concurrency is not None and concurrency.policy != "queue" else None
     return RunLimits(True, key, rate_key, policy.pool, guarded)

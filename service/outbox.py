@@ -59,7 +59,7 @@ class Outbox:
             )
         pipeline.parse_params(wanted.params)
         _check_plain(stage, wanted)
-        offered = Offer(wanted.pipeline, "subrun", params=dict(wanted.params))
+        offered = Offer(wanted.pipeline, "subrun", params=dict(wanted.params), pausable=False)
         return self._operation([Arrival(_child_event(run, stage, item, wanted), [offered])])
 
     def _operation(self, arrivals: Sequence[Arrival]) -> Accept:

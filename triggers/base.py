@@ -47,7 +47,7 @@ class Offer:
     offer with wrong ones into a `DEAD` fate with the reason. `tags` are added to those of the pipeline, `priority`
     replaces its own. `handling` is what the trigger's settings say; the inbox turns an offer to start a run into
     `COALESCED`, `LATE` or `RATE_LIMITED` by it, and into `PAUSED` where somebody has paused the trigger, unless the
-    offer is `by_hand`. Of the runs of one `sequence` each starts only when the one accepted before it has
+    offer is not `pausable`. Of the runs of one `sequence` each starts only when the one accepted before it has
     succeeded, or was given up by a person.
     """
 
@@ -59,7 +59,7 @@ class Offer:
     tags: Sequence[str] = ()
     priority: int | None = None
     handling: Handling = PLAIN
-    by_hand: bool = False
+    pausable: bool = True
     sequence: str | None = None
 
 

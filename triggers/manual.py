@@ -57,4 +57,4 @@ def manual_offer(binding: Binding, event: Event) -> Offer:
     if made.fate is not Fate.RAN:
         return made
     params = {**(made.params or {}), **event.data["params"]}
-    return replace(made, params=params, tags=tuple(event.data.get("tags", ())), by_hand=True)
+    return replace(made, params=params, tags=tuple(event.data.get("tags", ())), pausable=False)

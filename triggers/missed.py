@@ -1,4 +1,4 @@
-"""What becomes of the ticks nobody was there for: one pure policy, the same for every kind of trigger."""
+"""What becomes of the ticks and events nobody was there for: one pure policy, the same for every kind of trigger."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class MissedPolicy:
-    """Which of the ticks missed while nobody listened still run.
+    """Which of the ticks, or events, missed while nobody listened still run.
 
     `all` of them (at most the newest `max_burst`), the `latest` only, or `none`; never one older than `max_age_s`.
-    What was due within the last minute is not missed but on time. Raises `InvalidTrigger`.
+    What is no older than a minute is not missed but on time. Of events, the newest are those handed to the inbox last
+    and at once: what one fetch, scan or request found. Raises `InvalidTrigger`.
     """
 
     missed: Missed = "latest"
@@ -52,13 +53,13 @@ class MissedPolicy:
     def why_late(self, age_s: float, newer: int) -> str:
         """Why a tick of this age with so many newer ones does not run; empty when it does."""
         if self.max_age_s is not None and age_s > self.max_age_s:
-            return f"missed: due {age_s:.0f} s before anyone could run it, max_age_s is {self.max_age_s:g}"
+            return f"missed: {age_s:.0f} s old before anyone could run it, max_age_s is {self.max_age_s:g}"
         if age_s <= ON_TIME_S:
             return ""
         if self.missed == "none":
             return "missed: this trigger does not catch up (missed='none')"
         if self.missed == "latest" and newer:
-            return "missed: a newer tick runs instead (missed='latest')"
+            return "missed: a newer one runs instead (missed='latest')"
         if self.missed == "all" and self.max_burst is not None and newer >= self.max_burst:
             return f"missed: only the newest {self.max_burst} catch up (max_burst)"
         return ""
@@ -67,6 +68,18 @@ class MissedPolicy:
     def reach(self) -> int:
         """How many of the newest ticks `judge` must be given: all it can run or record, and one more."""
         return MAX_RECORDED + max(self.max_burst or _MAX_BURST, _MOST_ON_TIME) + 1
+
+
+def why_each(times: Sequence[datetime], now: datetime, policy: MissedPolicy) -> list[str]:
+    """For events that are handed over together, each with its own time: why it is late; empty where it runs.
+
+    How many are newer is counted among these, by their times; of the same time, the one handed over later is newer.
+    """
+    order = sorted(range(len(times)), key=lambda number: times[number])
+    reasons = [""] * len(times)
+    for newer, number in enumerate(reversed(order)):
+        reasons[number] = policy.why_late((now - times[number]).total_seconds(), newer)
+    return reasons
 
 
 def judge(due: Sequence[datetime], now: datetime, policy: MissedPolicy, *, first: datetime | None = None) -> list[Tick]:

@@ -22,7 +22,7 @@ from service.asking.given import Asked, Given, given
 from service.asking.shapes import EventExplained, FireAnswer
 from service.asking.standing import Standings
 from service.asking.which import which
-from service.db.accept import RunRow
+from service.db.offered import RunRow
 from service.shapes import EventAnswer, OutcomeShape
 from triggers.base import Binding
 from triggers.cloudevents import restore, to_json

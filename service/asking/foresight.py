@@ -10,7 +10,7 @@ import orjson
 from service.asking.given import Given
 from service.asking.shapes import ClauseShape, TriggerVerdict
 from service.catalogue import Catalogue
-from service.db.accept import FateRow, RunRow
+from service.db.offered import FateRow, RunRow
 from triggers.base import Arrival, Binding, Fate, Offer
 from triggers.manual import MANUAL, Manual, manual_offer
 from triggers.match import offer

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from service.asking.shapes import LimitsShape, RunForetold
-from service.db.accept import RunRow
+from service.db.offered import RunRow
 from service.db.reads import Reads
 from service.db.views import Views
 from stages.policy import RunPolicy

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 import orjson
 
-from service.cause import Cause
 from service.crowding import Newcomer
+from service.db.admit import Admittance, admit
 from service.db.connect import columns, sql
 from service.db.crowd import Crowd
 from service.db.entries import held
+from service.db.gather import close_full, settle
+from service.db.offered import EventRow, FateRow, Place, RunRow
 from service.db.writer import Flush, Operation
-from service.limits import UNLIMITED, RunLimits
 from triggers.base import Fate, Outcome, Position, RunId
 from triggers.errors import PositionMoved
 from triggers.event import EventKey
@@ -26,69 +26,11 @@ RUN_WIDTH = 18
 
 
 @dataclass(frozen=True, slots=True)
-class EventRow:
-    """An event as it is stored; `envelope` is its structured JSON."""
-
-    key: EventKey
-    source: str
-    id: str
-    type: str
-    subject: str | None
-    occurred_at: datetime
-    envelope: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run to be started. With `take` the accepting process drives it at once, without a claim.
-
-    It fails when it has not started within `queue_timeout_s`, and is late after `due_at`. `cleans`: it has stages that
-    run at its end, also when it is cancelled. Of one `sequence` it waits for those before it (see `service.db.order`).
-    """
-
-    event_key: EventKey
-    pipeline: str
-    version: str
-    trigger: str
-    params: bytes
-    priority: int
-    take: bool
-    limits: RunLimits = UNLIMITED
-    tags: Sequence[str] = ()
-    due_at: datetime | None = None
-    queue_timeout_s: float | None = None
-    cleans: bool = False
-    cause: Cause | None = None
-    sequence: str | None = None
-
-    @property
-    def place(self) -> tuple[EventKey, str]:
-        """What no other run shares."""
-        return (self.event_key, self.pipeline)
-
-    @property
-    def depth(self) -> int:
-        """How many causes lie behind it."""
-        return 0 if self.cause is None else self.cause.depth
-
-
-@dataclass(frozen=True, slots=True)
-class FateRow:
-    """Why an event starts no run in a pipeline."""
-
-    event_key: EventKey
-    pipeline: str
-    trigger: str
-    fate: Fate
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Accepted:
     """What the transaction did: which events were new, which runs started, and every event's outcomes."""
 
     new_events: frozenset[EventKey]
-    new_runs: dict[tuple[EventKey, str], RunId]
+    new_runs: dict[Place, RunId]
     outcomes: dict[EventKey, list[Outcome]]
 
 
@@ -103,7 +45,7 @@ class Accept(Operation):
     runs: Sequence[RunRow]
     fates: Sequence[FateRow]
     positions: Sequence[Position] = ()
-    started: Callable[[dict[tuple[EventKey, str], RunId]], None] = field(default=lambda runs: None)
+    started: Callable[[dict[Place, RunId]], None] = field(default=lambda runs: None)
 
     def committed(self, answer: Any) -> None:
         """Hand the runs this process took for itself to whoever drives them."""
@@ -126,11 +68,12 @@ class Accept(Operation):
 
 @dataclass(slots=True)
 class _Inserted:
-    """What came to be. `dropped` are runs that were not started, and why."""
+    """What came to be. `others` is what events got that were to start runs, and did not."""
 
     events: set[EventKey] = field(default_factory=set)
-    runs: dict[tuple[EventKey, str], RunId] = field(default_factory=dict)
-    dropped: Mapping[tuple[EventKey, str], str] = field(default_factory=dict)
+    runs: dict[Place, RunId] = field(default_factory=dict)
+    others: dict[Place, Outcome] = field(default_factory=dict)
+    triggers: Mapping[Place, str] = field(default_factory=dict)
 
 
 async def _move_positions(flush: Flush, operations: Sequence[Accept]) -> dict[Accept, PositionMoved]:
@@ -161,27 +104,32 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
     events = {row.key: row for op in operations for row in op.events}
     if not events:
         return _Inserted()
-    runs: dict[tuple[EventKey, str], RunRow] = {}
+    runs: dict[Place, RunRow] = {}
     for row in (row for op in operations for row in op.runs):
         runs.setdefault(row.place, row)
+    admitted = await admit(flush, runs.values())
+    starting = {row.place: row for row in admitted.runs}
     fates = {(row.event_key, row.pipeline): row for op in reversed(operations) for row in op.fates}
-    crowd = await Crowd.gather(flush, _newcomers(runs.values()))
-    kept = [row for place, row in runs.items() if place not in crowd.dropped]
+    fates = {place: row for place, row in fates.items() if place not in runs} | {
+        (row.event_key, row.pipeline): row for row in admitted.fates
+    }
+    crowd = await Crowd.gather(flush, _newcomers(starting.values()))
+    kept = [row for place, row in starting.items() if place not in crowd.dropped]
     arguments = [
         *columns([_event_columns(events[key]) for key in sorted(events)], 7),
         *columns([_run_columns(row, flush.daemon) for row in kept], RUN_WIDTH),
-        *columns([_fate_columns(fates[key]) for key in sorted(fates) if key not in runs], 5),
+        *columns([_fate_columns(fates[key]) for key in sorted(fates)], 5),
     ]
-    done = _Inserted()
+    done = _Inserted(triggers={place: row.trigger for place, row in starting.items()})
+    await close_full(flush, admitted)
     for what, key, pipeline, run_id in await flush.connection.fetch(sql("accept"), *arguments):
         if what == "event":
             done.events.add(key)
         elif what == "run":
             done.runs[key, pipeline] = run_id
-            _note(flush, runs[key, pipeline], run_id)
-    await _hold_in_order(flush, [(run_id, runs[place].sequence) for place, run_id in done.runs.items()])
-    triggers = {place: row.trigger for place, row in runs.items()}
-    done.dropped = await crowd.settle(flush, done.runs, triggers)
+            _note(flush, starting[key, pipeline], run_id)
+    await _hold_in_order(flush, [(run_id, starting[place].sequence) for place, run_id in done.runs.items()])
+    await _settle(flush, done, admitted, crowd)
     return done
 
 
@@ -190,6 +138,24 @@ async def _hold_in_order(flush: Flush, started: Iterable[tuple[RunId, str | None
     if ordered:
         await flush.connection.execute(sql("hold_in_order"), *columns(ordered, 2))
         flush.sequences.update(sequence for _, sequence in ordered)
+
+
+async def _settle(flush: Flush, done: _Inserted, admitted: Admittance, crowd: Crowd) -> None:
+    """Once runs have their ids: who was dropped (with those who joined them), and who shares a run with whom."""
+    triggers = {row.place: row.trigger for row in admitted.runs}
+    followers = {
+        join.row.place: join.run
+        for join in admitted.joins
+        if not isinstance(join.run, int) and join.run in crowd.dropped
+    }
+    triggers |= {join.row.place: join.row.trigger for join in admitted.joins}
+    dropped = await crowd.settle(flush, done.runs, triggers, followers)
+    for place, reason in dropped.items():
+        done.others[place] = Outcome(place[1], triggers[place], Fate.IGNORED, reason, None)
+    for fate in admitted.fates:
+        outcome = Outcome(fate.pipeline, fate.trigger, fate.fate, fate.reason, None)
+        done.others[fate.event_key, fate.pipeline] = outcome
+    done.others |= await settle(flush, admitted, done.runs, dropped)
 
 
 def _newcomers(rows: Iterable[RunRow]) -> Sequence[Newcomer]:
@@ -248,10 +214,9 @@ def _answer(operation: Accept, rows: _Inserted, known: dict[UUID, list[Outcome]]
     for run in operation.runs:
         run_id = new_runs.get(run.place)
         if run_id is not None and run.event_key not in known:
-            outcomes[run.event_key].append(Outcome(run.pipeline, run.trigger, Fate.RAN, "", run_id))
-        elif run.place in rows.dropped and run.event_key not in known:
-            reason = rows.dropped[run.place]
-            outcomes[run.event_key].append(Outcome(run.pipeline, run.trigger, Fate.IGNORED, reason, None))
+            outcomes[run.event_key].append(Outcome(run.pipeline, rows.triggers[run.place], Fate.RAN, "", run_id))
+        elif run.place in rows.others and run.event_key not in known:
+            outcomes[run.event_key].append(rows.others[run.place])
     for fate in operation.fates:
         if fate.event_key not in known:
             outcomes[fate.event_key].append(Outcome(fate.pipeline, fate.trigger, fate.fate, fate.reason, None))

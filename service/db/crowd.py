@@ -39,15 +39,23 @@ class Crowd:
         return cls(newcomers, unfinished, dropped(newcomers, unfinished, decided))
 
     async def settle(
-        self, flush: Flush, started: Mapping[Place, int], triggers: Mapping[Place, str]
+        self,
+        flush: Flush,
+        started: Mapping[Place, int],
+        triggers: Mapping[Place, str],
+        followers: Mapping[Place, Place],
     ) -> Mapping[Place, str]:
-        """Once runs have their ids: record who was dropped and why, and ask the replaced to cancel."""
+        """Once runs have their ids: record who was dropped and why, and ask the replaced to cancel.
+
+        `followers` are dropped with the newcomer whose run they would have shared.
+        """
         reasons: dict[Place, str] = {}
         for one in self.newcomers:
             holder = self.dropped.get(one.place)
             if holder is not None:
                 run = holder if isinstance(holder, int) else started.get(holder, 0)
                 reasons[one.place] = why_dropped(run, one.key[1], one.limit)
+        reasons |= {place: reasons[leader] for place, leader in followers.items()}
         rows = [(*place, triggers[place], reason) for place, reason in sorted(reasons.items())]
         if rows:
             await flush.connection.execute(sql("put_dropped"), *columns(rows, 4))

@@ -20,6 +20,7 @@ import orjson
 from service import faults
 from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql
 from service.db.order import let_go
+from service.db.pauses import NONE_KNOWN, Pauses
 from service.errors import DatabaseUnavailable, ServiceError
 
 logger = logging.getLogger("tidemill.writer")
@@ -35,11 +36,12 @@ LOG_CHANNEL = "tidemill_log"
 @dataclass(slots=True)
 class Flush:
     """One transaction in the making. Operations add to its log and its notifications, and name the sequences of runs
-    in which the next may have to be let go.
+    in which the next may have to be let go. `pauses` are those that stood when it began.
     """
 
     connection: asyncpg.Connection
     daemon: int
+    pauses: Pauses = NONE_KNOWN
     log: list[dict[str, Any]] = field(default_factory=list)
     wakes: set[str] = field(default_factory=set)
     sequences: set[str] = field(default_factory=set)
@@ -114,6 +116,7 @@ class Writer:
         self._idle = asyncio.Event()
         self._lazy_timer: asyncio.TimerHandle | None = None
         self._connection: asyncpg.Connection | None = None
+        self._pauses = NONE_KNOWN
         self.daemon = 0
         self.outage: str | None = None
         self.commits = 0
@@ -221,10 +224,13 @@ class Writer:
         if connection is None or connection.is_closed():
             connection = self._connection = await connect(self._dsn, by_index=True)
         async with connection.transaction():
-            if not await connection.fetchval(sql("renew_lease"), self.daemon):
+            changes = await connection.fetchval(sql("renew_lease"), self.daemon)
+            if changes is None:
                 logger.warning("the lease of daemon %s lapsed; going on under a new one", self.daemon)
                 self.daemon = await self._register(connection)
-            answers = await _apply(Flush(connection, self.daemon), units)
+            if changes != self._pauses.version:
+                self._pauses = await Pauses.standing(connection)
+            answers = await _apply(Flush(connection, self.daemon, self._pauses), units)
             for kind in kinds:
                 await faults.reach(f"{kind}.commit")
         for kind in kinds:

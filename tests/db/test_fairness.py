@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from service.db.accept import Accept, RunRow
+from service.db.accept import Accept
 from service.db.claims import Claim
+from service.db.offered import RunRow
 from service.db.rows import Row
 from service.db.writer import Flush, Operation, Writer
 from service.limits import UNLIMITED, RunLimits

@@ -9,8 +9,9 @@ from typing import Any
 
 import asyncpg
 
-from service.db.accept import Accept, EventRow, FateRow, RunRow
+from service.db.accept import Accept
 from service.db.daemons import Registration
+from service.db.offered import EventRow, FateRow, RunRow
 from service.db.writer import Writer
 from triggers.base import Fate, Position
 from triggers.event import event_key, utc_now

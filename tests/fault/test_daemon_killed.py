@@ -6,7 +6,8 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
-from service.db.accept import Accept, EventRow, RunRow
+from service.db.accept import Accept
+from service.db.offered import EventRow, RunRow
 from service.model import RunState
 from service.settings import Role
 from tests.db.daemons import daemon, reached, settings, start

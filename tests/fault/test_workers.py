@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from service.db.accept import Accept, EventRow, RunRow
+from service.db.accept import Accept
+from service.db.offered import EventRow, RunRow
 from tests.db.writing import rows, writing
 from tests.fault.daemons import daemon_process
 from tests.fault.processes import all_gone, descendants

@@ -31,7 +31,7 @@ def test_all_runs_every_missed_tick_in_the_order_they_were_due() -> None:
 def test_latest_runs_the_newest_and_says_of_the_others_why_not() -> None:
     ticks = judge(hourly(5), NOW, MissedPolicy("latest"))
     assert runs(ticks) == [ago(hours=1)]
-    assert {tick.late for tick in ticks[:-1]} == {"missed: a newer tick runs instead (missed='latest')"}
+    assert {tick.late for tick in ticks[:-1]} == {"missed: a newer one runs instead (missed='latest')"}
 
 
 def test_none_runs_no_missed_tick() -> None:
@@ -52,7 +52,7 @@ def test_no_tick_older_than_the_maximum_age_runs(missed: str) -> None:
     policy = MissedPolicy(missed, max_age_s=7200)  # type: ignore[arg-type]
     assert runs(judge(hourly(5), NOW, policy)) == hourly(2 if missed == "all" else 1)
     stale = judge([ago(hours=3)], NOW, policy)
-    assert [tick.late for tick in stale] == ["missed: due 10800 s before anyone could run it, max_age_s is 7200"]
+    assert [tick.late for tick in stale] == ["missed: 10800 s old before anyone could run it, max_age_s is 7200"]
 
 
 def test_a_burst_is_limited_to_the_newest() -> None:

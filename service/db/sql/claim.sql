@@ -70,7 +70,7 @@ with recursive lines as (
     where r.id = p.id
     returning r.id, r.pipeline, r.epoch, r.resume_epoch, r.adoptions, r.event_key, r.params, r.depth, r.key, r.pool,
         extract(epoch from now() - r.timed_from)::float8 as timed_s,
-        r.cancel_requested_at is not null as cancel, p.old_version, p.version
+        r.cancel_requested_at is not null as cancel, r.gathered, p.old_version, p.version
 ), lost as (
     update attempts a set state = 'lost', finished_at = now()
     from claimed c

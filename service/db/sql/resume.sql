@@ -5,7 +5,7 @@ with resumed as (
         state = 'queued', ready_at = now(), finished_at = null,
         held = case when sequence is null then '' else 'order' end, failure = null, resume_epoch = epoch, adoptions = 0,
         cancel_requested_at = null, cancelled_by = null, timed_from = null, queue_deadline = null,
-        abandoned_at = null, abandoned_by = null, abandon_reason = null,
+        abandoned_at = null, abandoned_by = null, abandon_reason = null, gathering = null,
         version = coalesce($3, version), params = coalesce($4, params)
     where id = $1 and state in ('failed', 'cancelled') and epoch = coalesce($2, epoch)
     returning id, pipeline, sequence
