@@ -25,7 +25,8 @@ class Call:
 
     `item` is the place in the list that a mapped stage works through, `WHOLE` for a stage as a whole. `depth` is how
     many runs, one caused by the other, lie behind this one. `ending` is for stages that clean up. An input that is
-    missing comes from a stage that was skipped.
+    missing comes from a stage that was skipped. `events` are all that share the run, in the order in which they were
+    accepted, where there are several; `event` is the newest of them.
     """
 
     pipeline: str
@@ -40,11 +41,19 @@ class Call:
     item: int = WHOLE
     depth: int = 0
     ending: RunEnd | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def all_events(self) -> tuple[Event, ...]:
+        """Every event of the run."""
+        return self.events or (self.event,)
 
     def to_json(self) -> bytes:
         """The call as the file `stage run --call` reads. The event in it is a CloudEvent in JSON format."""
+        shared = {"events": [event_to_plain(one) for one in self.events]} if self.events else {}
         return orjson.dumps(
             {
+                **shared,
                 "pipeline": self.pipeline,
                 "stage": self.stage,
                 "run_id": self.run_id,
@@ -68,7 +77,8 @@ class Call:
         except ValidationError as error:
             raise InvalidCall(f"not a stage call: {_told(error)}") from None
         inputs = {name: one.as_ref() for name, one in wire.inputs.items()}
-        return cls(**{**dict(wire), "event": wire.event.as_event(), "inputs": inputs})
+        events = tuple(one.as_event() for one in wire.events)
+        return cls(**{**dict(wire), "event": wire.event.as_event(), "events": events, "inputs": inputs})
 
 
 def event_to_plain(event: Event) -> dict[str, Any]:
@@ -147,6 +157,7 @@ class _Call(BaseModel):
     item: int = WHOLE
     depth: int = 0
     ending: RunEnd | None = None
+    events: list[_Event] = []
 
 
 def ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:

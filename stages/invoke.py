@@ -128,6 +128,8 @@ class _Attempt:
                 return await self._input(argument)
             case Source.EVENT:
                 return self.call.event
+            case Source.EVENTS:
+                return list(self.call.all_events)
             case Source.PARAMS:
                 return parse_params(self.stage.pipeline, self.stage.params_type, self.call.params)
             case Source.CONTEXT:

@@ -178,7 +178,8 @@ class Pipeline:
             upstream=graph.upstream_of(stage, signature),
             downstream=frozenset(dst for src, dst in self.arrows if src == stage.name),
             is_async=is_async(stage.function),
-            takes_event=Source.EVENT in sources,
+            takes_event=not sources.isdisjoint((Source.EVENT, Source.EVENTS)),
+            takes_events=Source.EVENTS in sources,
             takes_params=Source.PARAMS in sources,
             takes_context=Source.CONTEXT in sources,
             takes_records=Source.RECORDS in sources,
@@ -255,6 +256,23 @@ class Pipeline:
                 problems.add(f"two triggers are called {trigger.name!r}: give one of them another name=")
             seen.add(trigger.name)
             check_trigger_params(self.params, trigger, problems)
+            if trigger.concurrency_key is not None and self.policy.concurrency is None:
+                problems.add(
+                    f"trigger {trigger.name!r}: concurrency_key says where its events carry the key, but the pipeline "
+                    f"does not say how many runs of one key may be under way: give it "
+                    f"concurrency=Concurrency({trigger.concurrency_key!r})"
+                )
+            if trigger.coalesce is not None and trigger.coalesce.takes_all:
+                self._check_batch(trigger, problems)
+
+    def _check_batch(self, trigger: Trigger, problems: Problems) -> None:
+        """A stage that sees only one event of a batch would pass over the others without a word."""
+        signatures = [self._signatures[stage.name] for stage in self.stages if stage.name in self._signatures]
+        taken = {one.source for signature in signatures for one in signature.arguments}
+        if Source.EVENT in taken and Source.EVENTS not in taken:
+            problems.add(
+                f"trigger {trigger.name!r} gathers batches, but no stage takes them: let one take `events: list[Event]`"
+            )
 
     def _check_places(self, problems: Problems) -> None:
         runners = runner_names()

@@ -21,6 +21,7 @@ class Source(enum.Enum):
 
     STAGE = "stage"
     EVENT = "event"
+    EVENTS = "events"
     PARAMS = "params"
     CONTEXT = "context"
     RECORDS = "records"
@@ -59,7 +60,7 @@ class PlanStage:
     its place in a topological order. `spec` is where another process can import the pipeline from, if it can.
     `output_type` is what is stored: what the function's return annotation says, None if nothing, and a list of that
     where the stage is mapped. `optional` are the inputs it can do without. `list_type` is what a mapped stage's list is
-    stored as.
+    stored as. `takes_event`: it takes the event of its run, or all of them; `takes_events`: all of them.
     """
 
     name: str
@@ -74,6 +75,7 @@ class PlanStage:
     downstream: frozenset[str]
     is_async: bool
     takes_event: bool
+    takes_events: bool
     takes_params: bool
     takes_context: bool
     takes_records: bool

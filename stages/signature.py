@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,10 @@ from stages.records import Records
 from stages.subrun import SubRun
 from triggers.event import Event
 
-INJECTED: dict[type, Source] = {
+INJECTED: dict[Any, Source] = {
     Event: Source.EVENT,
+    list[Event]: Source.EVENTS,
+    Sequence[Event]: Source.EVENTS,
     StageContext: Source.CONTEXT,
     Records: Source.RECORDS,
     RunEnd: Source.ENDING,
@@ -28,6 +30,7 @@ INJECTED: dict[type, Source] = {
 _SPREAD = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 _LIKELY = {
     "event": "`Event` (from stages)",
+    "events": "`list[Event]` (from stages)",
     "context": "`StageContext` (from stages)",
     "records": "`Records` (from stages)",
     "params": "with the pipeline's params, a pydantic model",
@@ -114,8 +117,8 @@ def _argument(
         )
         return None
     kind = without_none(wanted)
-    if isinstance(kind, type) and kind in INJECTED:
-        return Argument(parameter.name, INJECTED[kind])
+    if (filled := _injected(kind)) is not None:
+        return Argument(parameter.name, filled)
     if parameter.name in stage_names:
         optional = may_be_none(wanted)
         return Argument(parameter.name, Source.STAGE, upstream=parameter.name, wanted=wanted, optional=optional)
@@ -124,6 +127,11 @@ def _argument(
     if parameter.default is parameter.empty or nearest(parameter.name, stage_names):
         problems.add(f"stage {stage.name!r}: {_unfilled(parameter.name, stage_names)}", where)
     return None
+
+
+def _injected(kind: Any) -> Source | None:
+    """What fills a parameter of this kind, whatever it is called."""
+    return INJECTED.get(kind) if isinstance(kind, Hashable) else None
 
 
 def _unfilled(name: str, stage_names: Collection[str]) -> str:

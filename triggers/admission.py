@@ -5,7 +5,7 @@ Events are given one after the other, in the order in which they are accepted, e
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -73,3 +73,39 @@ class Admission(Generic[Run]):
             self.gathering.pop(place, None)
         else:
             self.gathering[place] = (run, gathering)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event as a rehearsal needs it: when it is accepted, by which trigger, on which terms."""
+
+    at: datetime
+    scope: Hashable
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A run as it would have been: which events it has, by their number, and when it was due."""
+
+    events: Sequence[int]
+    due_at: datetime
+
+
+def rehearse(happened: Sequence[Happened]) -> tuple[Sequence[Rehearsed], Mapping[int, str]]:
+    """The runs that these events, in the order of their times, would have led to, and why the others led to none.
+
+    Every run starts the moment it is due, as it does where there is a free place.
+    """
+    admission: Admission[int] = Admission()
+    members: dict[int, list[int]] = {}
+    refused: dict[int, str] = {}
+    for number, one in enumerate(happened):
+        admission.start_due(one.at)
+        admitted = admission.take(one.scope, one.terms, number, one.at)
+        if admitted.run is None:
+            refused[number] = admitted.reason
+        else:
+            members.setdefault(admitted.run, []).append(number)
+    due = {run: admission.runs[run].due_at if run in admission.runs else happened[run].at for run in members}
+    return [Rehearsed(members[run], due[run]) for run in members], refused

@@ -198,7 +198,10 @@ def _check_settings(trigger: Trigger) -> None:
 
 
 def _handling(trigger: Trigger) -> Handling:
-    missed: MissedPolicy | None = MissedPolicy(trigger.missed, trigger.max_age_s, trigger.max_burst)
+    try:
+        missed: MissedPolicy | None = MissedPolicy(trigger.missed, trigger.max_age_s, trigger.max_burst)
+    except InvalidTrigger as error:
+        raise InvalidTrigger(f"{trigger.name}: {error}") from None
     if trigger.judges_missed or missed == _RUN_ALL:
         missed = None
     made = Handling(trigger.coalesce, missed, trigger.rate_limit, trigger.concurrency_key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from triggers.errors import InvalidTrigger
 from triggers.numbers import is_number, is_whole
@@ -35,6 +36,8 @@ class Coalesce(ABC):
     """
 
     key: str | None
+    # Whether its runs are for all of their events alike, and not for the newest.
+    takes_all: ClassVar[bool] = False
 
     @abstractmethod
     def opens(self, now: datetime) -> Gathering:
@@ -59,6 +62,8 @@ class Batch(Coalesce):
 
     Events that give the run other parameters go to a run of their own. Raises `InvalidTrigger`.
     """
+
+    takes_all: ClassVar[bool] = True
 
     max_events: int
     max_wait_s: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NewType
@@ -26,6 +26,13 @@ def event_key(source: str, event_id: str) -> EventKey:
     """The 128-bit key under which Postgres holds the event `source` + `event_id` (BLAKE2b)."""
     identity = b"%d:%b%b" % (len(source), source.encode(), event_id.encode())
     return EventKey(UUID(bytes=hashlib.blake2b(identity, digest_size=16).digest()))
+
+
+def events_key(keys: Sequence[UUID]) -> UUID:
+    """The identity of several events, in their order. That of one is its own."""
+    if len(keys) == 1:
+        return keys[0]
+    return UUID(bytes=hashlib.blake2b(b"".join(key.bytes for key in keys), digest_size=16).digest())
 
 
 def utc_now() -> datetime:

@@ -7,10 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from service.db.connect import OUTAGES, is_outage, open_pool, sql, where
 from service.db.rows import Row
 from service.errors import DatabaseUnavailable
+from triggers.cloudevents import restore
+from triggers.event import Event
 
 Rows = Sequence[Row]
 
@@ -74,6 +77,13 @@ class Reads:
         attempts = await self.fetch("attempts_of", run_ids)
         gates = await self.fetch("gates_of", run_ids)
         return _by_run(attempts), _by_run(gates)
+
+    async def joined(self, run_ids: Sequence[int]) -> Mapping[int, Sequence[Event]]:
+        """The events that joined runs after the first, in the order in which they were accepted, by run."""
+        found: dict[int, list[Event]] = {}
+        for row in await self.fetch("gathered_events", run_ids):
+            found.setdefault(row["run_id"], []).append(restore(orjson.loads(row["envelope"])))
+        return found
 
 
 def _by_run(rows: Rows) -> Mapping[int, Rows]:

@@ -221,6 +221,7 @@ class Driver:
             attempt=attempt.move.attempt,
             idempotency_key=run.idempotency_key(attempt.unit),
             event=run.event,
+            events=run.events,
             params=run.params,
             inputs=run.inputs_of(stage, item),
             timeout_s=self._timeout_s(attempt),

@@ -21,6 +21,7 @@ from service.loops.driver import Driver, Job, Refresh
 from service.loops.live import LiveRun, live_run, recall
 from service.model import RunState, RunView
 from stages.errors import StageError
+from triggers.event import Event
 
 logger = logging.getLogger("tidemill.executor")
 
@@ -41,6 +42,7 @@ class Executor:
         self._asked_again = False
         self._backlog = False
         self._closing = False
+        self._left = False
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
         self._runs: dict[int, LiveRun] = {}
@@ -100,14 +102,20 @@ class Executor:
         """Claim and drive until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            while True:
-                self._claim()
-                try:
-                    async with asyncio.timeout(SAFETY_POLL_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
-                self._wake.clear()
+            try:
+                await self._keep_claiming()
+            finally:
+                self._left = True
+
+    async def _keep_claiming(self) -> None:
+        while True:
+            self._claim()
+            try:
+                async with asyncio.timeout(SAFETY_POLL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
 
     async def drain(self) -> None:
         """Take nothing new and wait until what runs has finished or waits."""
@@ -153,22 +161,39 @@ class Executor:
         self._next_wake = asyncio.get_running_loop().call_later(max(seconds, 0.005), self._wake.set)
 
     def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
-        """Runs inside the writer, right after the commit: it must not wait."""
+        """Runs inside the writer, right after the commit: it must not wait. A process that stops drives nothing more:
+        what its last claim still took goes back with all it has.
+        """
+        if self._left:
+            return
         self._free += limit - len(rows)
         now = self._driver.clock.now()
         runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]], now) for row in rows]
         self._runs.update({run.id: run for run in runs})
         if runs:
-            self._group().create_task(self._recall(runs, {row["id"]: row["resume_epoch"] for row in rows}))
+            shared = [row["id"] for row in rows if (row["gathered"] or 1) > 1]
+            self._group().create_task(self._recall(runs, {row["id"]: row["resume_epoch"] for row in rows}, shared))
 
-    async def _recall(self, runs: Sequence[LiveRun], resume_epochs: Mapping[int, int]) -> None:
-        """Rebuild claimed runs from what earlier owners left, and start them."""
+    async def _recall(self, runs: Sequence[LiveRun], resume_epochs: Mapping[int, int], shared: Sequence[int]) -> None:
+        """Rebuild claimed runs from what earlier owners left, and start them. Those in `shared` have several events."""
         attempts, gates = await self._progress([run.id for run in runs if run.epoch > 1])
+        events = await self._joined(shared)
         now = self._driver.clock.now()
         for run in runs:
             if run.epoch > 1:
                 recall(run, attempts.get(run.id, ()), gates.get(run.id, ()), resume_epochs[run.id], now)
+            if run.id in events:
+                run.share(events[run.id])
             self._start(run)
+
+    async def _joined(self, run_ids: Sequence[int]) -> Mapping[int, Sequence[Event]]:
+        """The events that joined runs before they started, however long the database takes to answer."""
+        while run_ids:
+            try:
+                return await self._reads.joined(run_ids)
+            except DatabaseUnavailable:
+                await self._driver.clock.sleep(RETRY_S)
+        return {}
 
     async def _progress(self, run_ids: Sequence[int]) -> tuple[Mapping[int, Rows], Mapping[int, Rows]]:
         """The attempts and gates of runs, however long the database takes to answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from stages.call import WHOLE
 from stages.pipeline import Pipeline
 from stages.plan import Plan, PlanStage, stage_key
 from triggers.cloudevents import restore
-from triggers.event import Event
+from triggers.event import Event, events_key
 
 
 @dataclass(eq=False, slots=True)
@@ -30,7 +30,8 @@ class LiveRun:
     short; `clean_ups` those that only somebody who insists cuts short.
 
     `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way. `depth` is how
-    many runs, one caused by the other, lie behind it.
+    many runs, one caused by the other, lie behind it. `events` are all that share it, if there are several; `event_key`
+    stays that of the first.
     """
 
     id: int
@@ -46,10 +47,18 @@ class LiveRun:
     leaving: bool = False
     digest: str | None = None
     event_key: UUID = field(init=False)
+    events: tuple[Event, ...] = ()
+    events_key: UUID = field(init=False)
     expiry: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self.event_key = self.event.key
+        self.event_key = self.events_key = self.event.key
+
+    def share(self, joined: Sequence[Event]) -> None:
+        """These joined the event it was started for: stages get all of them, and the newest for the one."""
+        self.events = (self.event, *joined)
+        self.events_key = events_key([one.key for one in self.events])
+        self.event = self.events[-1]
 
     @property
     def plan(self) -> Plan:
@@ -79,7 +88,7 @@ class LiveRun:
         """The identity of the result that a stage would have now."""
         inputs = {parameter: ref.identity for parameter, ref in self.inputs_of(stage, item).items()}
         params_digest = self.params_digest if stage.takes_params else ""
-        return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=self.event_key)
+        return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=self.events_key)
 
     def idempotency_key(self, unit: str) -> str:
         """What a unit of this run hands to whatever it changes outside: the same over all attempts."""

@@ -33,6 +33,13 @@ ARGUMENTS = {
     "unfinished_of_keys": "text[], text[]",
     "decided_places": "uuid[], text[]",
     "put_dropped": "uuid[], text[], text[], text[]",
+    "gathering_runs": "text[], text[], text[]",
+    "burst_starts": "text[], text[], text[], float8[], int[]",
+    "gather": "bigint[], text[], int[], timestamptz[], bytea[]",
+    "put_burst_keys": "bigint[], text[]",
+    "put_joined": "uuid[], text[], text[], text[], bigint[], int[]",
+    "gathered_events": "bigint[]",
+    "renew_lease": "bigint",
     "move_positions": "int[], text[], text[], text[], text[]",
     "drop_positions": "text[], text[]",
     "outcomes_of": "uuid[]",
@@ -44,7 +51,7 @@ ARGUMENTS = {
     "next_in_order": "text[]",
 }
 # Live rows only: these may be walked, because they hold no history.
-SHORT = {"daemons", "pools"}
+SHORT = {"daemons", "pools", "pause_changes"}
 
 
 def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -95,6 +102,12 @@ INDEXES = {
     "unfinished_of_keys": {"runs_of_key"},
     "hold_in_order": {"runs_pkey"},
     "next_in_order": {"runs_in_sequence", "runs_pkey"},
+    "gathering_runs": {"runs_gathering"},
+    "burst_starts": {"runs_in_burst"},
+    "gather": {"runs_pkey"},
+    "put_burst_keys": {"runs_pkey"},
+    "put_joined": {"runs_event_key_pipeline_key"},
+    "gathered_events": {"fates_by_run", "events_pkey"},
     "decided_places": {"runs_event_key_pipeline_key", "fates_pkey"},
 }
 
