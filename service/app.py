@@ -24,9 +24,11 @@ from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
 from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
+from service.loops.relay import Relay
 from service.loops.retention import Retention
 from service.news import News
 from service.settings import Settings
+from service.sinks.base import Sink
 from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.runners.base import OpenRunner
@@ -67,6 +69,7 @@ class Daemon:
     news: News
     closers: Sequence[Callable[[], Awaitable[None]]]
     serves: Callable[[Daemon], Server] | None
+    sinks: Sequence[Sink] = ()
     draining: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     hurrying: asyncio.Event = field(default_factory=asyncio.Event)
@@ -180,6 +183,7 @@ class Daemon:
             loops += [Deadlines(self.writer, self.clock).run(), self._prepare_runners()]
             if self.settings.retention.policy.removes_anything:
                 loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
+            loops += [Relay(sink, self.dsn, self.news, self.clock).run() for sink in self.sinks]
         if self.stage_logs is not None:
             loops.append(self.stage_logs.take_in_leftovers())
         if self.listeners:

@@ -13,6 +13,7 @@ from service.db.daemons import Registration
 from service.db.migrations import migrate, pending
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
+from service.db.sinks import announce_sinks
 from service.db.writer import Writer
 from service.engine import Ground, open_engine
 from service.errors import ConfigError, MigrationError
@@ -23,6 +24,7 @@ from service.news import News
 from service.outbox import Outbox
 from service.pools import announce_pools, check_pools, pools_of
 from service.settings import Role, Settings
+from service.sinks.make import make_sinks
 from stages.stores import open_store
 from triggers.base import KafkaAccess, Listener, Surroundings
 
@@ -51,7 +53,10 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     await reads.open()
     await writer.open()
     lending = Lending(settings, str(await reads.installation()))
+    sinks = make_sinks(settings, catalogue, kafka, lending.installation)
+    await announce_sinks(dsn, [one.name for one in sinks])
     daemon = _daemon(lending, dsn, kafka, catalogue, writer, reads)
+    daemon.sinks = sinks
     lending.daemon = daemon
     return daemon
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from service.errors import ConfigError
 from service.kafka_access import kafka_problems
@@ -224,6 +225,7 @@ def _absolute(settings: Settings) -> Settings:
 def _contradictions(settings: Settings) -> list[str]:
     """What no single setting shows to be wrong."""
     problems = kafka_problems(settings.kafka)
+    problems += lifecycle_problems(settings)
     if not settings.root.is_dir():
         problems.append(f"root (TIDEMILL_ROOT) is {settings.root}: expected a folder that exists")
     if not settings.http.api_token and not is_loopback(settings.http.host):
@@ -232,6 +234,15 @@ def _contradictions(settings: Settings) -> list[str]:
             "set TIDEMILL_API_TOKEN to a long random text, or listen on 127.0.0.1"
         )
     return problems
+
+
+def lifecycle_problems(settings: Settings) -> list[str]:
+    """An address that a token, or what runs tell, must not go to."""
+    url = settings.lifecycle.url
+    parts = urlsplit(url or "https://none")
+    if parts.scheme == "https" or is_loopback(parts.hostname or ""):
+        return []
+    return [f"lifecycle.url is {url}: expected https://, since what runs tell would go there in clear"]
 
 
 def is_loopback(host: str) -> bool:

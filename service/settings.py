@@ -28,6 +28,13 @@ class Role(enum.StrEnum):
     EXECUTOR = "executor"
 
 
+class EventMode(enum.StrEnum):
+    """How CloudEvents are written."""
+
+    STRUCTURED = "structured"
+    BINARY = "binary"
+
+
 class SecurityProtocol(enum.StrEnum):
     """How brokers are spoken to, in Kafka's own words."""
 
@@ -147,6 +154,20 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle:
+    """Where it is told, as CloudEvents, how runs go."""
+
+    topic: str | None = setting(None, values.text, "Kafka topic to which runs tell how they go; default: none")
+    url: str | None = setting(
+        None, values.http_url, "address to which runs tell how they go; https, or this machine; default: none"
+    )
+    token: str | None = setting(None, values.token, "bearer token for `lifecycle.url`", secret=True)
+    mode: EventMode = setting(
+        EventMode.STRUCTURED, values.choice(EventMode), "`structured` (JSON) or `binary` (attributes in headers)"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Executor:
     """How much one daemon does at once, and how it gives work back."""
 
@@ -255,6 +276,7 @@ class Settings:
     database: Database = field(default_factory=Database)
     kafka: Kafka = field(default_factory=Kafka)
     http: Http = field(default_factory=Http)
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     executor: Executor = field(default_factory=Executor)
     artifacts: Artifacts = field(default_factory=Artifacts)
     retention: Retention = field(default_factory=Retention)
@@ -267,6 +289,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "database": Database,
     "kafka": Kafka,
     "http": Http,
+    "lifecycle": Lifecycle,
     "executor": Executor,
     "artifacts": Artifacts,
     "retention": Retention,

@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from service.gate_shapes import GateShape
+from service.system_shapes import SinkShape
 
 
 class OutcomeShape(TypedDict):
@@ -297,9 +298,10 @@ class TriggerShape(TypedDict):
 
 
 class TriggersAnswer(TypedDict):
-    """Every trigger of every daemon."""
+    """Every trigger of every daemon, and the sinks of this one."""
 
     triggers: list[TriggerShape]
+    sinks: list[SinkShape]
 
 
 class ModelSummary(TypedDict):
@@ -356,8 +358,11 @@ class Check(TypedDict):
 
 
 class ReadyAnswer(TypedDict):
-    """Whether traffic should come here. A trigger that is retrying shows, and does not make the daemon unready."""
+    """Whether traffic should come here. A trigger that is retrying or a sink that falls behind shows, and does not make
+    the daemon unready.
+    """
 
     ready: bool
     checks: dict[str, Check]
     triggers: dict[str, str]
+    sinks: dict[str, str]

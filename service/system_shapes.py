@@ -38,9 +38,27 @@ class PoolShape(TypedDict):
     taken: int
 
 
+class SinkShape(TypedDict):
+    """Somebody outside who is told how runs go. `lag_s`: how long the oldest thing waits that was not told yet.
+
+    `failing_since` and `note` tell what holds it up, if anything does. `refused`: what the other side will not have.
+    """
+
+    name: str
+    delivered: int
+    refused: int
+    lag_s: float
+    moved_at: datetime
+    failing_since: datetime | None
+    note: str
+
+
 class SystemAnswer(TypedDict):
-    """The processes that share this database, those of the last hour included, and the pools they share."""
+    """The processes that share this database, those of the last hour included, the pools they share, and the sinks that
+    this process delivers for, or stands by for.
+    """
 
     database: DatabaseShape
     daemons: list[DaemonShape]
     pools: list[PoolShape]
+    sinks: list[SinkShape]

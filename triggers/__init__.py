@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from triggers.manual import Manual
     from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
     from triggers.rate import RateLimit
+    from triggers.reports import GitHubStatus, GitLabStatus
     from triggers.schedule import Cron, Every, QuartzCron
     from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
     from triggers.stream import StreamFeatures
@@ -42,7 +43,9 @@ __all__ = [
     "Every",
     "Files",
     "GitHub",
+    "GitHubStatus",
     "GitLab",
+    "GitLabStatus",
     "Gitea",
     "Jenkins",
     "KafkaArrivals",
@@ -77,7 +80,9 @@ _HOMES = {
     "Every": "schedule",
     "Files": "files",
     "GitHub": "signatures",
+    "GitHubStatus": "reports",
     "GitLab": "providers",
+    "GitLabStatus": "reports",
     "Gitea": "providers",
     "Jenkins": "providers",
     "KafkaArrivals": "kafka",

@@ -21,6 +21,7 @@ from triggers.delivery import Answer, Delivery, Reader
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
 from triggers.payload import media_type, parse_json, require_utf8
+from triggers.reports import Report
 from triggers.route import WEBHOOK, Route
 from triggers.senders import Sender, delivery_id, found, sender_of, subject_of
 from triggers.signatures import DELIVERY_HEADERS, Verifier
@@ -40,8 +41,9 @@ class Webhook(Trigger):
     with the payload as its data. `per_minute` deliveries of known senders are taken by each daemon, the rest is
     answered 429; `max_body_bytes` is the largest body it reads (default: `http.max_body_bytes`). `origins` are the
     senders whose question whether they may send CloudEvents here (`OPTIONS`) is answered with yes; `"*"`: all.
-
     Triggers of several pipelines may share a hook if they agree in all of this.
+
+    `report` tells a code host how the runs go that this trigger starts (`triggers.reports`).
     """
 
     kind: ClassVar[str] = "webhook"
@@ -52,6 +54,7 @@ class Webhook(Trigger):
     per_minute: int | None = None
     max_body_bytes: int | None = None
     origins: Sequence[str] = ()
+    report: Report | None = None
 
     def default_name(self) -> str:
         return f"webhook:{self.hook}"
@@ -82,7 +85,7 @@ class Webhook(Trigger):
 def hooks(bindings: Sequence[Binding]) -> Mapping[str, Sequence[Binding]]:
     """Who listens to which hook; asked once, at start.
 
-    Raises `InvalidTrigger` where a secret is missing or two triggers declare one hook differently.
+    Raises `InvalidTrigger` where a secret or token is missing or two triggers declare one hook differently.
     """
     by_hook: defaultdict[str, list[Binding]] = defaultdict(list)
     for binding in bindings:
@@ -91,6 +94,8 @@ def hooks(bindings: Sequence[Binding]) -> Mapping[str, Sequence[Binding]]:
     for hook, listening in by_hook.items():
         first = listening[0].trigger
         for other in listening:
+            if other.trigger.report is not None:
+                other.trigger.report.check()
             if other.trigger.verify != first.verify:
                 raise InvalidTrigger(
                     f"hook {hook}: {listening[0].name} and {other.name} verify it differently: share one"

@@ -30,6 +30,11 @@ class Context:
         """The largest body that is read."""
         return self.daemon.settings.http.max_body_bytes
 
+    @property
+    def sinks(self) -> list[str]:
+        """The names of those who are told how runs go."""
+        return [one.name for one in self.daemon.sinks]
+
     async def write(self, *operations: Operation) -> list[Any]:
         """Write in one transaction. Raises `InboxBusy` or `InboxFull`."""
         self.daemon.inbox.refuse_when_busy()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.api.context import Context
 from service.errors import DatabaseUnavailable
+from service.system_shapes import SinkShape
 from stages.runners.inline import InlineRunner
 from triggers.base import ListenerState, TriggerStatus
 
@@ -141,6 +142,7 @@ async def _runs(text: Text, context: Context) -> None:
         unfinished = await context.views.unfinished()
         reviews = await context.views.reviews_open()
         pools = await context.views.pools()
+        sinks = await context.views.sinks(context.sinks)
     except DatabaseUnavailable:
         return
     counted = sorted(unfinished.items())
@@ -153,3 +155,16 @@ async def _runs(text: Text, context: Context) -> None:
     text.add("tidemill_pool_places", "gauge", "Runs that a pool lets run at once.", places)
     taken = [({"pool": one["name"]}, one["taken"]) for one in pools]
     text.add("tidemill_pool_taken", "gauge", "Runs that hold a place of a pool.", taken)
+    _sinks(text, sinks)
+
+
+def _sinks(text: Text, sinks: Sequence[SinkShape]) -> None:
+    told = [({"sink": one["name"]}, one) for one in sinks]
+    lags = [(labels, one["lag_s"]) for labels, one in told]
+    text.add("tidemill_sink_lag_seconds", "gauge", "How long the oldest thing waits that a sink was not told.", lags)
+    failing = [(labels, float(one["failing_since"] is not None)) for labels, one in told]
+    text.add("tidemill_sink_failing", "gauge", "Whether a sink takes nothing now.", failing)
+    sent = [(labels, one["delivered"]) for labels, one in told]
+    text.add("tidemill_sink_delivered_total", "counter", "Things that sinks were told.", sent)
+    refused = [(labels, one["refused"]) for labels, one in told]
+    text.add("tidemill_sink_refused_total", "counter", "Things that sinks will not have.", refused)

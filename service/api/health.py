@@ -42,6 +42,7 @@ async def readyz(context: Context, request: Request) -> Response:
         "ready": ready,
         "checks": checks,
         "triggers": {name: f"{one.state.value}: {one.note}".rstrip(": ") for name, one in triggers.items()},
+        "sinks": await _sinks(context) if checks["database"]["ok"] else {},
     }
     return Json(answer, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
 
@@ -58,6 +59,16 @@ async def _database(context: Context) -> Check:
     except TimeoutError:
         return _check(False, f"Postgres did not answer within {PROBE_TIMEOUT_S:g} s")
     return _check(True, "")
+
+
+async def _sinks(context: Context) -> dict[str, str]:
+    """What holds each sink up; none makes the daemon unready."""
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            told = await context.views.sinks(context.sinks)
+    except (DatabaseUnavailable, TimeoutError):
+        return {}
+    return {one["name"]: f"{one['lag_s']:.0f} s behind: {one['note']}" if one["note"] else "delivering" for one in told}
 
 
 def _check(ok: bool, note: str) -> Check:

@@ -51,7 +51,12 @@ async def triggers(context: Context, request: Request) -> Response:
     declared = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
     shapes = declared + [_elsewhere(status) for status in told.values()]
     stopping = await context.views.stopping()
-    return Json({"triggers": [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes]})
+    return Json(
+        {
+            "triggers": [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes],
+            "sinks": await context.views.sinks(context.sinks),
+        }
+    )
 
 
 def _with_stopping(shape: TriggerShape, runs: Sequence[int] | None) -> TriggerShape:
@@ -129,7 +134,14 @@ def _address(binding: Binding) -> str | None:
 async def system(context: Context, request: Request) -> Response:
     """The database, who shares it, and what they share."""
     views = context.views
-    return Json({"database": await views.database(), "daemons": await views.daemons(), "pools": await views.pools()})
+    return Json(
+        {
+            "database": await views.database(),
+            "daemons": await views.daemons(),
+            "pools": await views.pools(),
+            "sinks": await views.sinks(context.sinks),
+        }
+    )
 
 
 ENDPOINTS = (

@@ -149,10 +149,10 @@ async def removing(dsn: str) -> AsyncIterator[Removal]:
             raise Conflict("another process is cleaning up: try again when it is done")
         yield Removal(dsn, connection)
     finally:
-        await _let_go(connection)
+        await let_go(connection)
 
 
-async def _let_go(connection: asyncpg.Connection) -> None:
+async def let_go(connection: asyncpg.Connection) -> None:
     """Give the lock back at once: the server keeps it until it has noticed that the connection is gone."""
     with suppress(*OUTAGES):
         async with asyncio.timeout(RELEASE_S):

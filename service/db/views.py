@@ -24,7 +24,7 @@ from service.shapes import (
     RunSummary,
     VersionShape,
 )
-from service.system_shapes import DaemonShape, DatabaseShape, PoolShape
+from service.system_shapes import DaemonShape, DatabaseShape, PoolShape, SinkShape
 from stages.artifacts import ArtifactRef
 from triggers.base import Fate
 from triggers.event import FIRED_BY
@@ -59,6 +59,10 @@ class Views:
         runs: list[RunSummary] = [{**run_base(row), "event": event_name(row)} for row in rows]
         reviews = await self.reviews_open()
         return {"runs": runs, "reviews_open": reviews, "next": rows[-1]["id"] if len(rows) == limit else None}
+
+    async def sinks(self, names: Sequence[str]) -> list[SinkShape]:
+        """How far each of these sinks has got, and what holds it up."""
+        return [_sink(row) for row in (await self._reads.fetch("list_sinks", list(names)) if names else ())]
 
     async def reviews_open(self) -> int:
         """How many failed runs wait for a person."""
@@ -228,3 +232,16 @@ def _told(outcome: OutcomeShape) -> str:
             return f"It was coalesced into run {run} of {pipeline} by {trigger}"
         case fate:
             return f"It started nothing in {pipeline}: {fate.value}, {outcome['reason']} ({trigger})"
+
+
+def _sink(row: Row) -> SinkShape:
+    waiting = row["waiting_since"]
+    return {
+        "name": row["name"],
+        "delivered": row["delivered"],
+        "refused": row["refused"],
+        "lag_s": 0.0 if waiting is None else max(0.0, (row["now"] - waiting).total_seconds()),
+        "moved_at": row["moved_at"],
+        "failing_since": row["failing_since"],
+        "note": row["note"],
+    }

@@ -49,6 +49,12 @@ ARGUMENTS = {
     "hold_in_order": "bigint[], text[]",
     "lock_sequences": "text[]",
     "next_in_order": "text[]",
+    "sink_page": "text, bigint, int",
+    "sink_more": "text, bigint",
+    "sink_move": "text, text, bigint, bigint, bigint",
+    "sink_trouble": "text, text",
+    "sink_runs": "bigint[]",
+    "list_sinks": "text[]",
 }
 # Live rows only: these may be walked, because they hold no history.
 SHORT = {"daemons", "pools", "pause_changes"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from service.cli.output import Column, coloured, print_table
-from service.cli.views.words import how_far, metrics, moment
+from service.cli.output import Column, coloured, console, print_table
+from service.cli.views.words import how_far, metrics, moment, took
 
 PIPELINES = (
     Column("PIPELINE"),
@@ -24,6 +24,13 @@ TRIGGERS = (
     Column("LAST SEEN", from_width=80),
     Column("LAG", right=True),
     Column("NOTE", from_width=110, wrap=True),
+)
+SINKS = (
+    Column("SINK", wrap=True),
+    Column("TOLD", right=True),
+    Column("REFUSED", from_width=80, right=True),
+    Column("BEHIND", right=True),
+    Column("NOTE", wrap=True),
 )
 MODELS = (Column("MODEL"), Column("VERSIONS", right=True), Column("LATEST", right=True), Column("ALIASES", wrap=True))
 VERSIONS = (
@@ -52,7 +59,7 @@ def print_pipelines(answer: Mapping[str, Any]) -> None:
 
 
 def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
-    """One line a trigger."""
+    """One line a trigger, and one for each sink that is told how runs go."""
     rows = [
         (
             one["name"],
@@ -66,6 +73,14 @@ def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
         for one in answer["triggers"]
     ]
     print_table(TRIGGERS, rows, nothing="the pipelines of this daemon declare no triggers")
+    if answer["sinks"]:
+        console().print()
+        print_table(SINKS, [_sink(one, now) for one in answer["sinks"]], nothing="")
+
+
+def _sink(sink: Mapping[str, Any], now: datetime) -> tuple[Any, ...]:
+    since = f"fails since {moment(sink['failing_since'], now)}: {sink['note']}" if sink["note"] else ""
+    return sink["name"], f"{sink['delivered']:,}", f"{sink['refused']:,}", took(sink["lag_s"]), since
 
 
 def print_models(answer: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+select xid::text as xid, seq from sinks where name = $1
