@@ -20,6 +20,7 @@ from stages.environments.lock import environment_digest, package_problems
 from stages.errors import InvalidPipeline, StageError
 from stages.fitting import element_type
 from stages.params import agreed_params, check_secrets, check_trigger_params, digest_params, parse_params
+from stages.placing import DEFAULT_RUNNER, runner_of, unkept_time
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
 from stages.policy import RunPolicy, RunSettings, read_policy
 from stages.problems import Problems, caller, nearest, place_of_error, place_of_function
@@ -49,8 +50,6 @@ OWN_RULES: Mapping[str, Rule] = {
     "serve": Rule(callable, "a function").or_none(),
     "runner": text("the name of a runner").or_none(),
 }
-DEFAULT_RUNNER = "inline"
-STOPPING_RUNNER = "process"
 # What a module of the author's may raise while it is imported, short of what ends the process.
 _OF_A_MODULE = (
     ArithmeticError,
@@ -134,6 +133,7 @@ class Pipeline:
         ordered = tuple(self._plan_stage(index, stage) for index, stage in enumerate(self.stages))
         hooks = {when: self._plan_hook(hook) for when, hook in self.hooks.items()}
         stages = MappingProxyType({one.name: one for one in (*ordered, *hooks.values())})
+        self._check_times(list(stages.values()))
         return Plan(ordered, stages, MappingProxyType(self.gates), MappingProxyType(hooks))
 
     @cached_property
@@ -234,16 +234,25 @@ class Pipeline:
         return None if source is None else _stored_type(source, self._signatures[source.name])
 
     def _runner_of(self, stage: Stage, spec: str | None = None) -> str:
-        """Its own, the one its packages need, or the pipeline's.
+        return runner_of(stage, self.runner, self._run_timeout_s(stage), importable=spec is not None)
 
-        Where nobody names one, a blocking stage that has to end in time runs where it can be stopped, if another
-        process can import the pipeline.
-        """
-        packaged = "environment" if stage.environment is not None else None
-        named = stage.runner or ("container" if stage.image is not None else packaged) or self.runner
-        if named is None and spec is not None and stage.must_end and not is_async(stage.function):
-            return STOPPING_RUNNER
-        return named or DEFAULT_RUNNER
+    def _run_timeout_s(self, stage: Stage) -> float | None:
+        """The run's own time, where it ends this stage too: clean-ups come after it."""
+        return self.policy.timeout_s if any(one.name == stage.name for one in self.stages) else None
+
+    def _check_times(self, planned: Sequence[PlanStage]) -> None:
+        """Refuse times of blocking stages that only a process could keep, where none can import the pipeline."""
+        problems = Problems(self.name, self.where)
+        declared = {one.name: one for one in (*self.stages, *self.hooks.values())}
+        for one in planned:
+            told = unkept_time(declared[one.name], self._run_timeout_s(one.stage))
+            if one.spec is None and one.runner == DEFAULT_RUNNER and told is not None:
+                problems.add(
+                    f"stage {one.name!r}: {told} can be kept in a process of its own only, and no other process can "
+                    f"import this pipeline: assign it to a global variable of a module, or make the stage async",
+                    _place(one.stage),
+                )
+        problems.settle()
 
     def _check_triggers(self, problems: Problems) -> None:
         seen: set[str] = set()
@@ -288,6 +297,13 @@ class Pipeline:
             for limit in ("memory_bytes", "cpu_s"):
                 if getattr(stage, limit) is not None and runner == DEFAULT_RUNNER:
                     problems.add(f"stage {stage.name!r}: {limit} needs a process of its own: runner='process'", where)
+            told = unkept_time(stage, self._run_timeout_s(stage))
+            if told is not None and runner == DEFAULT_RUNNER and DEFAULT_RUNNER in (stage.runner, self.runner):
+                problems.add(
+                    f"stage {stage.name!r}: {told} cannot be kept in a thread, which nobody can stop: leave out "
+                    f"runner='inline', and it runs in a process; or make it async",
+                    where,
+                )
             for problem in package_problems(stage, runner):
                 problems.add(f"stage {stage.name!r}: {problem}", where)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from service.api.context import Context
 from service.errors import DatabaseUnavailable
 from service.system_shapes import SinkShape
+from stages.gates.evaluate import abandoned
 from stages.runners.inline import InlineRunner
 from triggers.base import ListenerState, TriggerStatus
 
@@ -102,8 +103,8 @@ def _executor(text: Text, daemon: Daemon) -> None:
     text.add("tidemill_abandoned_tasks", "gauge", left, daemon.strays.left)
     inline = daemon.runners.get("inline")
     if isinstance(inline, InlineRunner):
-        says = "Threads whose stages overran their time, or were cancelled, and still run."
-        text.add("tidemill_abandoned_threads", "gauge", says, inline.abandoned)
+        says = "Threads whose stages or gates overran their time, or were cancelled, and still run."
+        text.add("tidemill_abandoned_threads", "gauge", says, inline.abandoned + abandoned())
 
 
 def _requests(text: Text, context: Context) -> None:

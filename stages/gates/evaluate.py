@@ -114,6 +114,11 @@ def _left(gate: Gate) -> None:
     )
 
 
+def abandoned() -> int:
+    """Threads in which checks still run though nobody waits for them."""
+    return _THREADS.abandoned
+
+
 def _called(gate: Gate, evidence: GateContext) -> Any:
     try:
         return gate.check(evidence)

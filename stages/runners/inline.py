@@ -23,7 +23,7 @@ logger = logging.getLogger("tidemill.executor")
 
 
 class InlineRunner:
-    """Quickest, and least protected: a blocking stage that overruns its time keeps its thread until it returns.
+    """Quickest, and least protected: a blocking stage that is cancelled keeps its thread until it returns.
 
     Such a thread is abandoned: another takes its place, and its stage sees `StageContext.cancelled`.
     """
@@ -78,7 +78,7 @@ class InlineRunner:
         over.set()
         self._warn(
             stage,
-            "stage %r of pipeline %r was out of time or cancelled, and a thread cannot be stopped: it still runs; use "
+            "stage %r of pipeline %r was cancelled, and a thread cannot be stopped: it still runs; use "
             "runner='process', or have it end when StageContext.cancelled is true",
         )
 

@@ -64,7 +64,7 @@ def test_a_key_holds_inputs_and_environment() -> None:
 
 
 def test_a_key_does_not_hold_how_a_stage_is_run() -> None:
-    assert key(settings={"retry": Retry(max_attempts=9), "timeout_s": 3, "reuse": "run"}) == key()
+    assert key(settings={"retry": Retry(max_attempts=9), "timeout_s": 3, "reuse": "run", "runner": "process"}) == key()
 
 
 def test_stages_of_one_code_in_two_pipelines_share_their_results() -> None:

@@ -19,7 +19,7 @@ def files() -> list[int]:
 
 
 @stage(map="files", at_once=2, retry=Retry(max_attempts=2, total_s=60))
-def score(files: int) -> int:
+async def score(files: int) -> int:
     return files
 
 
