@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from triggers.files import Files
     from triggers.kafka import KafkaArrivals, KafkaBatches
     from triggers.manual import Manual
+    from triggers.object_senders import SNS, GooglePush
+    from triggers.objects import ObjectNotices, Objects, ObjectTopic
     from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
     from triggers.rate import RateLimit
     from triggers.reports import GitHubStatus, GitLabStatus
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HMAC",
+    "SNS",
     "Aggregate",
     "Approval",
     "Batch",
@@ -47,6 +50,7 @@ __all__ = [
     "GitLab",
     "GitLabStatus",
     "Gitea",
+    "GooglePush",
     "Jenkins",
     "KafkaArrivals",
     "KafkaBatches",
@@ -55,6 +59,9 @@ __all__ = [
     "Max",
     "Mean",
     "Min",
+    "ObjectNotices",
+    "ObjectTopic",
+    "Objects",
     "QuartzCron",
     "RateLimit",
     "StandardWebhooks",
@@ -65,6 +72,7 @@ __all__ = [
 
 _HOMES = {
     "HMAC": "signatures",
+    "SNS": "object_senders",
     "Aggregate": "aggregates",
     "Approval": "approval",
     "Batch": "coalesce",
@@ -84,6 +92,7 @@ _HOMES = {
     "GitLab": "providers",
     "GitLabStatus": "reports",
     "Gitea": "providers",
+    "GooglePush": "object_senders",
     "Jenkins": "providers",
     "KafkaArrivals": "kafka",
     "KafkaBatches": "kafka",
@@ -92,6 +101,9 @@ _HOMES = {
     "Max": "aggregates",
     "Mean": "aggregates",
     "Min": "aggregates",
+    "ObjectNotices": "objects",
+    "ObjectTopic": "objects",
+    "Objects": "objects",
     "QuartzCron": "schedule",
     "RateLimit": "rate",
     "StandardWebhooks": "signatures",

@@ -19,7 +19,9 @@ def matches(where: Mapping[str, Any], event: Event) -> str | None:
 def offer(binding: Binding, event: Event) -> Offer:
     """Start a run of the binding's pipeline for `event`, or ignore it and say why."""
     trigger = binding.trigger
-    reason = matches(trigger.where, event) if trigger.enabled else "disabled: this trigger is switched off"
+    reason: str | None = "disabled: this trigger is switched off"
+    if trigger.enabled:
+        reason = trigger.passes_over(event) or matches(trigger.where, event)
     if reason is not None:
         return Offer(binding.pipeline, trigger.name, Fate.IGNORED, reason)
     params = params_of(trigger.params, event)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from triggers.event import Event
 
 HTTP, KAFKA, BATCH, WEBHOOK, FILE = "http", "kafka", "kafka-batch", "webhook", "file"
-SCHEDULE, MANUAL, APPROVAL = "schedule", "manual", "approval"
+SCHEDULE, MANUAL, APPROVAL, OBJECT = "schedule", "manual", "approval", "object"
 
 _BATCH_TYPES = {"dev.tidemill.kafka.batch", "dev.tidemill.stream.features"}
 _OURS = {
@@ -25,7 +25,7 @@ _OURS = {
 class Route:
     """`kind` is the door, `target` the topic, hook, pipeline, `pipeline/trigger` of a schedule, or absolute path.
 
-    `root` is the folder that relative patterns of files start from.
+    `root` is the folder that relative patterns of files start from. Of an object, `target` is its address.
     """
 
     kind: str
@@ -45,6 +45,8 @@ def route_of(event: Event, root: str = "/") -> Route:
             return Route(kind, unquote(event.source.removeprefix(source)))
     if event.source == "tidemill:files" and isinstance(event.data, Mapping):
         return Route(FILE, _path_of(event.data), root)
+    if event.type.startswith("dev.tidemill.object.") and isinstance(event.data, Mapping):
+        return Route(OBJECT, str(event.data.get("url", "")))
     if event.source.startswith("kafka:"):
         topic = event.source.rpartition("/")[2]
         return Route(BATCH if event.type in _BATCH_TYPES else KAFKA, topic)

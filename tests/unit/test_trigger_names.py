@@ -16,7 +16,7 @@ def test_public_name_leads_to_its_class(name: str) -> None:
 
 
 def test_unknown_name_is_an_attribute_error_that_lists_the_known() -> None:
-    with pytest.raises(AttributeError, match="known are HMAC, Aggregate"):
+    with pytest.raises(AttributeError, match="known are HMAC, SNS, Aggregate"):
         triggers.Crom  # noqa: B018
 
 
