@@ -1,0 +1,1 @@
+"""Measurements: each starts its own servers and measures a limit beside the system, in alternating rounds."""

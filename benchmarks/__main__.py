@@ -1,0 +1,37 @@
+"""`python -m benchmarks NAME`: measure, print a table, write JSON."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+import uvloop
+
+from benchmarks import runs as runs_
+from benchmarks.measuring import show
+
+app = typer.Typer(add_completion=False, help="Measure Tidemill beside a limit, in alternating rounds.")
+
+Out = Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")]
+
+
+@app.callback()
+def main() -> None:
+    """Choose one."""
+    logging.basicConfig(level=logging.WARNING)
+
+
+@app.command()
+def runs(runs: int = 20_000, rounds: int = 3, in_flight: int = 500, json: Out = None) -> None:
+    """Six no-op stages a run, against a bare group-commit loop."""
+    rows = uvloop.run(runs_.run(runs, rounds, in_flight))
+    show(f"{runs:,} runs of six no-op stages, {in_flight} in flight", "run", rows)
+    if json is not None:
+        json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,47 @@
+"""The database a benchmark runs on: an embedded Postgres on a real disk, with everything durable."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from service.db.migrations import migrate
+from service.embedded.postgres import EmbeddedPostgres
+
+_COMMITS = "select pg_stat_clear_snapshot(), (select xact_commit from pg_stat_database where datname = current_database())"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A migrated database and a folder, both gone afterwards."""
+
+    dsn: str
+    folder: Path
+    watcher: asyncpg.Connection
+
+    async def commits(self) -> int:
+        """How many transactions the database has committed so far, roughly."""
+        return int((await self.watcher.fetchrow(_COMMITS))[1])
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement."""
+        await self.watcher.execute(statement)
+
+
+@asynccontextmanager
+async def ground() -> AsyncIterator[Ground]:
+    """Start Postgres in a new folder under TMPDIR, and end it."""
+    with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
+        folder = Path(name)
+        async with EmbeddedPostgres(folder) as dsn:
+            await migrate(dsn)
+            watcher = await asyncpg.connect(dsn)
+            try:
+                yield Ground(dsn, folder, watcher)
+            finally:
+                await watcher.close()
