@@ -83,5 +83,6 @@ class Bare:
             await durable
 
 
-async def _nothing() -> None:
+async def _nothing() -> object:
     """A stage."""
+    return None

@@ -13,7 +13,9 @@ import asyncpg
 from service.db.migrations import migrate
 from service.embedded.postgres import EmbeddedPostgres
 
-_COMMITS = "select pg_stat_clear_snapshot(), (select xact_commit from pg_stat_database where datname = current_database())"
+_COMMITS = """
+select pg_stat_clear_snapshot(), (select xact_commit from pg_stat_database where datname = current_database())
+"""
 
 
 @dataclass(frozen=True, slots=True)

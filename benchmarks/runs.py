@@ -17,6 +17,7 @@ from benchmarks.six import six
 from service.app import Daemon
 from service.build import open_daemon
 from service.catalogue import Catalogue
+from service.garbage import settle
 from service.settings import Artifacts, Database, Executor, Role, Settings
 from triggers.base import Arrival, Offer
 from triggers.event import Event, utc_now
@@ -36,6 +37,7 @@ async def run(runs: int, rounds: int, in_flight: int) -> list[dict[str, Any]]:
 
         tasks.create_task(daemon.run(started))
         await ready.wait()
+        settle()
         bare = await asyncpg.connect(here.dsn)
         system = _System(daemon, in_flight)
         await system.work(min(runs, 500))

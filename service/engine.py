@@ -64,7 +64,7 @@ def open_engine(ground: Ground, give_up: Callable[[BaseException | None], None])
     secrets = known_secrets(settings, [binding.trigger for binding in ground.catalogue.bindings()])
     folder = SpoolFolder(settings.home, settings.executor.log_bytes)
     logs = StageLogs(ground.writer, loop, ground.store, folder, secrets)
-    beginnings = Beginnings(loop)
+    beginnings = Beginnings(loop, ground.writer)
     strays = Strays(give_up)
     runners = _runners(ground, logs, beginnings, strays)
     executor = Executor(

@@ -54,6 +54,8 @@ class LogQueue:
             self._hand_over(BATCH)
 
     def _hand_over(self, limit: int) -> bool:
+        if not self._waiting:
+            return False
         with self._guard:
             taken = [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]
         if not taken:

@@ -97,11 +97,9 @@ def decide(plan: Plan, run: RunView, now: datetime) -> Sequence[Move]:
     ending = ended(plan, run, now)
     if ending is not None:
         return () if busy else _close(plan, run, ending, now)
-    found = _Found()
+    found, done = _Found(), {name for name, tried in run.tried.items() if tried.state in DONE}
     for stage in plan.order:
-        if stage.name in run.under_way or is_done(run, stage.name):
-            continue
-        if all(is_done(run, name) for name in stage.upstream):
+        if stage.name not in done and stage.name not in run.under_way and stage.upstream <= done:
             _consider(plan, run, stage, now, found)
     if found.moves or busy:
         return found.moves

@@ -59,6 +59,8 @@ class ProgressReports:
 
     def end(self, call: Call) -> None:
         """The attempt has ended: what it said last is not told any more."""
+        if not self._reports:
+            return
         with self._guard:
             report = self._reports.pop(place_of(call), None)
         if report is not None and report.timer is not None:

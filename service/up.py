@@ -19,6 +19,7 @@ from service.catalogue import load_catalogue
 from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
 from service.feeds import load_feed
+from service.garbage import settle
 from service.kafka_access import kafka_access
 from service.settings import Settings
 from triggers.base import KafkaAccess
@@ -60,6 +61,7 @@ async def serve(settings: Settings, *, embed: bool, feed: str | None, say: Say) 
 
 def _started(say: Say, feed: Feed | None, tasks: asyncio.TaskGroup) -> Callable[[Daemon], Coroutine[Any, Any, None]]:
     async def started(daemon: Daemon) -> None:
+        settle()
         say(_addresses(daemon))
         if feed is not None and daemon.kafka is not None:
             daemon.beside.append(tasks.create_task(feed(daemon.settings.root, daemon.kafka.bootstrap_servers)))

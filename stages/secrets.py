@@ -55,6 +55,8 @@ class Secrets:
 
     def add(self, *values: str) -> None:
         """Know more."""
+        if not values:
+            return
         forms = self._forms.union(*map(_forms, values))
         if forms != self._forms:
             longest_first = sorted(forms, key=len, reverse=True)

@@ -155,19 +155,18 @@ class Driver:
         attempt = self._attempt(run, move, key)
         if known is not None:
             return await self._end(attempt, Reused(known))
-        row = attempt.row(AttemptState.RUNNING)
-
-        def began() -> None:
-            row.started = attempt.started = time.monotonic()
-            if not row.dropped:
-                self.writer.later(row)
-
-        await faults.reach(f"stage.{move.stage}")
+        if faults.armed():
+            await faults.reach(f"stage.{move.stage}")
         call = self._call(attempt)
-        with self.beginnings.told(call, began):
+        self.beginnings.expect(call, attempt)
+        try:
             outcome = await self._outcome(attempt, call)
-        row.dropped = True
-        await faults.reach(f"stage.{move.stage}.done")
+        except asyncio.CancelledError:
+            self.beginnings.interrupted(call)
+            raise
+        self.beginnings.over(call)
+        if faults.armed():
+            await faults.reach(f"stage.{move.stage}.done")
         return await self._end(attempt, outcome)
 
     async def _make_up(self, run: LiveRun, move: Gather | Collect | Skip) -> list[Job]:
@@ -297,7 +296,7 @@ class Driver:
 
 
 def _is_hook(run: LiveRun, stage: PlanStage) -> bool:
-    return any(hook is stage for hook in run.plan.hooks.values())
+    return bool(run.plan.hooks) and any(hook is stage for hook in run.plan.hooks.values())
 
 
 def _collecting(stage: str, item: int, attempt: int) -> Collect:

@@ -45,7 +45,7 @@ class Heartbeats:
 
     def began(self, call: Call) -> None:
         """The attempt's function is called now. From any thread."""
-        if place_of(call) in self._watched:
+        if self._watched and place_of(call) in self._watched:
             with suppress(RuntimeError):  # the loop has been closed
                 self._loop.call_soon_threadsafe(self.heard, call)
 

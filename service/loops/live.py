@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,26 @@ from stages.pipeline import Pipeline
 from stages.plan import Plan, PlanStage, stage_key
 from triggers.cloudevents import restore
 from triggers.event import Event, events_key
+
+
+class Scope:
+    """A timeout that is found among `scopes` while its block lasts. A class, for it is entered for every attempt."""
+
+    __slots__ = ("_scopes", "_timeout")
+
+    def __init__(self, scopes: set[asyncio.Timeout], when: float | None = None) -> None:
+        self._scopes = scopes
+        self._timeout = asyncio.Timeout(when)
+
+    async def __aenter__(self) -> None:
+        self._scopes.add(self._timeout)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._scopes.discard(self._timeout)
+        await self._timeout.__aexit__(kind, error, traceback)
 
 
 @dataclass(eq=False, slots=True)
@@ -49,10 +69,12 @@ class LiveRun:
     event_key: UUID = field(init=False)
     events: tuple[Event, ...] = ()
     events_key: UUID = field(init=False)
+    identity: str = field(init=False)
     expiry: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
         self.event_key = self.events_key = self.event.key
+        self.identity = f"{self.event_key}-{self.pipeline.name}"
 
     def share(self, joined: Sequence[Event]) -> None:
         """These joined the event it was started for: stages get all of them, and the newest for the one."""
@@ -92,20 +114,14 @@ class LiveRun:
 
     def idempotency_key(self, unit: str) -> str:
         """What a unit of this run hands to whatever it changes outside: the same over all attempts."""
-        return f"{self.event_key}-{self.pipeline.name}-{unit}"
+        return f"{self.identity}-{unit}"
 
-    @asynccontextmanager
-    async def cuttable(self, *, clean_up: bool = False) -> AsyncIterator[None]:
+    def cuttable(self, *, clean_up: bool = False) -> Scope:
         """Let the block be cut short by a TimeoutError when the run is to end."""
-        scopes = self.clean_ups if clean_up else self.scopes
-        async with asyncio.timeout(None) as scope:
-            scopes.add(scope)
-            if not clean_up and (self.view.cancel or self.view.expired):
-                scope.reschedule(asyncio.get_running_loop().time())
-            try:
-                yield
-            finally:
-                scopes.discard(scope)
+        if clean_up:
+            return Scope(self.clean_ups)
+        at_once = self.view.cancel or self.view.expired
+        return Scope(self.scopes, asyncio.get_running_loop().time() if at_once else None)
 
     def insist(self) -> None:
         """Somebody cancelled again: do not wait for the clean-up."""

@@ -136,6 +136,8 @@ def _advice(error: TypeError) -> str:
 
 def _refuse_not_finite(value: Any, at: str = "") -> None:
     """orjson writes NaN and infinities as null, and a number would come back as nothing."""
+    if value is None or isinstance(value, str | int):
+        return
     if isinstance(value, float):
         if not math.isfinite(value):
             raise NoCodec(f"{at or 'it'} is {value}, for which JSON has no word: use None, or leave it out")

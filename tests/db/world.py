@@ -160,7 +160,7 @@ class World:
         writer = Writer(self.dsn, register=Registration(["executor"], 3600.0), lease_s=3600.0)
         await writer.open()
         outbox = Outbox(self.catalogue)
-        beginnings = Beginnings(asyncio.get_running_loop())
+        beginnings = Beginnings(asyncio.get_running_loop(), writer)
         puppet = Puppet(self.store, self.effects, beginnings)
         inbox = PostgresInbox(writer, self.reads, self.catalogue, NoHandOver())
         outbox.opens_into(inbox)
