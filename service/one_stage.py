@@ -30,7 +30,7 @@ from stages.runners.base import Report, timed_out
 from stages.stores import open_store
 from stages.workers.lent import unpack_records
 from stages.workers.limits import bounded
-from triggers.base import OffsetRange, Record, RecordReader
+from triggers.base import AnyRange, Record, RecordReader
 
 
 def find_pipeline(settings: Settings, given: str) -> Pipeline:
@@ -77,10 +77,10 @@ class _Read:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    async def read(self, offsets: OffsetRange) -> Sequence[Record]:
+    async def read(self, offsets: AnyRange) -> Sequence[Record]:
         """See `RecordReader`."""
         head, _, body = self._file.read_bytes().partition(b"\n")
-        return unpack_records(offsets, orjson.loads(head)["headers"], body)
+        return unpack_records(offsets, orjson.loads(head), body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 from urllib.parse import quote
 
 import orjson
@@ -23,11 +23,11 @@ from stages.errors import InvalidCall, Permanent, Undecodable
 from stages.outcome import Outcome, Skipped, Succeeded, Waits, guarded
 from stages.params import parse_params
 from stages.plan import Argument, PlanStage, Source
-from stages.records import Records
+from stages.records import Records, shaped
 from stages.registry import Registry
 from stages.subrun import SubRun
 from stages.values import keep, load, save
-from triggers.base import OffsetRange, RecordReader
+from triggers.base import RecordReader, range_of_event
 from triggers.event import EMITTED, utc_now
 from triggers.trace import continued
 
@@ -37,6 +37,7 @@ current_attempt: ContextVar[Call | None] = ContextVar("current_attempt", default
 
 Report = Callable[[float, str], None]
 Mask = Callable[[str], None]
+T = TypeVar("T")
 Made = tuple[str, Payload] | Skipped | Waits
 
 
@@ -118,7 +119,7 @@ class _Attempt:
     def _succeeded(self, output: ArtifactRef) -> Succeeded:
         return Succeeded(output, plain_metrics(self.metrics), plain_events(self.stage, self.call, self.emitted))
 
-    async def _in_thread(self, work: Callable[[], Made]) -> Made:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, copy_context().run, work)
 
@@ -135,7 +136,7 @@ class _Attempt:
             case Source.CONTEXT:
                 return self._context()
             case Source.RECORDS:
-                return await self._records()
+                return await self._records(argument.wanted)
             case Source.ENDING:
                 return self.call.ending
             case _:
@@ -172,18 +173,22 @@ class _Attempt:
         self.metrics, self.emitted = context.metrics, context.emitted
         return context
 
-    async def _records(self) -> Records:
+    async def _records(self, wanted: Any) -> Any:
         event = self.call.event
         if self.reader is None:
             raise Permanent(f"stage {self.stage.name!r} takes Records, but this runner has no broker to read them from")
         try:
-            offsets = OffsetRange.of(event)
+            offsets = range_of_event(event)
         except (KeyError, TypeError):
             raise Permanent(
                 f"stage {self.stage.name!r} takes Records, but event {event.source} {event.id} is no micro-batch: "
-                f"start the pipeline by KafkaBatches"
+                f"start the pipeline by KafkaBatches or another kind of micro-batches"
             ) from None
-        return Records(await self.reader.read(offsets))
+        records = Records(await self.reader.read(offsets), offsets.bad)
+        if wanted is None:
+            return records
+        # Decoding a large batch takes its time.
+        return await self._in_thread(partial(shaped, records, wanted))
 
 
 def unwanted(stage: PlanStage, arguments: Mapping[str, Any]) -> str | None:

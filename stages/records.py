@@ -1,38 +1,62 @@
-"""The records of a Kafka micro-batch, as a stage gets them."""
+"""The records of a micro-batch, as a stage gets them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import typing
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import orjson
 
 from stages.errors import Permanent
-from triggers.base import Record
+from triggers.base import Bad, Record
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
+
+BATCH = ("batch", "records")
+"""What a parameter is called that takes the micro-batch in the shape it is annotated with."""
+
+_SHOWN_BAD = 5
+_FRAMES = {("polars", "DataFrame"): "frame", ("pyarrow", "Table"): "table"}
+logger = logging.getLogger("tidemill.stage.records")
 
 
 class Records(Sequence[Record]):
-    """The records of the run's micro-batch, in offset order. Nothing is decoded before it is asked for."""
+    """The records of the run's micro-batch, in offset order. Nothing is decoded before it is asked for.
 
-    def __init__(self, records: Sequence[Record]) -> None:
+    Where a value is no JSON object, `bad` decides: `fail` raises `Permanent` when it is decoded; otherwise it is left
+    out, `left_out` says why, and a warning goes to the stage's log.
+    """
+
+    def __init__(self, records: Sequence[Record], bad: Bad = "fail") -> None:
         self._records = tuple(records)
+        self._bad = bad
+        self.left_out: dict[int, str] = {}
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
     @overload
     def __getitem__(self, index: slice) -> Records: ...
     def __getitem__(self, index: int | slice) -> Record | Records:
-        return Records(self._records[index]) if isinstance(index, slice) else self._records[index]
+        return Records(self._records[index], self._bad) if isinstance(index, slice) else self._records[index]
 
     def __len__(self) -> int:
         return len(self._records)
 
     def json(self) -> list[Any]:
         """Every value decoded as JSON; a tombstone (no value) is None. Raises `Permanent` naming the bad record."""
-        return [_decoded(record) for record in self._records]
+        if self._bad == "fail":
+            return [_decoded(record) for record in self._records]
+        return [value for _, value in self._kept()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every value that there is, as a JSON object. Raises `Permanent` for one that is none."""
+        if self._bad == "fail":
+            return [_row(record) for record in self._records if record.value is not None]
+        return [value for _, value in self._kept() if value is not None]
 
     def frame(self) -> pl.DataFrame:
         """One row for each record, its value a JSON object of columns; tombstones are left out.
@@ -41,8 +65,85 @@ class Records(Sequence[Record]):
         """
         import polars as pl
 
-        rows = [_row(record) for record in self._records if record.value is not None]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        return pl.DataFrame(self.rows(), infer_schema_length=None)
+
+    def table(self) -> pa.Table:
+        """The same as an Arrow table."""
+        import pyarrow as pa
+
+        rows = self.rows()
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        try:
+            return pa.table({name: [row.get(name) for row in rows] for name in columns})
+        except pa.ArrowInvalid as error:
+            raise Permanent(f"the batch is no Arrow table: {error}: take list[dict] and build it yourself") from None
+
+    def models(self, model: Any) -> list[Any]:
+        """Every value that there is, as the pydantic `model`. Raises `Permanent` naming the first that does not fit."""
+        from pydantic import ValidationError
+
+        found = []
+        for record in self._records:
+            if record.value is None:
+                continue
+            try:
+                found.append(model.model_validate_json(record.value))
+            except ValidationError as error:
+                self._refuse(record, f"{error.error_count()} wrong: {error.errors()[0]['msg']}")
+        self._tell()
+        return found
+
+    def _kept(self) -> list[tuple[Record, Any]]:
+        kept = []
+        for record in self._records:
+            try:
+                kept.append((record, None if record.value is None else _row(record)))
+            except Permanent as error:
+                self.left_out[record.offset] = str(error)
+        self._tell()
+        return kept
+
+    def _refuse(self, record: Record, why: str) -> None:
+        if self._bad == "fail":
+            raise Permanent(f"{_place(record)}: {why}")
+        self.left_out[record.offset] = f"{_place(record)}: {why}"
+
+    def _tell(self) -> None:
+        if self.left_out:
+            shown = "; ".join(list(self.left_out.values())[:_SHOWN_BAD])
+            logger.warning("%d of %d records were left out: %s", len(self.left_out), len(self), shown)
+
+
+def is_shape(annotation: Any) -> bool:
+    """Whether the records of a batch can be given to a parameter annotated so."""
+    if annotation in (list, Sequence) or _frame(annotation):
+        return True
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin not in (list, Sequence) or len(arguments) != 1:
+        return False
+    return arguments[0] is Record or _is_mapping(arguments[0]) or hasattr(arguments[0], "model_validate_json")
+
+
+def shaped(records: Records, wanted: Any) -> Any:
+    """The batch in the shape of an annotation that `is_shape`. Raises `Permanent`."""
+    if (name := _frame(wanted)) is not None:
+        return records.frame() if name == "frame" else records.table()
+    arguments = typing.get_args(wanted)
+    if arguments and arguments[0] is Record:
+        return list(records)
+    if not arguments or _is_mapping(arguments[0]):
+        return records.rows()
+    return records.models(arguments[0])
+
+
+def _frame(annotation: Any) -> str | None:
+    home = getattr(annotation, "__module__", "").partition(".")[0]
+    return _FRAMES.get((home, getattr(annotation, "__name__", "")))
+
+
+def _is_mapping(annotation: Any) -> bool:
+    kind = typing.get_origin(annotation) or annotation
+    return annotation is Any or (isinstance(kind, type) and issubclass(kind, Mapping))
 
 
 def _decoded(record: Record) -> Any:
@@ -62,4 +163,4 @@ def _row(record: Record) -> dict[str, Any]:
 
 
 def _place(record: Record) -> str:
-    return f"record {record.topic}[{record.partition}]@{record.offset}"
+    return f"record {record.topic}[{record.place or record.partition}]" + ("" if record.place else f"@{record.offset}")

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from stages.base import Stage, StageContext
 from stages.ending import RunEnd
-from stages.fitting import alternatives, may_be_none, without_none
+from stages.fitting import alternatives, may_be_none, spoken, without_none
 from stages.plan import Argument, Source
 from stages.problems import Problems, nearest, place_of_function
-from stages.records import Records
+from stages.records import BATCH, Records, is_shape
 from stages.subrun import SubRun
 from triggers.event import Event
 
@@ -32,7 +32,6 @@ _LIKELY = {
     "event": "`Event` (from stages)",
     "events": "`list[Event]` (from stages)",
     "context": "`StageContext` (from stages)",
-    "records": "`Records` (from stages)",
     "params": "with the pipeline's params, a pydantic model",
 }
 
@@ -119,6 +118,8 @@ def _argument(
     kind = without_none(wanted)
     if (filled := _injected(kind)) is not None:
         return Argument(parameter.name, filled)
+    if parameter.name in BATCH and parameter.name not in stage_names:
+        return _batch(stage, parameter.name, kind, problems)
     if parameter.name in stage_names:
         optional = may_be_none(wanted)
         return Argument(parameter.name, Source.STAGE, upstream=parameter.name, wanted=wanted, optional=optional)
@@ -132,6 +133,19 @@ def _argument(
 def _injected(kind: Any) -> Source | None:
     """What fills a parameter of this kind, whatever it is called."""
     return INJECTED.get(kind) if isinstance(kind, Hashable) else None
+
+
+def _batch(stage: Stage, name: str, kind: Any, problems: Problems) -> Argument | None:
+    """The micro-batch in the shape that its parameter is annotated with."""
+    if is_shape(kind):
+        return Argument(name, Source.RECORDS, wanted=kind)
+    said = "is not annotated" if kind in (None, Any) else f"is annotated {spoken(kind)}"
+    problems.add(
+        f"stage {stage.name!r}: parameter {name!r} {said}: the records of a micro-batch come as Records, list[Record], "
+        f"list[dict], list of a pydantic model, polars.DataFrame or pyarrow.Table; name it otherwise if it is no batch",
+        place_of_function(stage.function),
+    )
+    return None
 
 
 def _unfilled(name: str, stage_names: Collection[str]) -> str:

@@ -20,6 +20,15 @@ from triggers.event import Event
 from triggers.handling import PLAIN, Handling
 from triggers.missed import Missed, MissedPolicy
 from triggers.numbers import is_whole
+from triggers.ranges import AnyRange as AnyRange
+from triggers.ranges import Bad as Bad
+from triggers.ranges import OffsetRange as OffsetRange
+from triggers.ranges import Record as Record
+from triggers.ranges import RecordKeeper as RecordKeeper
+from triggers.ranges import RecordReader as RecordReader
+from triggers.ranges import ShardRange as ShardRange
+from triggers.ranges import range_of_event as range_of_event
+from triggers.ranges import range_of_fields as range_of_fields
 from triggers.rate import RateLimit
 from triggers.route import Route
 from triggers.where import check_params, check_where
@@ -300,69 +309,3 @@ class Listener(Protocol):
 
     def statuses(self) -> Sequence[TriggerStatus]:
         """One for each binding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One Kafka record as it was read. `timestamp_ms` is the broker's or producer's, since the epoch."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetRange:
-    """The records `first` to `last` (both included) of one partition of one cluster's topic.
-
-    Offsets may have gaps (compaction, transaction markers); `count` is how many records were really there.
-    """
-
-    cluster: str
-    topic: str
-    partition: int
-    first: int
-    last: int
-    count: int
-
-    def as_data(self) -> dict[str, Any]:
-        """As the `data` of a micro-batch event."""
-        return {
-            "cluster": self.cluster,
-            "topic": self.topic,
-            "partition": self.partition,
-            "first_offset": self.first,
-            "last_offset": self.last,
-            "count": self.count,
-        }
-
-    @classmethod
-    def of(cls, event: Event) -> OffsetRange:
-        """The range a micro-batch event carries. Raises KeyError or TypeError when it carries none."""
-        data = event.data
-        return cls(
-            cluster=data["cluster"],
-            topic=data["topic"],
-            partition=data["partition"],
-            first=data["first_offset"],
-            last=data["last_offset"],
-            count=data["count"],
-        )
-
-
-class RecordReader(Protocol):
-    """Reads the records of a micro-batch again, exactly the same ones each time."""
-
-    async def read(self, offsets: OffsetRange) -> Sequence[Record]:
-        """Raises `RecordsGone` (permanent) or `SourceUnavailable` (transient)."""
-
-
-class RecordKeeper(Protocol):
-    """Is shown the records of a micro-batch just fetched, for a stage that reads them soon."""
-
-    def keep(self, offsets: OffsetRange, records: Sequence[Record], size_bytes: int) -> None:
-        """Keep them for a while, or not. `size_bytes` is what their keys and values take."""

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from triggers.base import Arrival, Binding, ListenerState, OffsetRange, Surroundings, TriggerStatus
+from triggers.batch_events import Closed, batch_arrival, close, dead_arrivals, time_of_batch
+from triggers.batch_values import Times
 from triggers.event import Event
 from triggers.kafka import KafkaBatches
 from triggers.kafka_client import access_of
-from triggers.kafka_group import Cursor, Fetched, GroupReader, Membership
-from triggers.kafka_records import source_of, time_of
+from triggers.kafka_group import Cursor, Fetched, GroupReader, Membership, position_key
+from triggers.kafka_records import event_of, source_of
 from triggers.kafka_session import keep_reading
 from triggers.kept_records import RecordsView
-from triggers.match import offer
+from triggers.ranges import Isolation
 
 BATCH_TYPE = "dev.tidemill.kafka.batch"
 
 _WAIT_S = 0.5
 _ACCEPT_BATCHES = 500
+_ACCEPT_BATCHES_BY_KEY = 5
 _value_bytes = attrgetter("serialized_value_size")
 
 Batches = Sequence[Sequence[ConsumerRecord]]
@@ -48,9 +52,13 @@ class BatchesListener:
 
 @dataclass(slots=True)
 class Gathering:
-    """Records of one partition on their way into a batch. `due_at_s` is when the first of them has waited enough."""
+    """Records of one partition on their way into a batch. `due_at_s` is when the first of them has waited enough.
+
+    `watermark_ms` is that of the batches accepted so far.
+    """
 
     cursor: Cursor
+    watermark_ms: int | None = None
     due_at_s: float = 0.0
     size_bytes: int = 0
     records: list[ConsumerRecord] = field(default_factory=list)
@@ -63,27 +71,42 @@ class Gathering:
         self.size_bytes += sum(map(_value_bytes, records))
 
     def cut(self, trigger: KafkaBatches, now_s: float) -> Batches:
-        """Take out the batches that are closed: the full ones, and the rest when it is due or too large to keep."""
-        rest = len(self.records) % trigger.max_records
-        if now_s >= self.due_at_s or self.size_bytes >= trigger.max_bytes:
-            rest = 0
-        end = len(self.records) - rest
-        step = trigger.max_records
-        batches = [self.records[start : min(start + step, end)] for start in range(0, end, step)]
+        """Take out the batches that are closed: those that are full, and the rest when it is due."""
+        ends = self._ends(trigger)
+        if now_s >= self.due_at_s and self.records and (not ends or ends[-1] < len(self.records)):
+            ends.append(len(self.records))
+        batches = [self.records[start:end] for start, end in zip([0, *ends], ends, strict=False)]
         if batches:
-            self.records = self.records[end:]
+            self.records = self.records[ends[-1] :]
             self.size_bytes = sum(map(_value_bytes, self.records))
             self.due_at_s = now_s + trigger.max_wait_s
         return batches
 
+    def _ends(self, trigger: KafkaBatches) -> list[int]:
+        """Where full batches end. None holds more than `max_bytes`, unless it is a single record."""
+        if self.size_bytes < trigger.max_bytes:
+            return list(range(trigger.max_records, len(self.records) + 1, trigger.max_records))
+        ends: list[int] = []
+        start = size = 0
+        for at, size_bytes in enumerate(map(_value_bytes, self.records)):
+            if at > start and size + size_bytes > trigger.max_bytes:
+                ends.append(at)
+                start, size = at, 0
+            size += size_bytes
+            if size >= trigger.max_bytes or at + 1 - start == trigger.max_records:
+                ends.append(at + 1)
+                start, size = at + 1, 0
+        return ends
 
-def range_of(cluster: str, records: Sequence[ConsumerRecord]) -> OffsetRange:
+
+def range_of(cluster: str, isolation: Isolation, records: Sequence[ConsumerRecord]) -> OffsetRange:
     """Where these records of one partition, in the order of their offsets, can be read again."""
     first, last = records[0], records[-1]
-    return OffsetRange(cluster, first.topic, first.partition, first.offset, last.offset, len(records))
+    found = OffsetRange(cluster, first.topic, first.partition, first.offset, last.offset, len(records))
+    return replace(found, isolation=isolation)
 
 
-def batch_event(group: str, offsets: OffsetRange, time: datetime) -> Event:
+def batch_event(group: str, offsets: OffsetRange, times: Times, now: datetime) -> Event:
     """The event of a micro-batch.
 
     Two members of a group may cut the same records differently, but only one of them moves the position on: so no
@@ -93,11 +116,31 @@ def batch_event(group: str, offsets: OffsetRange, time: datetime) -> Event:
         source=source_of(offsets.cluster, offsets.topic),
         id=f"{group}:{offsets.partition}/{offsets.first}-{offsets.last}",
         type=BATCH_TYPE,
-        time=time,
+        time=time_of_batch(times, now),
         subject=f"{offsets.topic}/{offsets.partition}",
-        data=offsets.as_data(),
+        data={**offsets.as_data(), "times": times.as_data()},
         datacontenttype="application/json",
     )
+
+
+def _plain_event(source: str, now: datetime, record: ConsumerRecord) -> Event:
+    return event_of(record, source, now)[0]
+
+
+def position_of(next_offset: int, watermark_ms: int | None) -> str:
+    """What the inbox holds of a partition: where to read on, and the watermark of what was read, if it has one."""
+    return str(next_offset) if watermark_ms is None else f"{next_offset}@{watermark_ms}"
+
+
+def offset_of(position: str) -> int:
+    """Where to read on from a position."""
+    return int(position.partition("@")[0])
+
+
+def watermark_of(position: str) -> int | None:
+    """The watermark that goes with a position."""
+    _, _, watermark_ms = position.partition("@")
+    return int(watermark_ms) if watermark_ms else None
 
 
 class _Batcher:
@@ -121,6 +164,8 @@ class _Batcher:
             inbox=self._surroundings.inbox,
             clock=self._surroundings.clock,
             tell=self._tell,
+            resume=lambda partition, position: offset_of(position),
+            isolation=self._trigger.isolation,
         )
         await keep_reading(member, self._serve)
 
@@ -132,12 +177,12 @@ class _Batcher:
         loop = asyncio.get_running_loop()
         self._reader, self._gathering = reader, {}
         try:
-            closed: Sequence[tuple[Cursor, Batches]] = ()
+            closed: Sequence[tuple[Gathering, Batches]] = ()
             while True:
                 # While the inbox takes these batches the next records come.
                 async with asyncio.TaskGroup() as group:
-                    for cursor, batches in closed:
-                        group.create_task(self._accept(reader, cursor, batches))
+                    for gathering, batches in closed:
+                        group.create_task(self._accept(reader, gathering, batches))
                     fetched = await reader.poll(self._wait_s(loop.time()))
                 self._gather(fetched, loop.time())
                 self._gathering = {at: one for at, one in self._gathering.items() if reader.owns(one.cursor)}
@@ -152,29 +197,55 @@ class _Batcher:
         for one in fetched:
             at = one.cursor.partition
             if at not in self._gathering or self._gathering[at].cursor is not one.cursor:
-                self._gathering[at] = Gathering(one.cursor)
+                before = None if one.cursor.is_anew else watermark_of(one.cursor.stored)
+                self._gathering[at] = Gathering(one.cursor, before)
             self._gathering[at].add(one.records, now_s + self._trigger.max_wait_s)
 
-    def _cut(self, now_s: float) -> Sequence[tuple[Cursor, Batches]]:
-        cut = [(one.cursor, one.cut(self._trigger, now_s)) for one in self._gathering.values()]
-        return [(cursor, batches) for cursor, batches in cut if batches]
+    def _cut(self, now_s: float) -> Sequence[tuple[Gathering, Batches]]:
+        cut = [(one, one.cut(self._trigger, now_s)) for one in self._gathering.values()]
+        return [(gathering, batches) for gathering, batches in cut if batches]
 
-    async def _accept(self, reader: GroupReader, cursor: Cursor, batches: Batches) -> None:
+    async def _accept(self, reader: GroupReader, gathering: Gathering, batches: Batches) -> None:
         """Accept one partition's closed batches, until done or until the partition is no longer ours."""
-        for start in range(0, len(batches), _ACCEPT_BATCHES):
-            bite = batches[start : start + _ACCEPT_BATCHES]
-            arrivals = [self._arrival(reader.cluster, records) for records in bite]
-            if not await reader.accept(cursor, arrivals, bite[-1][-1].offset + 1):
+        step = _ACCEPT_BATCHES if self._trigger.by is None else _ACCEPT_BATCHES_BY_KEY
+        for start in range(0, len(batches), step):
+            bite = batches[start : start + step]
+            closing = partial(self._closed, reader.cluster, bite, gathering.watermark_ms)
+            # Looking into every value takes its time.
+            closed, dead = await asyncio.to_thread(closing) if self._trigger.looks_inside else closing()
+            arrivals = [*dead, *(self._arrival(reader, gathering.cursor, one) for one in closed)]
+            next_offset, watermark_ms = bite[-1][-1].offset + 1, closed[-1].times.watermark
+            position = position_of(next_offset, watermark_ms)
+            if not await reader.accept(gathering.cursor, arrivals, next_offset, position):
                 return
+            gathering.watermark_ms = watermark_ms
 
-    def _arrival(self, cluster: str, records: Sequence[ConsumerRecord]) -> Arrival:
+    def _closed(
+        self, cluster: str, bite: Batches, before: int | None
+    ) -> tuple[Sequence[Closed[ConsumerRecord]], Sequence[Arrival]]:
+        """The batches that these records are, and the dead events among them."""
+        now = self._surroundings.clock.now()
+        closed: list[Closed[ConsumerRecord]] = []
+        dead: list[Arrival] = []
+        for records in bite:
+            closed += close(records, self._trigger, before, partial(range_of, cluster, self._trigger.isolation))
+            before = closed[-1].times.watermark
+            if self._trigger.bad == "dead":
+                dead += dead_arrivals(
+                    records, self._binding, partial(_plain_event, source_of(cluster, self._trigger.topic), now)
+                )
+        return closed, dead
+
+    def _arrival(self, reader: GroupReader, cursor: Cursor, closed: Closed[ConsumerRecord]) -> Arrival:
         self._status.last_seen_at = now = self._surroundings.clock.now()
-        offsets = range_of(cluster, records)
+        offsets = closed.offsets
+        assert isinstance(offsets, OffsetRange)
         # Before the event is accepted, for its run may start at once.
         if self._surroundings.fetched is not None:
-            self._surroundings.fetched.keep(offsets, RecordsView(records), sum(map(_value_bytes, records)))
-        event = batch_event(self._group, offsets, time_of(records[-1].timestamp, now))
-        return Arrival(event, [offer(self._binding, event)])
+            size_bytes = sum(map(_value_bytes, closed.records))
+            self._surroundings.fetched.keep(offsets, RecordsView(closed.records), size_bytes)
+        event = batch_event(self._group, offsets, closed.times, now)
+        return batch_arrival(self._binding, event, f"{reader.scope} {position_key(cursor.partition)}", offsets)
 
     def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:
         self._status.state, self._status.note = state, note

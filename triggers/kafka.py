@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from triggers.base import Binding, Trigger
 from triggers.errors import InvalidTrigger
+from triggers.micro_batches import MicroBatches
+from triggers.micro_batches import Start as Start
+from triggers.ranges import Isolation
 from triggers.route import BATCH, KAFKA, Route
 
-Start = Literal["earliest", "latest"]
 Format = Literal["json", "text", "bytes"]
 
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -56,21 +58,17 @@ class KafkaArrivals(Trigger):
 
 
 @dataclass(frozen=True)
-class KafkaBatches(Trigger):
-    """Up to `max_records` records of one partition of `topic` are one event, which carries their `OffsetRange`.
+class KafkaBatches(MicroBatches):
+    """Micro-batches of a topic: the settings are those of `MicroBatches`, and each event carries an `OffsetRange`.
 
-    A batch is closed when it is full, when it holds about `max_bytes`, or when its first record has waited
-    `max_wait_s`. Each record is in exactly one batch. `where` and `params` see the batch's event, not its records.
+    `isolation="read_uncommitted"` also takes records of transactions that are open or were aborted.
     """
 
     kind: ClassVar[str] = "kafka-batches"
     host: ClassVar[str | None] = "triggers.batches:BatchesListener"
 
     topic: str
-    max_records: int = field(default=1000, kw_only=True)
-    max_wait_s: float = field(default=5.0, kw_only=True)
-    max_bytes: int = field(default=16 * 1024 * 1024, kw_only=True)
-    start: Start = field(default="earliest", kw_only=True)
+    isolation: Isolation = field(default="read_committed", kw_only=True)
 
     def default_name(self) -> str:
         return f"kafka-batches:{self.topic}"
@@ -81,11 +79,9 @@ class KafkaBatches(Trigger):
         return None if mine else f"it makes events of many records each, out of the topic {self.topic}"
 
     def __post_init__(self) -> None:
-        check_topic(self.topic, self.start, "KafkaBatches")
-        for name in ("max_records", "max_wait_s", "max_bytes"):
-            if getattr(self, name) <= 0:
-                raise InvalidTrigger(f"KafkaBatches({self.topic!r}): {name} must be more than 0")
         super().__post_init__()
+        check_topic(self.topic, self.start, "KafkaBatches")
+        self._one_of("isolation", get_args(Isolation))
 
 
 def check_topic(topic: str, start: str, kind: str) -> None:

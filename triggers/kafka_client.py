@@ -23,6 +23,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from triggers.base import Binding, KafkaAccess, Surroundings
 from triggers.errors import InvalidTrigger, SourceUnavailable
+from triggers.ranges import Isolation
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +63,20 @@ def _connection(access: KafkaAccess) -> dict[str, Any]:
     }
 
 
-def reading_consumer(access: KafkaAccess, group: str | None = None) -> AIOKafkaConsumer:
+def reading_consumer(
+    access: KafkaAccess, group: str | None = None, isolation: Isolation = "read_committed"
+) -> AIOKafkaConsumer:
     """A consumer that never decides for itself where to read: no automatic commit, no automatic reset.
 
-    What one answer may hold bounds its memory. Records of aborted transactions are not seen.
+    What one answer may hold bounds its memory. Records of aborted transactions are seen only by
+    one that is told so.
     """
     membership: Mapping[str, Any] = {"group_id": group, **timing(access)} if group else {}
     return AIOKafkaConsumer(
         **{
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
-            "isolation_level": "read_committed",
+            "isolation_level": isolation,
             "fetch_max_bytes": _FETCH_BYTES,
             "fetch_max_wait_ms": 500 if group else 100,
             "metadata_max_age_ms": 60_000,

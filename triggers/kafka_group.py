@@ -22,6 +22,7 @@ from triggers.base import Arrival, Clock, Inbox, KafkaAccess, ListenerState, Pos
 from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
 from triggers.kafka import Start
 from triggers.kafka_client import TROUBLE, BrokerLink, Sight, newest_offsets, timing
+from triggers.ranges import Isolation
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Membership:
     clock: Clock
     tell: Tell
     resume: Callable[[TopicPartition, str], int] = _offset_itself
+    isolation: Isolation = "read_committed"
 
 
 @dataclass(slots=True, eq=False)

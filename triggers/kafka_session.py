@@ -74,7 +74,7 @@ def _pause_s(failures: int, *, embedded: bool) -> float:
 async def open_reader(member: Membership) -> AsyncIterator[GroupReader]:
     """A reader that has yet to join its group, connected to a broker that has its topics. Raises one of `TROUBLE`."""
     link = BrokerLink(member.access)
-    consumer = reading_consumer(member.access, member.group)
+    consumer = reading_consumer(member.access, member.group, member.isolation)
     try:
         await link.open()
         reader = GroupReader(member, consumer, link, await _topics_there(member, link))

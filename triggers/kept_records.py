@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
-from triggers.base import OffsetRange, Record
+from triggers.base import AnyRange, Record
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -51,9 +51,9 @@ class KeptRecords:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._size_bytes = 0
-        self._kept: OrderedDict[OffsetRange, tuple[Sequence[Record], int]] = OrderedDict()
+        self._kept: OrderedDict[AnyRange, tuple[Sequence[Record], int]] = OrderedDict()
 
-    def keep(self, offsets: OffsetRange, records: Sequence[Record], size_bytes: int) -> None:
+    def keep(self, offsets: AnyRange, records: Sequence[Record], size_bytes: int) -> None:
         """Keep a batch whose keys and values take `size_bytes`. One that is larger than everything is not kept."""
         size_bytes += _OVERHEAD_BYTES * len(records)
         if size_bytes > self._limit_bytes or offsets in self._kept:
@@ -64,7 +64,7 @@ class KeptRecords:
             _, (_, freed_bytes) = self._kept.popitem(last=False)
             self._size_bytes -= freed_bytes
 
-    def get(self, offsets: OffsetRange) -> Sequence[Record] | None:
+    def get(self, offsets: AnyRange) -> Sequence[Record] | None:
         """The batch, or None when it is not (or no longer) kept."""
         if offsets not in self._kept:
             return None

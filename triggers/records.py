@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from triggers.base import KafkaAccess, OffsetRange, Record
+from triggers.base import AnyRange, KafkaAccess, OffsetRange, Record
+from triggers.batch_values import key_at
 from triggers.errors import RecordsGone, SourceUnavailable
 from triggers.kafka_client import MISSING, TROUBLE, BrokerLink, close, reading_consumer, trouble_note
 from triggers.kept_records import KeptRecords, RecordsView
+from triggers.ranges import Isolation
 
 _KEPT_BYTES = 64 * 1024 * 1024
 _CONSUMERS = 4
@@ -33,17 +35,19 @@ class RangeReader:
         self._slots = asyncio.Semaphore(consumers)
         self._idle: list[_Puller] = []
 
-    def keep(self, offsets: OffsetRange, records: Sequence[Record], size_bytes: int) -> None:
+    def keep(self, offsets: AnyRange, records: Sequence[Record], size_bytes: int) -> None:
         """Remember records that were just fetched, so that a stage reading them soon need not fetch them again."""
         self._kept.keep(offsets, records, size_bytes)
 
-    async def read(self, offsets: OffsetRange) -> Sequence[Record]:
+    async def read(self, offsets: AnyRange) -> Sequence[Record]:
         """The records of a range. Raises `RecordsGone` (permanent) or `SourceUnavailable` (transient)."""
         kept = self._kept.get(offsets)
         if kept is not None:
             return kept
+        if not isinstance(offsets, OffsetRange):
+            raise RecordsGone(f"a batch of {offsets.kind} is not Kafka's: nobody here can read it")
         try:
-            async with self._slots, asyncio.timeout(_READ_S), self._puller() as puller:
+            async with self._slots, asyncio.timeout(_READ_S), self._puller(offsets.isolation) as puller:
                 return RecordsView(await puller.pull(offsets))
         except TROUBLE as error:
             raise SourceUnavailable(f"{_named(offsets)}: {trouble_note(self._access, error)}") from error
@@ -54,9 +58,13 @@ class RangeReader:
             await self._idle.pop().close()
 
     @asynccontextmanager
-    async def _puller(self) -> AsyncIterator[_Puller]:
+    async def _puller(self, isolation: Isolation) -> AsyncIterator[_Puller]:
         """An idle puller or a new one. It is idle again afterwards, unless the broker failed it."""
-        puller = self._idle.pop() if self._idle else _Puller(self._access)
+        puller = next((one for one in self._idle if one.isolation == isolation), None)
+        if puller is None:
+            puller = _Puller(self._access, isolation)
+        else:
+            self._idle.remove(puller)
         try:
             await puller.open()
             yield puller
@@ -74,8 +82,9 @@ class RangeReader:
 class _Puller:
     """A consumer outside of any group, for one range after the other."""
 
-    def __init__(self, access: KafkaAccess) -> None:
-        self._consumer = reading_consumer(access)
+    def __init__(self, access: KafkaAccess, isolation: Isolation) -> None:
+        self.isolation = isolation
+        self._consumer = reading_consumer(access, isolation=isolation)
         self._link = BrokerLink(access)
         self._opened = False
         self._shrunk_s = 1.0 if access.embedded else 10.0
@@ -107,6 +116,9 @@ class _Puller:
             # An assigned consumer fetches on, wanted or not.
             self._consumer.pause(partition)
         await _check_there(self._link, offsets)
+        if offsets.by is not None:
+            key = key_at(offsets.by)
+            records = [one for one in records if key(one) == offsets.key]
         _check_complete(records, offsets)
         return records
 

@@ -32,12 +32,12 @@ def select(path: str, event: Event) -> Any:
     if path == "data":
         return ABSENT if event.data is None else event.data
     if path.startswith("data."):
-        return _walk(path[5:], event.data)
+        return walk(path[5:], event.data)
     value = event.attribute(path)
     if value is None:
         if path.startswith(_IN_HEADERS) and HEADERS in event.extensions:
-            return _walk(path.removeprefix(_IN_HEADERS), _headers_of(event))
-        return _walk(path, event.data)
+            return walk(path.removeprefix(_IN_HEADERS), _headers_of(event))
+        return walk(path, event.data)
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
@@ -49,7 +49,8 @@ def _headers_of(event: Event) -> Any:
         return ABSENT
 
 
-def _walk(path: str, value: Any) -> Any:
+def walk(path: str, value: Any) -> Any:
+    """What a dotted path leads to in a JSON value, or `ABSENT`."""
     while path:
         if isinstance(value, Mapping) and path in value:
             return value[path]

@@ -28,7 +28,7 @@ from stages.runners.base import RunnerTools, timed_out
 from stages.workers.attempt_log import AttemptLog
 from stages.workers.lent import read_packed
 from stages.workers.wire import Message, from_text
-from triggers.base import OffsetRange
+from triggers.base import range_of_event
 
 LOAD_S = 120.0
 # A child that lost its daemon, where no signal reaches it, ends this long after its time.
@@ -129,7 +129,7 @@ async def _hand_over(stage: PlanStage, call: Call, tools: RunnerTools, folder: P
     if tools.reader is None:
         raise Permanent(f"stage {stage.name!r} takes Records, but this daemon has no broker to read them from")
     try:
-        offsets = OffsetRange.of(call.event)
+        offsets = range_of_event(call.event)
     except (KeyError, TypeError):
         return
     body, head = await read_packed(offsets, tools.reader)

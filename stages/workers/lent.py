@@ -22,7 +22,7 @@ from stages.outcome import Failed, guarded
 from stages.registry import AliasMoved, ModelVersion, NewVersion, Registry
 from stages.runners.base import RunnerTools
 from stages.workers.wire import Message, pack
-from triggers.base import OffsetRange, Record, RecordReader
+from triggers.base import AnyRange, OffsetRange, Record, RecordReader, range_of_fields
 from triggers.errors import RecordsGone, SourceUnavailable
 
 _KNOWN: Mapping[str, type[Exception]] = {
@@ -92,10 +92,10 @@ class LentReader:
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
 
-    async def read(self, offsets: OffsetRange) -> Sequence[Record]:
+    async def read(self, offsets: AnyRange) -> Sequence[Record]:
         """See `RecordReader`."""
         answer = await self._asking.ask("records", offsets=offsets)
-        return unpack_records(offsets, answer.head["headers"], answer.body)
+        return unpack_records(offsets, answer.head, answer.body)
 
 
 async def answer(question: Message, tools: RunnerTools) -> bytes:
@@ -124,10 +124,10 @@ async def _looked_up(what: str, given: dict[str, Any], registry: Registry) -> by
 
 
 async def _read(given: dict[str, Any], tools: RunnerTools) -> tuple[bytes, dict[str, Any]]:
-    return await read_packed(OffsetRange(**given["offsets"]), _lent(tools.reader))
+    return await read_packed(range_of_fields(given["offsets"]), _lent(tools.reader))
 
 
-async def read_packed(offsets: OffsetRange, reader: RecordReader) -> tuple[bytes, dict[str, Any]]:
+async def read_packed(offsets: AnyRange, reader: RecordReader) -> tuple[bytes, dict[str, Any]]:
     """Records for another process: their bytes, and what `unpack_records` needs beside them."""
     return await asyncio.to_thread(_pack_records, await reader.read(offsets))
 
@@ -139,20 +139,22 @@ def _lent(tool: Any) -> Any:
 
 
 def _pack_records(records: Sequence[Record]) -> tuple[bytes, dict[str, Any]]:
-    """Records as one body; the headers of those that have any are in the head."""
+    """Records as one body; the headers of those that have any, and their places, are in the head."""
     parts: list[bytes] = []
-    headers: dict[str, list[tuple[str, str]]] = {}
+    headers: dict[str, list[tuple[str, str | None]]] = {}
     for number, one in enumerate(records):
         key, value = one.key or b"", one.value or b""
         missing = (one.key is None) + 2 * (one.value is None)
         parts += (_SIZES.pack(one.offset, one.timestamp_ms, len(key), len(value), missing), key, value)
         if one.headers:
-            headers[str(number)] = [(name, content.decode("latin-1")) for name, content in one.headers]
-    return b"".join(parts), {"headers": headers}
+            headers[str(number)] = [(name, _decoded(content)) for name, content in one.headers]
+    return b"".join(parts), {"headers": headers, "places": [one.place for one in records if one.place]}
 
 
-def unpack_records(offsets: OffsetRange, headers: Mapping[str, Any], body: bytes) -> Sequence[Record]:
+def unpack_records(offsets: AnyRange, head: Mapping[str, Any], body: bytes) -> Sequence[Record]:
     """The records that `read_packed` packed."""
+    topic, partition = (offsets.topic, offsets.partition) if isinstance(offsets, OffsetRange) else (offsets.stream, 0)
+    headers, places = head["headers"], head["places"]
     records: list[Record] = []
     at = 0
     while at < len(body):
@@ -160,10 +162,20 @@ def unpack_records(offsets: OffsetRange, headers: Mapping[str, Any], body: bytes
         at += _SIZES.size
         key, value = body[at : at + key_bytes], body[at + key_bytes : at + key_bytes + value_bytes]
         at += key_bytes + value_bytes
-        has = tuple((name, content.encode("latin-1")) for name, content in headers.get(str(len(records)), ()))
+        number = len(records)
+        has = tuple((name, _encoded(content)) for name, content in headers.get(str(number), ()))
         left_key, left_value = (None if missing & 1 else key), (None if missing & 2 else value)
-        records.append(Record(offsets.topic, offsets.partition, offset, timestamp_ms, left_key, left_value, has))
+        place = places[number] if places else ""
+        records.append(Record(topic, partition, offset, timestamp_ms, left_key, left_value, has, place))
     return records
+
+
+def _decoded(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
+
+
+def _encoded(header: str | None) -> Any:
+    return None if header is None else header.encode("latin-1")
 
 
 def _version(answer: Message) -> ModelVersion:

@@ -19,6 +19,7 @@ from tests.broker.seam import (
 )
 from triggers import KafkaBatches
 from triggers.base import Fate, KafkaAccess, OffsetRange
+from triggers.batches import offset_of
 from triggers.errors import InboxBusy
 from triggers.records import RangeReader
 
@@ -46,7 +47,7 @@ async def test_a_batch_closes_when_it_is_full_or_has_waited(kafka: str, topic: s
     assert spans(inbox.ranges()) == [(0, 9, 10), (10, 19, 10), (20, 24, 5)]
     group = f"{access.group_prefix}.batches.p0/{trigger.name}"
     ((scope, key),) = inbox.stored
-    assert (scope.split(":", 2)[2], key, inbox.stored[scope, key]) == (group, f"{topic}/0", "25")
+    assert (scope.split(":", 2)[2], key, offset_of(inbox.stored[scope, key])) == (group, f"{topic}/0", 25)
     event = arrivals[0].event
     assert (event.source, event.id) == (f"kafka:{scope.split(':')[1]}/{topic}", f"{group}:0/0-9")
     assert (event.type, event.subject) == ("dev.tidemill.kafka.batch", f"{topic}/0")
@@ -79,7 +80,7 @@ async def test_a_kill_around_the_commit_neither_loses_nor_doubles(kafka: str, ma
         await produce(kafka, trigger.topic, [b"x"] * 25)
         await death_of(listener_of([trigger], access, inbox))
         async with listening(listener_of([trigger], access, inbox)):
-            await inbox.until(lambda: list(inbox.stored.values()) == ["25"])
+            await inbox.until(lambda: [offset_of(one) for one in inbox.stored.values()] == [25])
 
     await asyncio.gather(die_and_live_on(before), die_and_live_on(after))
     assert covered(before.ranges()) == covered(after.ranges()) == {0: list(range(25))}

@@ -12,7 +12,8 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from triggers import Event, KafkaArrivals, KafkaBatches, kafka_values
-from triggers.base import OffsetRange, Record
+from triggers.base import OffsetRange, Record, range_of_event
+from triggers.batch_values import Times
 from triggers.batches import Gathering, batch_event
 from triggers.cloudevents import restore, to_json
 from triggers.errors import InvalidTrigger
@@ -158,11 +159,20 @@ def test_a_batch_that_grows_too_large_does_not_wait() -> None:
     assert sizes(some.cut(trigger, 0.0)) == [9]
 
 
+def test_no_batch_holds_more_than_it_may_unless_it_is_one_record() -> None:
+    some, trigger = gathering(10), KafkaBatches("t", max_records=4, max_bytes=35)
+    assert sizes(some.cut(trigger, 0.0)) == [3, 3, 3]
+    assert (len(some.records), some.size_bytes) == (1, 10)
+    assert sizes(gathering(10).cut(KafkaBatches("t", max_records=2, max_bytes=35), 0.0)) == [2] * 5
+    assert sizes(gathering(3).cut(KafkaBatches("t", max_bytes=5), 0.0)) == [1, 1, 1]
+    assert sizes(gathering(5).cut(KafkaBatches("t", max_bytes=20), 5.0)) == [2, 2, 1]
+
+
 def test_a_batch_is_known_by_its_group_and_offsets() -> None:
     offsets = OffsetRange("c", "t", 3, 10, 19, 8)
-    event = batch_event("g", offsets, NOW)
+    event = batch_event("g", offsets, Times(), NOW)
     assert (event.source, event.id) == ("kafka:c/t", "g:3/10-19")
-    assert OffsetRange.of(event) == offsets
+    assert OffsetRange.of(event) == range_of_event(event) == offsets
 
 
 def test_what_was_not_looked_at_the_longest_is_kept_no_more() -> None:
@@ -192,8 +202,8 @@ def test_a_view_is_a_sequence_of_records() -> None:
         (lambda: KafkaArrivals("two words"), "not a topic name"),
         (lambda: KafkaArrivals("t", start="first"), "neither 'earliest' nor 'latest'"),  # type: ignore[arg-type]
         (lambda: KafkaArrivals("t", value="xml"), "value='xml' is none of json, text, bytes"),  # type: ignore[arg-type]
-        (lambda: KafkaBatches("t", max_records=0), "max_records must be more than 0"),
-        (lambda: KafkaBatches("t", max_wait_s=-1), "max_wait_s must be more than 0"),
+        (lambda: KafkaBatches("t", max_records=0), "max_records=0: give a whole number"),
+        (lambda: KafkaBatches("t", max_wait_s=-1), "max_wait_s=-1: give seconds"),
     ],
 )
 def test_a_wrong_trigger_is_refused_when_it_is_declared(declare: Any, words: str) -> None:

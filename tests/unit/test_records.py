@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from stages import Permanent, Record, Records
+import polars as pl
+import pyarrow as pa
+import pytest
+from pydantic import BaseModel
+
+from stages import InvalidPipeline, Permanent, Pipeline, Record, Records, stage
+from stages.records import is_shape, shaped
 
 
 def records(*values: bytes | None) -> Records:
@@ -34,3 +41,75 @@ def test_a_record_that_cannot_be_decoded_is_named_by_topic_partition_and_offset(
         records(b"{}", b"{").json()
     with pytest.raises(Permanent, match=r"flights\[3\]@100: its value is JSON but no object"):
         records(b"[1]").frame()
+
+
+def test_bad_records_are_left_out_and_told_where_the_trigger_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    values = [b'{"a": 1}', b"{", None, b"[1]", b'{"a": 2}']
+    batch = Records([Record("flights", 3, 100 + index, 0, None, value) for index, value in enumerate(values)], "skip")
+    assert batch.rows() == [{"a": 1}, {"a": 2}]
+    assert batch.json() == [{"a": 1}, None, {"a": 2}]
+    assert batch.frame().to_dicts() == [{"a": 1}, {"a": 2}]
+    assert batch.table().to_pylist() == [{"a": 1}, {"a": 2}]
+    assert sorted(batch.left_out) == [101, 103]
+    assert "2 of 5 records were left out: record flights[3]@101: its value is not JSON" in caplog.text
+
+
+def test_an_arrow_table_has_every_column_of_any_record() -> None:
+    table = records(b'{"a": 1}', None, b'{"b": "x", "a": 2}').table()
+    assert table.to_pydict() == {"a": [1, 2], "b": [None, "x"]}
+    with pytest.raises(Permanent, match="no Arrow table"):
+        records(b'{"a": 1}', b'{"a": "x"}').table()
+
+
+class Row(BaseModel):
+    a: int
+
+
+SHAPES = [
+    (list[dict[str, Any]], [{"a": 1}]),
+    (list, [{"a": 1}]),
+    (Sequence[Mapping[str, int]], [{"a": 1}]),
+    (list[Row], [Row(a=1)]),
+    (list[Record], [Record("flights", 3, 100, 0, b"k", b'{"a": 1}')]),
+]
+
+
+@pytest.mark.parametrize(("annotation", "given"), SHAPES)
+def test_a_batch_comes_in_the_shape_of_its_annotation(annotation: Any, given: Any) -> None:
+    assert is_shape(annotation)
+    assert shaped(records(b'{"a": 1}'), annotation) == given
+
+
+def test_a_batch_comes_as_a_frame_or_a_table() -> None:
+    assert shaped(records(b'{"a": 1}'), pl.DataFrame).to_dicts() == [{"a": 1}]
+    assert shaped(records(b'{"a": 1}'), pa.Table).to_pydict() == {"a": [1]}
+    assert not any(is_shape(one) for one in (None, int, dict, list[int], pl.Series, Records))
+
+
+def test_a_record_that_does_not_fit_a_model_is_named_or_left_out() -> None:
+    with pytest.raises(Permanent, match=r"flights\[3\]@101: 1 wrong: Field required"):
+        records(b'{"a": 1}', b"{}").models(Row)
+    one = Records([Record("flights", 3, 7, 0, None, b"{}"), Record("flights", 3, 8, 0, None, b'{"a": 1}')], "dead")
+    assert one.models(Row) == [Row(a=1)]
+    assert list(one.left_out) == [7]
+
+
+def test_a_parameter_called_batch_must_say_what_it_wants() -> None:
+    @stage
+    def load(batch: int) -> int:
+        return batch
+
+    with pytest.raises(InvalidPipeline, match="parameter 'batch' is annotated int: the records of a micro-batch come"):
+        Pipeline("p", [load])
+
+
+def test_a_stage_called_batch_is_an_input_as_any_other() -> None:
+    @stage
+    def batch() -> int:
+        return 1
+
+    @stage
+    def load(batch: int) -> int:
+        return batch
+
+    assert not Pipeline("p", [batch, load]).plan.stages["load"].takes_records

@@ -1,0 +1,132 @@
+"""What a micro-batch trigger can be told: keys, order, event time, what becomes of bad records, over a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from service.model import RunState
+from service.settings import Role
+from stages import Event, Pipeline, Record, Records, stage
+from tests.broker.seam import RecordingInbox, access_to, listener_of, listening, produce, producing
+from tests.db.daemons import daemon, reached, settings
+from tests.db.writing import rows
+from triggers import KafkaBatches
+from triggers.base import Fate, OffsetRange
+from triggers.records import RangeReader
+
+
+async def produce_keys(servers: str, topic: str, count: int) -> None:
+    async with producing(servers) as producer:
+        for number in range(count):
+            value = b'{"n": %d, "who": "%s"}' % (number, b"abc"[number % 3 : number % 3 + 1])
+            await producer.send(topic, value, key=b"k%d" % (number % 2), partition=0, timestamp_ms=1_000_000 + number)
+
+
+async def test_batches_by_key_hold_each_record_once_and_are_read_back_exactly(kafka: str, topic: str) -> None:
+    inbox, access = RecordingInbox(), access_to(kafka)
+    await produce_keys(kafka, topic, 90)
+    await produce(kafka, topic, [b"not json"])
+    triggers = [
+        KafkaBatches(topic, by=by, max_records=46, max_wait_s=0.5, mode="ordered") for by in ("key", "data.who")
+    ]
+    async with listening(listener_of(triggers, access, inbox)):
+        await inbox.until(lambda: sum(one.count for one in inbox.ranges()) >= 2 * 91)
+    reader = RangeReader(access)
+    for by in ("key", "data.who"):
+        ranges = [one for one in inbox.ranges() if one.by == by]
+        offsets: list[int] = []
+        for one in ranges:
+            records = await reader.read(one)
+            assert len(records) == one.count
+            offsets += [record.offset for record in records]
+        assert sorted(offsets) == list(range(91))
+        assert {one.key for one in ranges} == ({"k0", "k1", None} if by == "key" else {"a", "b", "c", None})
+    await reader.close()
+    sequences = {arrival.offers[0].sequence for arrival in inbox.events.values()}
+    assert len(sequences) == 3 + 4
+
+
+async def test_a_watermark_outlives_a_restart(kafka: str, topic: str) -> None:
+    inbox, access = RecordingInbox(), access_to(kafka)
+    trigger = KafkaBatches(topic, max_records=2, max_wait_s=0.2, event_time="data.at", lateness_s=1)
+    await produce(kafka, topic, [b'{"at": 10}', b'{"at": 20}'])
+    async with listening(listener_of([trigger], access, inbox)):
+        await inbox.until_events(1)
+    assert list(inbox.stored.values()) == ["2@19000"]
+    await produce(kafka, topic, [b'{"at": 5}', b'{"at": 19.5}'])
+    async with listening(listener_of([trigger], access, inbox)):
+        arrivals = await inbox.until_events(2)
+    assert [arrival.event.data["times"] for arrival in arrivals] == [
+        {"first": "1970-01-01T00:00:10.000Z", "last": "1970-01-01T00:00:20.000Z",
+         "watermark": "1970-01-01T00:00:19.000Z", "late": 0},
+        {"first": "1970-01-01T00:00:05.000Z", "last": "1970-01-01T00:00:19.500Z",
+         "watermark": "1970-01-01T00:00:19.000Z", "late": 1},
+    ]  # fmt: skip
+
+
+async def test_bad_records_become_dead_events_with_their_bytes_in_the_transaction_of_their_batch(
+    kafka: str, topic: str
+) -> None:
+    inbox = RecordingInbox()
+    await produce(kafka, topic, [b'{"n": 1}', b"\xff", b"[1]", b"{}"])
+    trigger = KafkaBatches(topic, max_records=4, bad="dead")
+    async with listening(listener_of([trigger], access_to(kafka), inbox)):
+        dead = await inbox.until_events(3)
+    batch = dead.pop()
+    assert OffsetRange.of(batch.event).bad == "dead"
+    assert [(one.event.id, one.event.data, one.offers[0].fate) for one in dead] == [
+        ("0/1", b"\xff", Fate.DEAD), ("0/2", [1], Fate.DEAD),
+    ]  # fmt: skip
+
+
+class Shapes:
+    """What stages were given, in each shape."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Any] = {}
+
+    def pipeline(self, topic: str) -> Pipeline:
+        @stage
+        def frame(batch: pl.DataFrame) -> int:
+            self.seen["frame"] = batch.to_dicts()
+            return len(batch)
+
+        @stage
+        async def table(batch: pa.Table) -> int:
+            self.seen["table"] = batch.to_pylist()
+            return len(batch)
+
+        @stage
+        async def plain(records: list[dict[str, Any]], event: Event) -> int:
+            self.seen["plain"] = records
+            return len(records)
+
+        @stage
+        async def raw(batch: Sequence[Record], given: Records) -> int:
+            self.seen["raw"] = [one.value for one in batch]
+            return len(given)
+
+        trigger = KafkaBatches(topic, max_records=3, max_wait_s=5, bad="skip")
+        return Pipeline("shapes", [frame, table, plain, raw], on=[trigger])
+
+
+async def test_stages_get_the_batch_in_the_shape_they_ask_for(
+    database: str, kafka: str, topic: str, tmp_path: Path
+) -> None:
+    shapes = Shapes()
+    await produce(kafka, topic, [b'{"n": 1}', b"broken", b'{"n": 2}'])
+    given = settings(database, tmp_path, Role.TRIGGERS, Role.EXECUTOR, lease_s=30.0)
+    async with daemon(given, shapes.pipeline(topic), kafka=access_to(kafka)) as one, asyncio.timeout(30):
+        while not (found := await rows(database, "select id from runs")):
+            await asyncio.sleep(0.05)
+        assert await reached(one, found[0]["id"]) is RunState.SUCCEEDED
+    good = [{"n": 1}, {"n": 2}]
+    assert shapes.seen == {
+        "frame": good, "table": good, "plain": good, "raw": [b'{"n": 1}', b"broken", b'{"n": 2}'],
+    }  # fmt: skip
