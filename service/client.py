@@ -199,6 +199,14 @@ class Client(Calls):
         body = {"name": trigger, "id": key or str(uuid4()), **wanted}
         return self._post("/api/v1/fire", {name: value for name, value in body.items() if value is not None})
 
+    def replay(self, event: str, *, key: str | None = None, **wanted: Any) -> Json:
+        """Run an accepted event (its id or key) again, in shadow. With the same `key` it is the same replay.
+
+        `pipeline`, `on`, `effects`, `reuse` and `by` are as in the API.
+        """
+        body = {"event": event, "id": key or str(uuid4()), **wanted}
+        return self._post("/api/v1/replays", {name: value for name, value in body.items() if value is not None})
+
     def pipelines(self) -> Json:
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")

@@ -13,6 +13,7 @@ from stages.limits import Concurrency
 from stages.policy import RunPolicy
 from triggers.event import Event
 from triggers.manual import MANUAL
+from triggers.replay import is_shadow, replayed
 from triggers.where import ABSENT, select
 
 LONGEST_KEY = 200
@@ -36,6 +37,9 @@ def limits_of(policy: RunPolicy, event: Event, key_path: str | None = None) -> R
     """What holds for the run this event starts. `key_path` is where its trigger says that the key is, if it does."""
     if not policy.limited:
         return UNLIMITED
+    if is_shadow(event):
+        # It takes places, but neither cancels nor holds up what really happens, nor counts as a start.
+        return RunLimits(True, pool=policy.pool)
     concurrency, rate = policy.concurrency, policy.rate
     key = None if concurrency is None else key_of(key_path or concurrency.key, event)
     rate_key = None if rate is None else "" if rate.key is None else key_of(rate.key, event)
@@ -58,7 +62,12 @@ def key_of(path: str, event: Event) -> str | None:
 
 
 def _as_sent(event: Event) -> Event:
-    """What was given by hand counts as if it had been sent: its `data`, and where there is none its parameters."""
+    """What was given by hand counts as if it had been sent: its `data`, and where there is none its parameters.
+
+    A replay counts as what it is of.
+    """
+    replay = replayed(event)
+    event = event if replay is None else replay.original
     if event.type != MANUAL or not isinstance(event.data, Mapping):
         return event
     given = event.data.get("data")

@@ -24,6 +24,7 @@ from triggers.cloudevents import CloudEvents, from_json
 from triggers.errors import TriggerError
 from triggers.event import Event, utc_now
 from triggers.match import offer
+from triggers.replay import SHADOW, SHADOW_TRIGGER
 from triggers.trace import continued
 
 
@@ -59,7 +60,8 @@ class Outbox:
             )
         pipeline.parse_params(wanted.params)
         _check_plain(stage, wanted)
-        offered = Offer(wanted.pipeline, "subrun", params=dict(wanted.params), pausable=False)
+        trigger = SHADOW_TRIGGER if run.shadow else "subrun"
+        offered = Offer(wanted.pipeline, trigger, params=dict(wanted.params), pausable=False)
         return self._operation([Arrival(_child_event(run, stage, item, wanted), [offered])])
 
     def _operation(self, arrivals: Sequence[Arrival]) -> Accept:
@@ -103,5 +105,6 @@ def _child_event(run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> E
         extensions={
             **continued(run.event.extensions, run.event.key.hex, f"{run.id}/{unit}"),
             **cause_of(run.id, stage.name, run.depth),
+            **({SHADOW: True} if run.shadow else {}),
         },
     )

@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from service.gate_shapes import GateShape
+from service.replay_shapes import EffectShape, ReplayOf, ReplayShape
 from service.system_shapes import SinkShape
 
 
@@ -76,8 +77,12 @@ class EventDetail(EventName):
 
 
 class EventFate(EventDetail):
-    """One event and what became of it; `told` says it in one sentence. `others` have the same id in other sources."""
+    """One event and what became of it; `told` says it in one sentence. `others` have the same id in other sources.
 
+    `replays` are the runs that were made of it again, for somebody who asked.
+    """
+
+    replays: list[ReplayOf]
     fate: str
     told: str
     outcomes: list[OutcomeShape]
@@ -227,8 +232,11 @@ class ActionShape(TypedDict):
 class RunDetail(RunBase):
     """A run whole. `waits_for` says what holds it up, `next_command` what a person can do about it.
 
-    `late_at` is when it was found to be late: it was `due_at`.
+    `late_at` is when it was found to be late: it was `due_at`. `effects` are what a replay in shadow left.
     """
+
+    replay: ReplayShape | None
+    effects: list[EffectShape]
 
     caused_by: CauseShape | None
     caused: list[CausedShape]

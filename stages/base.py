@@ -41,7 +41,8 @@ class Mark:
 class StageContext:
     """What a stage may know of its own attempt. Injected into a parameter annotated `StageContext`.
 
-    `item` is the place in the list of a mapped stage, else None.
+    `item` is the place in the list of a mapped stage, else None. In `shadow` (a replay) the attempt may change nothing
+    outside: models are only read and nothing is emitted, but what else the stage changes it must leave alone itself.
     `idempotency_key` stays the same over every attempt and resume of this stage in this run: hand it to whatever the
     stage changes outside. It does not enter the stage's key: a stage that needs it should say `reuse="run"`.
     """
@@ -61,6 +62,7 @@ class StageContext:
         item: int | None = None,
         stopping: threading.Event | Mark | None = None,
         mask: Callable[[str], None] = lambda value: None,
+        shadow: bool = False,
     ) -> None:
         self.run_id = run_id
         self.pipeline = pipeline
@@ -70,6 +72,7 @@ class StageContext:
         self.artifact_digests = artifact_digests
         self.logger = logging.getLogger(f"tidemill.stage.{pipeline}.{stage}")
         self.item = item
+        self.shadow = shadow
         self.metrics: dict[str, float] = {}
         self.emitted: list[Mapping[str, Any]] = []
         self._registry = registry

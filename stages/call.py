@@ -26,7 +26,7 @@ class Call:
     `item` is the place in the list that a mapped stage works through, `WHOLE` for a stage as a whole. `depth` is how
     many runs, one caused by the other, lie behind this one. `ending` is for stages that clean up. An input that is
     missing comes from a stage that was skipped. `events` are all that share the run, in the order in which they were
-    accepted, where there are several; `event` is the newest of them.
+    accepted, where there are several; `event` is the newest of them. In `shadow` nothing outside may be changed.
     """
 
     pipeline: str
@@ -41,6 +41,7 @@ class Call:
     item: int = WHOLE
     depth: int = 0
     ending: RunEnd | None = None
+    shadow: bool = False
     events: tuple[Event, ...] = ()
 
     @property
@@ -66,6 +67,7 @@ class Call:
                 "item": self.item,
                 "depth": self.depth,
                 "ending": None if self.ending is None else asdict(self.ending),
+                **({"shadow": True} if self.shadow else {}),
             }
         )
 
@@ -158,6 +160,7 @@ class _Call(BaseModel):
     depth: int = 0
     ending: RunEnd | None = None
     events: list[_Event] = []
+    shadow: bool = False
 
 
 def ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from stages.params import parse_params
 from stages.plan import Argument, PlanStage, Source
 from stages.records import Records, shaped
 from stages.registry import Registry
+from stages.shadow import Effect, ShadowRegistry, unsent
 from stages.subrun import SubRun
 from stages.values import keep, load, save
 from triggers.base import RecordReader, range_of_event
@@ -89,6 +90,7 @@ class _Attempt:
     stopping: threading.Event | Mark
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
+    fenced: list[Effect] = field(default_factory=list)
 
     async def run(self) -> Outcome:
         arguments = {one.parameter: await self._resolved(one) for one in self.stage.arguments}
@@ -117,7 +119,10 @@ class _Attempt:
         return Waits(value) if isinstance(value, SubRun) else encode(value, self.scratch, what)
 
     def _succeeded(self, output: ArtifactRef) -> Succeeded:
-        return Succeeded(output, plain_metrics(self.metrics), plain_events(self.stage, self.call, self.emitted))
+        events = plain_events(self.stage, self.call, self.emitted)
+        if self.call.shadow:
+            events = (*self.fenced, *unsent(events))
+        return Succeeded(output, plain_metrics(self.metrics), events)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -163,15 +168,22 @@ class _Attempt:
             attempt=self.call.attempt,
             idempotency_key=self.call.idempotency_key,
             artifact_digests={parameter: ref.digest for parameter, ref in self.call.inputs.items()},
-            registry=self.registry,
+            registry=self._registry(),
             report=self.report,
             folder=self.scratch.place,
             item=None if self.call.item == WHOLE else self.call.item,
             mask=self.mask,
             stopping=self.stopping,
+            shadow=self.call.shadow,
         )
         self.metrics, self.emitted = context.metrics, context.emitted
         return context
+
+    def _registry(self) -> Registry | None:
+        """The registry, which a run in shadow may only read."""
+        if self.registry is None or not self.call.shadow:
+            return self.registry
+        return ShadowRegistry(self.registry, self.fenced.append)
 
     async def _records(self, wanted: Any) -> Any:
         event = self.call.event

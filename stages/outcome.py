@@ -93,7 +93,8 @@ class ErrorRecord:
 class Succeeded:
     """The attempt's output, durable (inline or in the store), and what it measured.
 
-    `events` are CloudEvents in JSON format that the stage emitted: they become real together with the result.
+    `events` are CloudEvents in JSON format that the stage emitted: they become real together with the result. Of an
+    attempt in shadow they are what it would have done (`stages.shadow`).
     """
 
     output: ArtifactRef

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from triggers.errors import InvalidEvent
-from triggers.event import EMITTED, Event, ExtensionValue
+from triggers.event import EMITTED, REPLAY, Event, ExtensionValue
 from triggers.payload import media_type
 
 CORE_ATTRIBUTES = frozenset({"specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema"})
@@ -46,10 +46,9 @@ def make_event(attributes: Mapping[str, Any], data: Any, received_at: datetime) 
     """
     present = {name: value for name, value in attributes.items() if value is not None}
     _check_version(present.get("specversion"))
-    if str(present.get("source")).startswith(EMITTED):
-        raise InvalidEvent(
-            f"source {EMITTED}... is kept for what stages of this installation emit: use a source of yours"
-        )
+    for kept, what in ((EMITTED, "what stages of this installation emit"), (REPLAY, "replays")):
+        if str(present.get("source")).startswith(kept):
+            raise InvalidEvent(f"source {kept}... is kept for {what}: use a source of yours")
     time = present.get("time")
     return Event(
         id=_required(present, "id"),

@@ -15,6 +15,8 @@ ExtensionValue = str | int | bool
 
 # Sources of events that runs of this installation caused: nobody outside may speak in their name.
 EMITTED = "tidemill:emitted/"
+# Sources of replays of events: as little.
+REPLAY = "tidemill:replay/"
 # The extension that names who made an event in a trigger's place.
 FIRED_BY = "tidemillfiredby"
 

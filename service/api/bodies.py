@@ -124,6 +124,21 @@ class FireBody(Body):
     dry_run: bool = False
 
 
+class ReplayBody(Body):
+    """An accepted event to run again, by its id or key. `on`: `latest`, or the version, which must be loaded.
+
+    Without `effects` the run is in shadow: it changes nothing outside. Without `reuse` every stage is run.
+    """
+
+    event: Key
+    pipeline: Name | None = None
+    on: Name = "latest"
+    effects: bool = False
+    reuse: bool = True
+    id: Key | None = None
+    by: Name = "api"
+
+
 class DecideBody(Body):
     """A decision: who makes it, why, and about which artifact: its digest, or the first 8 or more characters of it."""
 

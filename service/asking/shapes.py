@@ -90,3 +90,16 @@ class FireAnswer(TypedDict):
     cloudevent: dict[str, Any]
     events: list[EventAnswer]
     explained: EventExplained | None
+
+
+class ReplayAnswer(TypedDict):
+    """A replay: its event and run, and those it is of. In `shadow` it changes nothing outside."""
+
+    event: str
+    run: int
+    of_event: str
+    of_run: int | None
+    pipeline: str
+    version: str
+    shadow: bool
+    reuse: bool

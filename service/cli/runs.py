@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,6 +146,7 @@ def _wait(client: Client, run_id: int, *, as_json: bool) -> None:
     from service.cli.follow import exit_code, follow
     from service.cli.output import print_json
     from service.cli.views.progress import show_progress
+    from service.cli.views.run import print_ending
 
     try:
         last = show_progress(follow(client, run_id))
@@ -156,15 +156,6 @@ def _wait(client: Client, run_id: int, *, as_json: bool) -> None:
     if as_json:
         print_json(last)
     else:
-        _tell_end(last)
+        print_ending(last)
     sys.stdout.flush()
     raise typer.Exit(exit_code(last) or 0)
-
-
-def _tell_end(run: Mapping[str, Any]) -> None:
-    from service.cli.output import console
-    from service.cli.views.run import ending
-
-    out = console()
-    for line in ending(run):
-        out.print(line)

@@ -12,7 +12,19 @@ import orjson
 from service.db.blocking import told_by
 from service.db.stage_detail import PENDING, seconds, stage_shapes
 from service.gate_shapes import FindingShape, GateShape, VoteShape
-from service.shapes import AbandonedShape, ActionShape, CausedShape, EventName, RunBase, RunDetail, StageShape
+from service.replay_shapes import ReplayShape
+from service.shapes import (
+    AbandonedShape,
+    ActionShape,
+    CausedShape,
+    EventName,
+    RunBase,
+    RunDetail,
+    StageShape,
+)
+from triggers.cloudevents import restore
+from triggers.event import REPLAY
+from triggers.replay import replayed
 
 Row: TypeAlias = asyncpg.Record
 
@@ -88,6 +100,8 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
             "accepted_at": row["accepted_at"],
             "cloudevent": orjson.loads(row["envelope"]),
         },
+        "replay": _replay(row),
+        "effects": [],
         "caused_by": {"run": row["cause_run"], "stage": row["cause_stage"]} if row["cause_run"] else None,
         "caused": [_caused(run) for run in tried.caused],
         "due_at": row["due_at"],
@@ -101,6 +115,14 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
         "waits_for": waits_for,
         "next_command": _next_command(base),
     }
+
+
+def _replay(row: Row) -> ReplayShape | None:
+    told = replayed(restore(orjson.loads(row["envelope"]))) if row["source"].startswith(REPLAY) else None
+    if told is None:
+        return None
+    event = str(told.original.key)
+    return {"event": event, "run": told.run, "shadow": told.shadow, "reuse": told.reuse, "by": told.by}
 
 
 def is_ready(row: Row) -> bool:

@@ -16,6 +16,7 @@ from service.db.rows import Row
 from service.report import Around, ReportModel, ReportRelative
 from service.story import Story, StoryAction, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
+from triggers.replay import original_of
 
 
 class Stories:
@@ -87,7 +88,7 @@ def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions:
         params=orjson.loads(row["params"]),
         tags=orjson.loads(row["tags"]),
         event_key=str(row["event_key"]),
-        event=orjson.loads(row["envelope"]),
+        event=original_of(orjson.loads(row["envelope"])),
         failure=_document(row["failure"]),
         attempts=[story_attempt(one, row["version"]) for one in attempts],
         gates=[_gate(one) for one in gates],

@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 
 from service.db.reads import Reads
+from service.db.replays import effects_of, replays_of
 from service.db.results import output_of
 from service.db.run_detail import GateRows, StageRows, event_name, is_ready, run_base, run_detail
 from service.fates import NOBODY, strongest
@@ -82,7 +83,9 @@ class Views:
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
         blocking = await self._blocking(row) if is_ready(row) else None
-        return run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
+        told = run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
+        told["effects"] = await effects_of(self._reads, run_id)
+        return told
 
     async def _blocking(self, row: Row) -> Row | None:
         definition = orjson.loads(row["definition"]) if row["definition"] else {}
@@ -108,7 +111,9 @@ class Views:
         if not rows:
             return None
         chosen = next((row for row in rows if row["key"] == key), rows[0])
-        return _event_fate(chosen, [row for row in rows if row is not chosen])
+        told = _event_fate(chosen, [row for row in rows if row is not chosen])
+        told["replays"] = await replays_of(self._reads, chosen["key"])
+        return told
 
     async def stored_event(self, key: UUID) -> Mapping[str, Any] | None:
         """The CloudEvent accepted under a key."""
@@ -208,6 +213,7 @@ def _event_fate(row: Row, others: Sequence[Row]) -> EventFate:
         "fate": _strongest(outcomes),
         "told": _made_by(envelope) + ("; ".join(map(_told, outcomes)) or f"It started nothing: {NOBODY}"),
         "outcomes": outcomes,
+        "replays": [],
         "others": [event_name(other, id_column="id", key_column="key") for other in others],
     }
 

@@ -55,7 +55,7 @@ class Checks:
                 break
             await self.clock.sleep(wait_s)
             found = await self._once(run, gate, made, made.output)
-        return gate, made.output, found
+        return gate, made.output, _unasked(found) if run.shadow else found
 
     async def _expired(self, run: LiveRun, gate: PlanGate, subject: str) -> GateResult:
         """What the record says of a gate whose time should be over, by the clock of the database."""
@@ -102,3 +102,11 @@ class Checks:
             if version is not None:
                 found[model] = version
         return found
+
+
+def _unasked(found: GateResult) -> GateResult:
+    """In shadow nobody is asked to decide: such a gate is passed, and says what it would have waited for."""
+    if found.state is not GateState.WAITING:
+        return found
+    told = f"in shadow nobody is asked: {found.reason}" if found.reason else "in shadow nobody is asked"
+    return GateResult(GateState.PASSED, told, {**found.evidence, "shadow": True})

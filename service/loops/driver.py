@@ -15,6 +15,7 @@ from service import faults, machine
 from service.db.attempts import PutAttempt
 from service.db.caused import PutCausing, StartChild
 from service.db.reads import Reads
+from service.db.replays import PutFenced
 from service.db.results import Known, LookUp
 from service.db.runs import Blame, MoveRun, PutGate
 from service.db.writer import Operation, Writer
@@ -195,6 +196,8 @@ class Driver:
         if isinstance(ending, Waits):
             accept = self.outbox.child(attempt.run, attempt.stage, attempt.item, ending.sub_run)
             return StartChild(attempt.end(ending, self.clock.now()), accept)
+        if isinstance(ending, Succeeded) and ending.events and attempt.run.shadow:
+            return PutFenced(attempt.end(ending, self.clock.now()), ending.events)
         if isinstance(ending, Succeeded) and ending.events:
             emitted = self.outbox.emitted(ending.events)
             return PutCausing(attempt.end(ending, self.clock.now()), emitted)
@@ -227,6 +230,7 @@ class Driver:
             item=item,
             depth=run.depth,
             ending=self._run_end(run) if _is_hook(run, stage) else None,
+            shadow=run.shadow,
         )
 
     def _timeout_s(self, attempt: Attempt) -> float | None:
@@ -305,7 +309,9 @@ def _collecting(stage: str, item: int, attempt: int) -> Collect:
 
 def _may_be_known(run: LiveRun, move: Start) -> bool:
     """Whether another run's result may be taken for this unit."""
-    return is_reusable(run.plan.stages[move.stage]) and unit_of(move.stage, move.item) not in run.view.anew
+    return (
+        run.reuses and is_reusable(run.plan.stages[move.stage]) and unit_of(move.stage, move.item) not in run.view.anew
+    )
 
 
 def _kept(run: LiveRun, move: Start, key: UUID, clock: Clock) -> Known | None:

@@ -22,6 +22,10 @@ from stages.pipeline import Pipeline
 from stages.plan import Plan, PlanStage, stage_key
 from triggers.cloudevents import restore
 from triggers.event import Event, events_key
+from triggers.replay import is_shadow, replayed
+
+# With which the sources of our own events begin.
+OWN = "tidemill:"
 
 
 class Scope:
@@ -51,7 +55,8 @@ class LiveRun:
 
     `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way. `depth` is how
     many runs, one caused by the other, lie behind it. `events` are all that share it, if there are several; `event_key`
-    stays that of the first.
+    stays that of the first. In `shadow` it changes nothing outside; `reuses`: it may take results of other runs. The
+    `event` of a replay is the one it is of, the `event_key` its own.
     """
 
     id: int
@@ -70,11 +75,23 @@ class LiveRun:
     events: tuple[Event, ...] = ()
     events_key: UUID = field(init=False)
     identity: str = field(init=False)
+    shadow: bool = field(init=False, default=False)
+    reuses: bool = field(init=False, default=True)
     expiry: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
         self.event_key = self.events_key = self.event.key
         self.identity = f"{self.event_key}-{self.pipeline.name}"
+        if self.event.source.startswith(OWN):
+            self._take_replay()
+
+    def _take_replay(self) -> None:
+        """Stages get the event that a replay is of."""
+        self.shadow = is_shadow(self.event)
+        replay = replayed(self.event)
+        if replay is not None:
+            self.events, self.reuses = tuple(replay.events), replay.reuse
+            self.event = self.events[-1] if self.events else replay.original
 
     def share(self, joined: Sequence[Event]) -> None:
         """These joined the event it was started for: stages get all of them, and the newest for the one."""

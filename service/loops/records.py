@@ -87,7 +87,7 @@ def _ended(attempt: Attempt, ending: Ending, now: datetime) -> tuple[Tried, PutA
     match ending:
         case Succeeded():
             row = attempt.row(AttemptState.SUCCEEDED, finished)
-            row.reusable, row.metrics = is_reusable(attempt.stage), ending.metrics
+            row.reusable, row.metrics = is_reusable(attempt.stage) and not attempt.run.shadow, ending.metrics
             return _made(attempt, row, ending.output, now)
         case Reused():
             return _reused(attempt, ending.known, finished)

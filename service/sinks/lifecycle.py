@@ -16,6 +16,7 @@ from service.sinks.base import Delivered, Facts, SinkTrouble, run_moves
 from service.sinks.outgoing import Outgoing
 from triggers.cloudevents_out import binary_http, structured
 from triggers.event import Event
+from triggers.replay import SHADOW_TRIGGER
 from triggers.trace import continued
 
 TYPE = "dev.tidemill.run."
@@ -69,10 +70,18 @@ def _trace(run: Row | None, step: str) -> Mapping[str, str]:
 
 
 async def told_of(installation: str, entries: Sequence[LogEntry], facts: Facts) -> list[tuple[int, Event]]:
-    """The events of those entries that tell where a run went, with their places in `entries`."""
+    """The events of those entries that tell where a run went, with their places in `entries`.
+
+    Of runs in shadow nobody outside hears.
+    """
     moves = run_moves(entries)
     runs = await facts.runs(sorted({one.told["run"] for _, one in moves})) if moves else {}
-    return [(index, run_event(installation, one, runs.get(one.told["run"]))) for index, one in moves]
+    found = [(index, one, runs.get(one.told["run"])) for index, one in moves]
+    return [
+        (index, run_event(installation, one, run))
+        for index, one, run in found
+        if run is None or run["trigger"] != SHADOW_TRIGGER
+    ]
 
 
 class HttpEvents:

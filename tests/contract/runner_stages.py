@@ -189,6 +189,15 @@ async def registers(event: Event, context: StageContext) -> list[Any]:
 
 
 @stage
+async def registers_in_shadow(event: Event, context: StageContext) -> list[Any]:
+    new = NewVersion(model="m", artifacts={"model": "d"}, run_id=context.run_id)
+    version = await context.registry.register(new, idempotency_key=context.idempotency_key)
+    await context.registry.move_alias("m", "production", version.version, expect=None)
+    context.emit("told")
+    return [context.shadow, version.version]
+
+
+@stage
 async def asks_too_much(context: StageContext) -> None:
     await context.registry.alias("no such model", "production")
 
@@ -222,6 +231,7 @@ pipeline = Pipeline(
         loops_of_its_own,
         registers,
         asks_too_much,
+        registers_in_shadow,
     ],
 )
 SPEC = f"{__name__}:pipeline"

@@ -224,6 +224,15 @@ async def test_a_stage_uses_the_registry_of_the_daemon(world: World) -> None:
     assert [one.run_id for one in world.models.versions.values()] == [7]
 
 
+async def test_a_stage_in_shadow_changes_no_model_and_says_what_it_would_have_done(world: World) -> None:
+    world.models.versions, world.models.production = {}, None
+    outcome = await world.run("registers_in_shadow", shadow=True)
+    assert isinstance(outcome, Succeeded), outcome
+    assert (world.models.versions, world.models.production) == ({}, None)
+    assert [one["effect"] for one in outcome.events] == ["register", "move_alias", "emit"]
+    assert await world.value(outcome) == [True, 2**31 - 1]
+
+
 async def test_an_error_of_the_registry_reaches_the_stage_as_it_is(world: World) -> None:
     error = await world.error("asks_too_much")
     kind = f"{__name__}.OutOfReach" if world.is_warm else "service.client.ApiError"

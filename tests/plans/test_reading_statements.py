@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -41,6 +42,8 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
     "list_runs": ((None, None, None, None, 50, '["rare"]'), {"gates"}, "runs_by_tag"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),
+    "fenced_of": ((7, 1000), {"fenced_effects"}, ""),
+    "replays_of": ((UUID(int=7),), {"replays"}, ""),
     "used_artifacts": ((["a" * 64],), set(), "attempts_by_output"),
     "count_uses": ((["a" * 64],), set(), "attempts_by_output"),
     "removable_runs": (("rare", 3, 86_400.0, 0, [], 200), {"model_versions"}, "runs_by_pipeline"),

@@ -89,6 +89,8 @@ RUN = {
     "failure": {"stage": "train", "reason": "a permanent failure"},
     "waiting_gates": [],
     "caused_by": None,
+    "replay": None,
+    "effects": [],
     "caused": [],
     "due_at": None,
     "late_at": None,
@@ -213,6 +215,7 @@ def test_what_others_wrote_cannot_steer_the_terminal(show: Show, hostile: str) -
         "outcomes": [],
         "told": hostile,
         "others": [],
+        "replays": [],
     }
     told = show(0, print_events, {"events": [event]}, NOW) + show(0, print_event, event, NOW)
     told += show(0, print_run, RUN | {"event": event, "params": {"x": hostile}}, NOW)
@@ -225,7 +228,7 @@ def test_what_others_wrote_cannot_steer_the_terminal(show: Show, hostile: str) -
 def test_an_event_tells_its_fate_first_and_cuts_a_long_payload(show: Show) -> None:
     outcome = {"pipeline": "flights", "trigger": "webhook:ci", "fate": "ran", "reason": "", "run": 12}
     event = EVENT | {"told": "It started run 12 of flights by webhook:ci", "fate": "ran", "outcomes": [outcome]}
-    event |= {"others": [], "cloudevent": {"data": "x" * 3000}}
+    event |= {"others": [], "replays": [], "cloudevent": {"data": "x" * 3000}}
     told = show(0, print_event, event, NOW)
     assert told.startswith("It started run 12 of flights")
     assert ["flights", "ran", "12", "webhook:ci"] in [line.split() for line in told.splitlines()]

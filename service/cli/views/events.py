@@ -62,6 +62,11 @@ def print_event(event: Mapping[str, Any], now: datetime) -> None:
             for one in event["outcomes"]
         ]
         print_table(OUTCOMES, rows, nothing="")
+    for one in event["replays"]:
+        told = (
+            f"replayed{' in shadow' if one['shadow'] else ''}: run {one['run']} of {one['pipeline']} ({one['state']})"
+        )
+        out.print(Text(plain(told)))
     for line in _data(event["cloudevent"]):
         out.print(Text(line))
     for other in event["others"]:

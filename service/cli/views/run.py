@@ -44,7 +44,23 @@ def print_run(run: Mapping[str, Any], now: datetime) -> None:
     if run["gates"]:
         out.print()
         print_table(GATES, [_gate(gate, now) for gate in run["gates"]], nothing="")
+    print_effects(run)
     for line in (*_failure(run), *_what_next(run)):
+        out.print(line)
+
+
+def print_effects(run: Mapping[str, Any]) -> None:
+    """What a run in shadow would have done outside."""
+    if run["effects"]:
+        console().print()
+        rows = [(one["stage"], one["told"]) for one in run["effects"]]
+        print_table([Column("STAGE"), Column("IN SHADOW IT", wrap=True)], rows, nothing="")
+
+
+def print_ending(run: Mapping[str, Any]) -> None:
+    """How a run that was waited for ended."""
+    out = console()
+    for line in ending(run):
         out.print(line)
 
 
@@ -62,6 +78,14 @@ def _waiting(run: Mapping[str, Any]) -> Iterator[str]:
         yield f": it waits for {plain(run['waits_for'])}"
 
 
+def _replay(replay: Mapping[str, Any] | None) -> str:
+    if replay is None:
+        return ""
+    old = f"of run {replay['run']}, of event {replay['event']}" if replay["run"] else f"of event {replay['event']}"
+    how = "in shadow: nothing outside is changed" if replay["shadow"] else "with its effects"
+    return f"{old}, by {replay['by']}, {how}"
+
+
 def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     event = run["event"]
     yield "version", run["version"]
@@ -69,6 +93,7 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "event", event_name(event, run["pipeline"])
     yield "", f"{event['type']} from {event['source']}"
     yield "", f"accepted {moment(event['accepted_at'], now)}"
+    yield "replay", _replay(run["replay"])
     yield "trace", trace_of(event["cloudevent"]).get("traceparent", "")[3:35]
     yield "tags", ", ".join(run["tags"])
     yield "caused by", f"run {run['caused_by']['run']}, {run['caused_by']['stage']}" if run["caused_by"] else ""

@@ -23,6 +23,10 @@ with picked as materialized (
     delete from gate_history h using picked p where h.run_id = p.id returning h.run_id, h.report, h.report_size
 ), acted as (
     delete from run_actions x using picked p where x.run_id = p.id
+), fenced as (
+    delete from fenced_effects x using picked p where x.run_id = p.id
+), replayed as (
+    delete from replays x using picked p where x.run_id = p.id
 ), gone as (
     delete from runs r using picked p where r.id = p.id
 ), looked_at as (

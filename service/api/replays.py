@@ -1,0 +1,170 @@
+"""Replays: a new run of an event that was accepted, beside the one it had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.answers import Json
+from service.api.bodies import ReplayBody
+from service.api.context import Context
+from service.api.endpoint import Endpoint
+from service.api.events import found_event
+from service.api.problems import Problem
+from service.api.requests import read_model
+from service.api.runs import start_id
+from service.asking.foresight import listening, offers
+from service.asking.given import Given
+from service.asking.shapes import ReplayAnswer
+from service.db.replays import PutReplay
+from service.errors import Conflict
+from service.shapes import EventFate, OutcomeShape
+from stages.pipeline import Pipeline
+from triggers.base import Arrival, Fate, Offer
+from triggers.cloudevents import restore
+from triggers.event import Event
+from triggers.headers import fold
+from triggers.replay import Replay, original_of, replay_event
+from triggers.route import route_of
+
+LATEST = "latest"
+# A replay carries all events that shared the run.
+MOST_SHARED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """What the event led to in the pipeline: its run, if any, and the parameters of the new one."""
+
+    run: int | None
+    params: Mapping[str, Any] | None
+    events: Sequence[Event] = ()
+
+
+async def replay(context: Context, request: Request) -> Response:
+    """Accept a replay: an event of its own. A repeat of the same key answers with the first run."""
+    body = await read_model(request, context.limit_bytes, ReplayBody)
+    key = start_id(fold(request.scope["headers"]), body.id) or str(uuid4())
+    found = await found_event(context, body.event)
+    original = restore(original_of(found["cloudevent"]))
+    if original.key != restore(found["cloudevent"]).key:
+        found = await found_event(context, str(original.key))
+    outcome = _outcome(found, body.pipeline)
+    pipeline = context.daemon.catalogue.pipeline(outcome["pipeline"])
+    _check_version(pipeline, body.on)
+    old = await _old(context, found, outcome)
+    shadow = not body.effects
+    made = Replay(original, old.run, shadow, body.reuse, body.by, old.events)
+    event = replay_event(made, pipeline.name, key, context.daemon.clock.now())
+    tags = ("replay", "shadow") if shadow else ("replay",)
+    offer = Offer(pipeline.name, made.trigger, params=old.params, tags=tags, pausable=False)
+    return await _accept(context, event, offer, made, pipeline)
+
+
+async def _accept(context: Context, event: Event, offer: Offer, made: Replay, pipeline: Pipeline) -> Response:
+    """Durable together: the replay, its run, and the note of which event it is of."""
+    inbox, arrivals = context.daemon.inbox, [Arrival(event, [offer])]
+    pipeline.parse_params(offer.params)
+    inbox.refuse_when_busy()
+    note = PutReplay(event.key, pipeline.name, made.original.key)
+    accepted, _ = await inbox.submit(inbox.operation_for(arrivals), note)
+    [receipt] = inbox.receipts(arrivals, accepted)
+    [outcome] = receipt.outcomes
+    if not receipt.first:
+        await _refuse_another(context, event)
+    if outcome.run_id is None:
+        raise Conflict(f"the replay was accepted and started nothing: {outcome.fate.value}: {outcome.reason}")
+    answer: ReplayAnswer = {
+        "event": str(event.key),
+        "run": outcome.run_id,
+        "of_event": str(made.original.key),
+        "of_run": made.run,
+        "pipeline": pipeline.name,
+        "version": pipeline.version,
+        "shadow": made.shadow,
+        "reuse": made.reuse,
+    }
+    return Json(answer, 202 if receipt.first else 200)
+
+
+async def _refuse_another(context: Context, event: Event) -> None:
+    """Raises 422 where the key was used before for another kind of replay of this event."""
+    stored = await context.views.stored_event(event.key)
+    before = stored.get("data", {}) if stored else {}
+    if any(before.get(name) != event.data[name] for name in ("shadow", "reuse")):
+        raise Problem(422, "this key was used before for a replay with other settings: use another key")
+
+
+def _outcome(found: EventFate, pipeline: str | None) -> OutcomeShape:
+    """What the event led to in the pipeline of which a run is wanted. Raises `Problem` where that is not clear."""
+    outcomes = found["outcomes"]
+    if pipeline is not None:
+        nothing: OutcomeShape = {"pipeline": pipeline, "trigger": "", "fate": Fate.IGNORED, "reason": "", "run": None}
+        return next((one for one in outcomes if one["pipeline"] == pipeline), nothing)
+    ran = [one for one in outcomes if one["run"] is not None]
+    if len(ran) == 1:
+        return ran[0]
+    if not ran:
+        raise Problem(409, f"{found['told']}: name the pipeline that is to run with it (`pipeline`)")
+    names = ", ".join(one["pipeline"] for one in ran)
+    raise Problem(409, f"this event has runs of several pipelines: say which of {names} (`pipeline`)")
+
+
+def _check_version(pipeline: Pipeline, on: str) -> None:
+    """Raises `Conflict` where another version is wanted than the one that is loaded: code is not kept."""
+    if on != LATEST and (len(on) < 4 or not pipeline.version.startswith(on)):
+        raise Conflict(
+            f"version {on!r} of {pipeline.name} is not loaded here, {pipeline.version} is: the code of others is not"
+            " kept, so start a daemon from that code, or replay on 'latest'"
+        )
+
+
+async def _old(context: Context, found: EventFate, outcome: OutcomeShape) -> _Old:
+    """The old run and its parameters; without one, what a trigger of the pipeline would make of the event now."""
+    if outcome["run"] is not None and (run := await context.views.run(outcome["run"])) is not None:
+        rows = await context.daemon.reads.fetch("gathered_events", [run["id"]])
+        if len(rows) > MOST_SHARED:
+            raise Conflict(f"run {run['id']} holds {len(rows) + 1} events, more than a replay carries ({MOST_SHARED})")
+        return _Old(run["id"], run["params"], await _shared(context, run["event"]["key"], rows))
+    return _Old(None, _params_now(context, found, outcome))
+
+
+async def _shared(context: Context, first: str, rows: Sequence[Any]) -> Sequence[Event]:
+    """All events of a run that several share, else none."""
+    if not rows:
+        return ()
+    opening = await found_event(context, first)
+    return tuple(restore(one) for one in (opening["cloudevent"], *(orjson.loads(row["envelope"]) for row in rows)))
+
+
+def _params_now(context: Context, found: EventFate, outcome: OutcomeShape) -> Mapping[str, Any] | None:
+    event = restore(found["cloudevent"])
+    bindings = [one for one in listening(context.daemon.catalogue) if one.pipeline == outcome["pipeline"]]
+    given = Given(event, route_of(event, str(context.daemon.settings.root)))
+    offered = offers(bindings, given, {(outcome["pipeline"], outcome["trigger"])})
+    made = next((one for one in offered.values() if one.fate is Fate.RAN), None)
+    if made is None:
+        why = next((f": {one.reason}" for one in offered.values() if one.reason), "")
+        raise Conflict(f"the event started no run of {outcome['pipeline']}, and no trigger of it would start one{why}")
+    return made.params
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="POST",
+        path="/api/v1/replays",
+        summary="Run a pipeline again for an accepted event, beside its run and in shadow unless `effects` are wanted",
+        tag="runs",
+        handler=replay,
+        headers={"Idempotency-Key": "identifies this replay, so that sending it again is safe"},
+        body=ReplayBody,
+        answers={200: ReplayAnswer, 202: ReplayAnswer},
+        problems=(404, 409, 413, 415, 422, 429),
+    ),
+)
