@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from service.errors import ConfigError
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 _TLS = frozenset({SecurityProtocol.SSL, SecurityProtocol.SASL_SSL})
 _SASL = frozenset({SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL})
-_TOKEN_TIMEOUT_S = 10.0
+_CREDENTIALS = (
+    *("sasl_username", "sasl_password", "sasl_token_file", "sasl_token_url"),
+    *("sasl_client_id", "sasl_client_secret", "sasl_scope", "sasl_extensions"),
+)
 
 
 def kafka_access(settings: Settings) -> KafkaAccess | None:
@@ -45,7 +48,7 @@ def _named(name: str) -> str:
 
 
 def _given(kafka: Kafka, *names: str) -> list[str]:
-    return [name for name in names if getattr(kafka, name) is not None]
+    return [name for name in names if getattr(kafka, name) not in (None, ())]
 
 
 def _server_problems(kafka: Kafka) -> Iterator[str]:
@@ -58,7 +61,7 @@ def _server_problems(kafka: Kafka) -> Iterator[str]:
 
 
 def _sasl_problems(kafka: Kafka) -> Iterator[str]:
-    credentials = _given(kafka, "sasl_username", "sasl_password", "sasl_token_file")
+    credentials = _given(kafka, *_CREDENTIALS)
     if kafka.security_protocol not in _SASL:
         for name in _given(kafka, "sasl_mechanism") + credentials:
             yield (
@@ -72,15 +75,32 @@ def _sasl_problems(kafka: Kafka) -> Iterator[str]:
             f"set {_named('sasl_mechanism')} to one of {', '.join(SaslMechanism)}"
         )
         return
-    needed = ["sasl_username", "sasl_password"]
-    if kafka.sasl_mechanism is SaslMechanism.OAUTHBEARER:
-        needed = ["sasl_token_file"]
+    needed = _needed(kafka)
     for name in needed:
         if name not in credentials:
             yield f"{_named('sasl_mechanism')} is {kafka.sasl_mechanism}: set {_named(name)} too"
     for name in credentials:
-        if name not in needed:
-            yield f"{_named(name)} is set, but {kafka.sasl_mechanism} does not use it: remove it"
+        if name not in (*needed, *_wanted(kafka)):
+            yield f"{_named(name)} is set, but {kafka.sasl_mechanism} does not use it{_aside(kafka)}: remove it"
+
+
+def _needed(kafka: Kafka) -> tuple[str, ...]:
+    if kafka.sasl_mechanism is not SaslMechanism.OAUTHBEARER:
+        return ("sasl_username", "sasl_password")
+    if kafka.sasl_token_url is None:
+        return ("sasl_token_file",)
+    return ("sasl_token_url", "sasl_client_id", "sasl_client_secret")
+
+
+def _wanted(kafka: Kafka) -> tuple[str, ...]:
+    """What may be set beside what is needed."""
+    if kafka.sasl_mechanism is not SaslMechanism.OAUTHBEARER:
+        return ()
+    return ("sasl_extensions",) if kafka.sasl_token_url is None else ("sasl_extensions", "sasl_scope")
+
+
+def _aside(kafka: Kafka) -> str:
+    return " beside sasl_token_url" if kafka.sasl_token_url and kafka.sasl_token_file else ""
 
 
 def _tls_problems(kafka: Kafka) -> Iterator[str]:
@@ -105,8 +125,8 @@ def _options(kafka: Kafka) -> dict[str, Any]:
         options["ssl_context"] = _ssl_context(kafka)
     if kafka.sasl_mechanism:
         options["sasl_mechanism"] = str(kafka.sasl_mechanism)
-    if kafka.sasl_token_file:
-        options["sasl_oauth_token_provider"] = _token_provider(kafka.sasl_token_file)
+    if kafka.sasl_mechanism is SaslMechanism.OAUTHBEARER:
+        options["sasl_oauth_token_provider"] = _token_provider(kafka)
     elif kafka.sasl_mechanism:
         options["sasl_plain_username"] = kafka.sasl_username
         options["sasl_plain_password"] = kafka.sasl_password
@@ -121,6 +141,7 @@ def _ssl_context(kafka: Kafka) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=kafka.ssl_cafile)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"{_named('ssl_cafile')} is {kafka.ssl_cafile}: {error}: expected PEM certificates") from None
+    context.check_hostname = kafka.ssl_check_hostname
     if kafka.ssl_certfile:
         # Without a password OpenSSL would ask for one on the terminal, and a daemon would hang there.
         password = kafka.ssl_key_password or ""
@@ -134,17 +155,25 @@ def _ssl_context(kafka: Kafka) -> ssl.SSLContext:
     return context
 
 
-def _token_provider(file: Path) -> Any:
-    """A provider that reads the token at every connection, so that whoever renews it only rewrites the file."""
-    import asyncio
+def _token_provider(kafka: Kafka) -> Any:
+    from service.kafka_tokens import EndpointTokens, FileTokens
 
-    if not file.is_file():
+    extensions = {one.name: one.value for one in kafka.sasl_extensions}
+    if kafka.sasl_token_url is not None:
+        client = (kafka.sasl_client_id or "", kafka.sasl_client_secret or "")
+        trust = partial(_trust, kafka)
+        return EndpointTokens(kafka.sasl_token_url, client, scope=kafka.sasl_scope, extensions=extensions, trust=trust)
+    file = kafka.sasl_token_file
+    if file is None or not file.is_file():
         raise ConfigError(f"{_named('sasl_token_file')} is {file}: there is no such file")
-    from aiokafka.abc import AbstractTokenProvider
+    return FileTokens(file, extensions)
 
-    class FromFile(AbstractTokenProvider):  # type: ignore[misc]
-        async def token(self) -> str:
-            async with asyncio.timeout(_TOKEN_TIMEOUT_S):
-                return (await asyncio.to_thread(file.read_text, encoding="ascii")).strip()
 
-    return FromFile()
+def _trust(kafka: Kafka) -> ssl.SSLContext:
+    """For the token endpoint: the system's authorities, and ours where one is named."""
+    import ssl
+
+    context = ssl.create_default_context()
+    if kafka.ssl_cafile is not None:
+        context.load_verify_locations(kafka.ssl_cafile)
+    return context

@@ -49,6 +49,12 @@ def set_up_logs(settings: Log) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)
     handler.setFormatter(JsonLines() if settings.format is LogFormat.JSON else TextLines())
+    handler.addFilter(_says_something)
     logging.basicConfig(level=min(level, logging.INFO), handlers=[handler], force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """The Kafka client repeats at each try what our listeners tell once, and in words; its tracebacks are bugs."""
+    return not record.name.startswith("aiokafka") or record.exc_info is not None

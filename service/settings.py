@@ -128,7 +128,17 @@ class Kafka:
     sasl_token_file: Path | None = setting(
         None, values.path, "file with the token for `OAUTHBEARER`, read anew at each connection"
     )
+    sasl_token_url: str | None = setting(
+        None, values.http_url, "or the OAuth 2 endpoint that gives tokens by client credentials"
+    )
+    sasl_client_id: str | None = setting(None, values.text, "client id for `sasl_token_url`")
+    sasl_client_secret: str | None = setting(None, values.text, "client secret for `sasl_token_url`", secret=True)
+    sasl_scope: str | None = setting(None, values.text, "scope to ask `sasl_token_url` for, where it wants one")
+    sasl_extensions: tuple[values.Pair, ...] = setting(
+        (), values.several(values.pair), "sent with the token, such as `logicalCluster=lkc-1,identityPoolId=pool-1`"
+    )
     ssl_cafile: Path | None = setting(None, values.path, "certificates to trust (PEM); default: the system's")
+    ssl_check_hostname: bool = setting(True, values.flag, "whether the broker's certificate must have its name")
     ssl_certfile: Path | None = setting(None, values.path, "client certificate (PEM) for mutual TLS")
     ssl_keyfile: Path | None = setting(None, values.path, "its key (PEM), where it is not in `ssl_certfile`")
     ssl_key_password: str | None = setting(None, values.text, "password of the key", secret=True)

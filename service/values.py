@@ -171,6 +171,24 @@ def _group(name: str, people: Any) -> Group:
     raise ValueError("group=person+person, several with commas, such as ml-leads=kim+lee,ops=sam")
 
 
+class Pair(NamedTuple):
+    """A name and what it stands for."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+def pair(raw: Any) -> Pair:
+    """`name=value`."""
+    name, equals, value = raw.partition("=") if isinstance(raw, str) else ("", "", "")
+    if not (equals and name.strip() and value.strip()):
+        raise ValueError("name=value, several with commas")
+    return Pair(name.strip(), value.strip())
+
+
 class Amount(NamedTuple):
     """So much of something that has a name."""
 

@@ -27,6 +27,10 @@ class SourceUnavailable(TriggerError):
     transient = True
 
 
+class TokenUnavailable(ConnectionError):
+    """No token to log in with: its file or its endpoint has none now."""
+
+
 class RecordsGone(TriggerError):
     """A Kafka offset range can no longer be read: compacted, expired, or its cluster was replaced."""
 

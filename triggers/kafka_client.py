@@ -15,6 +15,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
+    NodeNotReadyError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -23,6 +24,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from triggers.base import Binding, KafkaAccess, Surroundings
 from triggers.errors import InvalidTrigger, SourceUnavailable
+from triggers.kafka_trouble import addresses, diagnose, why
 from triggers.ranges import Isolation
 
 logger = logging.getLogger(__name__)
@@ -95,8 +97,7 @@ def trouble_note(access: KafkaAccess, error: BaseException) -> str:
     """One of `TROUBLE` in words for a person."""
     if isinstance(error, SourceUnavailable):
         return str(error)
-    silent = not isinstance(error, KafkaError) or error.retriable
-    return f"broker {access.bootstrap_servers} {'does not answer' if silent else 'refuses'}: {error!r}"
+    return f"broker {access.bootstrap_servers} {why(error, access.options)}"
 
 
 async def close(consumer: AIOKafkaConsumer) -> None:
@@ -160,10 +161,19 @@ class BrokerLink:
         self._client = AIOKafkaClient(**_connection(access))
 
     async def open(self) -> None:
-        """Connect. Raises one of `TROUBLE`, and is closed then."""
+        """Connect. Raises one of `TROUBLE`, which says what is in the way, and is closed then."""
         try:
             async with asyncio.timeout(self._answer_s):
                 await self._client.bootstrap()
+        except TROUBLE as error:
+            await self._client.close()
+            # A token that was refused may be renewed by now.
+            forget = getattr(self._access.options.get("sasl_oauth_token_provider"), "forget", None)
+            if forget is not None:
+                forget()
+            # What took so long would take as long again.
+            told = "" if isinstance(error, TimeoutError) else await diagnose(self._access)
+            raise SourceUnavailable(told) if told else error from error
         except BaseException:
             await self._client.close()
             raise
@@ -178,7 +188,7 @@ class BrokerLink:
         """Ask which cluster answers and which of `topics` it has. Creates none. Raises one of `TROUBLE`."""
         async with asyncio.timeout(self._answer_s):
             request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
-            answer = (await self._client.send(self._client.get_random_node(), request)).to_object()
+            answer = (await self._ask(request)).to_object()
         found, absent = {}, {}
         for topic in answer["topics"]:
             if topic["error_code"]:
@@ -186,6 +196,19 @@ class BrokerLink:
             else:
                 found[topic["topic"]] = frozenset(one["partition"] for one in topic["partitions"])
         return Sight(answer.get("cluster_id") or "unnamed", found, absent)
+
+    async def _ask(self, request: MetadataRequest) -> Any:
+        node = self._client.get_random_node()
+        try:
+            return await self._client.send(node, request)
+        except NodeNotReadyError:
+            told = self._client.cluster.broker_metadata(node)
+            reason = await diagnose(self._access, [(told.host, told.port)]) if told else ""
+            if not reason:
+                raise
+            if (told.host, told.port) not in addresses(self._access.bootstrap_servers):
+                reason += f"; that is the address that {self._access.bootstrap_servers} tells (advertised.listeners)"
+            raise SourceUnavailable(reason) from None
 
 
 async def create_topics(

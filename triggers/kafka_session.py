@@ -47,7 +47,7 @@ async def keep_reading(member: Membership, serve: Callable[[GroupReader], Awaita
 async def keep_trying(member: Membership, attempt: Callable[[], Awaitable[None]]) -> None:
     """Make one attempt after the other, until cancelled; between them wait, longer after each failure in a row."""
     loop = asyncio.get_running_loop()
-    failures = 0
+    failures, told = 0, ""
     while True:
         began_s = loop.time()
         try:
@@ -55,7 +55,10 @@ async def keep_trying(member: Membership, attempt: Callable[[], Awaitable[None]]
         # An attempt that fails while something is being accepted comes as a group.
         except* TROUBLE as errors:
             note = trouble_note(member.access, _first(errors))
-            logger.warning("group %s: %s", member.group, note)
+            if loop.time() - began_s > _SETTLED_S or note != told:
+                # Once, and not at each try: an outage may last for days.
+                logger.warning("group %s: %s", member.group, note)
+            told = note
             member.tell(ListenerState.RETRYING, note, member.starts.keys())
         failures = 0 if loop.time() - began_s > _SETTLED_S else failures + 1
         await member.clock.sleep(_pause_s(failures, embedded=member.access.embedded))

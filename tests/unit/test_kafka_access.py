@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from service.errors import ConfigError
-from service.kafka_access import kafka_access
+from service.kafka_access import kafka_access, kafka_problems
 from service.settings import Kafka, SaslMechanism, SecurityProtocol, Settings
+from service.values import Pair
+from triggers.kafka_trouble import why
 
 PASSWORD = "only-for-tests"
 CERTIFICATE = """\
@@ -139,3 +141,34 @@ def test_a_token_file_that_is_missing_is_named(tmp_path: Path) -> None:
             sasl_mechanism=SaslMechanism.OAUTHBEARER,
             sasl_token_file=tmp_path / "gone",
         )
+
+
+def oauth(**kafka: Any) -> list[str]:
+    given = {"security_protocol": SecurityProtocol.SASL_SSL, "sasl_mechanism": SaslMechanism.OAUTHBEARER, **kafka}
+    return kafka_problems(Kafka(bootstrap_servers="a:9092", **given))
+
+
+def test_tokens_come_from_a_file_or_from_an_endpoint_and_not_from_both() -> None:
+    endpoint = {"sasl_token_url": "https://a/token", "sasl_client_id": "me", "sasl_client_secret": "s"}
+    extra = {"sasl_scope": "kafka", "sasl_extensions": (Pair("logicalCluster", "lkc-1"),)}
+    assert oauth(**endpoint) == oauth(**endpoint, **extra) == oauth(sasl_token_file=Path("t")) == []
+    assert ["sasl_token_file" in one for one in oauth()] == [True]
+    assert [one.partition(" (")[0] for one in oauth(**endpoint, sasl_token_file=Path("t"))] == ["kafka.sasl_token_file"]
+    assert ["set kafka.sasl_client_secret" in one for one in oauth(**endpoint | {"sasl_client_secret": None})] == [True]
+    assert ["does not use it: remove it" in one for one in oauth(sasl_token_file=Path("t"), sasl_scope="x")] == [True]
+
+
+def test_the_name_in_a_certificate_may_be_left_unchecked() -> None:
+    assert options(security_protocol=SecurityProtocol.SSL)["ssl_context"].check_hostname
+    context = options(security_protocol=SecurityProtocol.SSL, ssl_check_hostname=False)["ssl_context"]
+    assert (context.check_hostname, context.verify_mode) == (False, ssl.CERT_REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(10, "not valid now"), (62, "for another name"), (64, "for another name"), (19, "not trusted")]
+)
+def test_what_is_wrong_with_a_certificate_is_told(code: int, words: str) -> None:
+    error = ssl.SSLCertVerificationError("refused")
+    error.verify_code, error.verify_message = code, "as openssl says"
+    assert words in why(error, {})
+    assert "as openssl says" in why(error, {})
