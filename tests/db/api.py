@@ -162,7 +162,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     """A daemon with these HTTP settings; it takes events and, by default, drives runs."""
     given = settings(database, folder, *(roles or (Role.API, Role.EXECUTOR)))
-    given = dataclasses.replace(given, http=Http(port=0, **http), groups=values.groups(groups))
+    given = dataclasses.replace(given, http=Http(**{"port": 0, **http}), groups=values.groups(groups))
     async with (
         daemon(given, *pipelines, kafka=kafka) as one,
         httpx.AsyncClient(base_url=one.address, timeout=20) as client,

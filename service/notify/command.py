@@ -1,0 +1,81 @@
+"""`tidemill notify` itself: what it sends, prints and exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from service.cli import exits
+from service.notify.build import Build, detect, status_word
+from service.notify.options import API_TOKEN, HOOK_TOKEN, Options
+from service.notify.sending import GaveUp, Refused, event_of, send, to_events, to_hook
+
+DEFAULT_URL = "http://127.0.0.1:8400"
+
+
+def run(options: Options) -> int:
+    """Do it, and return the exit code."""
+    try:
+        event = _event(options)
+    except ValueError as error:
+        return _ended(str(error), exits.USAGE)
+    if options.dry_run:
+        print(json.dumps(event, indent=2, ensure_ascii=False))
+        return exits.SUCCEEDED
+    url = options.url or os.environ.get("TIDEMILL_URL") or DEFAULT_URL
+    token = os.environ.get(options.token_from or (HOOK_TOKEN if options.hook else API_TOKEN))
+    message = to_hook(event, options.hook) if options.hook else to_events(event)
+    try:
+        answer = send(url, token, message, patience_s=options.patience)
+    except Refused as error:
+        return _ended(str(error), exits.USAGE)
+    except GaveUp as error:
+        return _ended(str(error), exits.TRANSIENT)
+    _tell(answer, options.json)
+    return _follow(url, answer) if options.wait else exits.SUCCEEDED
+
+
+def _event(options: Options) -> dict[str, Any]:
+    names = ("repository", "commit", "branch", "job")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    build: Build = replace(detect(os.environ), **given)
+    status = status_word(options.status) if options.status is not None else build.status or "success"
+    try:
+        extra = None if options.data is None else json.loads(options.data)
+    except ValueError as error:
+        raise ValueError(f"--data is not JSON: {error}") from None
+    return event_of(replace(build, status=status), options.id, extra)
+
+
+def _ended(told: str, code: int) -> int:
+    print(f"tidemill notify: {told}", file=sys.stderr)
+    return code
+
+
+def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+        return
+    for event in answer.get("events", ()):
+        runs = ", ".join(f"run {run}" for run in event["runs"])
+        print(f"event {event['id']}: {runs or event['fate'] + ': ' + event['reason']}")
+
+
+def _follow(url: str, answer: Mapping[str, Any]) -> int:
+    """The worst of how the runs ended, as `tidemill run --wait` exits. Where none was started nothing failed."""
+    from service.cli.follow import exit_code, follow
+    from service.cli.views.run import ending
+    from service.client import Client
+
+    client = Client(url, os.environ.get(API_TOKEN))
+    worst = exits.SUCCEEDED
+    for run_id in dict.fromkeys(run for event in answer.get("events", ()) for run in event["runs"]):
+        *_, last = follow(client, run_id)
+        for line in ending(last):
+            print(line.plain)
+        worst = max(worst, exit_code(last) or exits.SUCCEEDED, key=(exits.SUCCEEDED, exits.WAITING, exits.FAILED).index)
+    return worst
