@@ -49,6 +49,11 @@ class Bucket:
         self.objects[key] = self.old[key, str(made.version)] = made
         return made
 
+    def after(self, after: str, prefix: str) -> list[str]:
+        """The keys of the next page, and one more where there is one."""
+        keys = (key for key in self.objects if key.startswith(prefix) and key.encode() > after.encode())
+        return sorted(keys, key=str.encode)[: self.page + 1]
+
 
 class Handler(BaseHTTPRequestHandler):
     """Answers lists, reads and heads."""
@@ -100,8 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         self.bucket.lists.append(query)
         after = query.get("continuation-token") or query.get("start-after") or ""
         prefix = query.get("prefix", "")
-        keys = sorted(self.bucket.objects, key=str.encode)
-        keys = [key for key in keys if key.startswith(prefix) and key.encode() > after.encode()]
+        keys = self.bucket.after(after, prefix)
         shown, more = keys[: self.bucket.page], len(keys) > self.bucket.page
         contents = "".join(self._entry(key, self.bucket.objects[key]) for key in shown)
         token = f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>" if more else ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from stages import Event, Pipeline, Records, stage
-from triggers import CloudEvents, Every, Files, KafkaArrivals, KafkaBatches, Webhook
+from triggers import CloudEvents, Every, Files, KafkaArrivals, KafkaBatches, Objects, Webhook
 
+BUCKET = os.environ.get("TEST_BUCKET", "http://127.0.0.1:1")
 TOPIC = os.environ.get("TEST_TOPIC", "topic")
 
 
@@ -26,3 +27,16 @@ every_second = Pipeline("every_second", [take], on=[Every(1)])
 every_file = Pipeline("every_file", [take], on=[Files("landing/*.csv", complete="rename")])
 every_deep_file = Pipeline("every_deep_file", [take], on=[Files("landing/**/*.csv", complete="rename")])
 every_post = Pipeline("every_post", [take], on=[CloudEvents(), Webhook("ci")])
+every_object = Pipeline(
+    "every_object",
+    [take],
+    on=[
+        Objects(
+            "s3://bucket/landing/**/*.csv",
+            endpoint=BUCKET,
+            region="eu-west-1",
+            options={"access_key_id": "k", "secret_access_key": "s"},
+            poll_s=0.1,
+        )
+    ],
+)
