@@ -141,11 +141,15 @@ class Client(Calls):
         body = {name: value for name, value in wanted.items() if value is not None}
         return self._post(f"/api/v1/runs/{run_id}/resume", body)
 
-    def skip(self, run_id: int, stage: str, reason: str, by: str | None = None) -> Json:
-        """Pass over a stage of a failed run, where what comes after can do without it, and go on."""
-        return self._post(
-            f"/api/v1/runs/{run_id}/stages/{_part(stage)}/skip", {"reason": reason} | ({"by": by} if by else {})
-        )
+    def skip(
+        self, run_id: int, stage: str, reason: str, by: str | None = None, *, on: str = "same", dry_run: bool = False
+    ) -> Json:
+        """Pass over a stage of a failed run, where what comes after can do without it, and go on; `on` and `dry_run` as
+        for `resume`.
+        """
+        wanted = {"reason": reason, "by": by, "on": on, "dry_run": dry_run}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        return self._post(f"/api/v1/runs/{run_id}/stages/{_part(stage)}/skip", body)
 
     def abandon(self, run_id: int, reason: str, by: str | None = None) -> Json:
         """Close the review of a failed run: nobody will resume it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from service.errors import Invalid
@@ -13,12 +13,12 @@ from service.model import AttemptState, Tried
 from stages.plan import PlanStage
 from stages.problems import nearest
 
-Action = Literal["keep", "again", "run"]
+Action = Literal["keep", "again", "run", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What becomes of a stage: its result is kept, made again, or it is run for the first time."""
+    """What becomes of a stage: its result is kept, made again, it is run for the first time, or passed over."""
 
     stage: str
     action: Action
@@ -63,6 +63,12 @@ def plan_resumption(run: LiveRun, before: Before, *, since: str | None = None) -
         else:
             found.stages.append(StagePlan(stage.name, "keep", "finished, and nothing it is made of has changed"))
     return found
+
+
+def passing_over(planned: Resumption, stage: str, why: str) -> Resumption:
+    """The same, but that `stage`, which has no result, is passed over."""
+    stages = [StagePlan(stage, "skip", why) if one.stage == stage else one for one in planned.stages]
+    return replace(planned, stages=stages)
 
 
 def _from(run: LiveRun, since: str | None) -> frozenset[str]:

@@ -141,8 +141,12 @@ def commands(run: Story, loaded: str | None) -> Iterator[tuple[str, str]]:
         names = list((run.definitions.get(run.version, {}).get("params") or {}).get("properties", {}))
         yield f"{resume} --with-param NAME=VALUE", f"with another parameter: {', '.join(names[:SHOWN_PARAMS])}"
     skipped = gate.target if gate is not None else failed
-    if may_skip(run, skipped) and loaded in (None, run.version):
-        yield f"tidemill skip {run.id} {skipped} --reason WHY", f"go on without {skipped}: nothing after it needs it"
+    if may_skip(run, skipped):
+        on = "" if loaded in (None, run.version) else " --on latest"
+        yield (
+            f"tidemill skip {run.id} {skipped}{on} --reason WHY",
+            f"go on without {skipped}: nothing after it needs it",
+        )
     yield f"tidemill abandon {run.id} --reason WHY", "close this review: the run stays failed"
 
 

@@ -266,7 +266,9 @@ class RunState(TypedDict):
 
 
 class StagePlanShape(TypedDict):
-    """What resuming does with a stage: `keep` its result, make it `again`, or `run` it for the first time; and why."""
+    """What resuming does with a stage, and why: `keep` its result, make it `again`, `run` it for the first time, or
+    `skip` it.
+    """
 
     stage: str
     action: str
@@ -274,7 +276,7 @@ class StagePlanShape(TypedDict):
 
 
 class ResumeAnswer(RunState):
-    """What became of a request to resume. `plan` is told where something changes, or was asked for by `dry_run`."""
+    """What became of a request to go on. `plan` is told where something changes, or was asked for by `dry_run`."""
 
     plan: list[StagePlanShape]
 

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from functools import partial
 from typing import Any, TypeVar, assert_never
 from urllib.parse import quote
 
 import orjson
+from pydantic import BaseModel
 
 from stages.artifacts import ArtifactRef, ArtifactStore
 from stages.base import Mark, StageContext
@@ -39,6 +40,8 @@ current_attempt: ContextVar[Call | None] = ContextVar("current_attempt", default
 Report = Callable[[float, str], None]
 Mask = Callable[[str], None]
 T = TypeVar("T")
+MOST_RETURNED = 1000
+LARGEST = 1e308
 Made = tuple[str, Payload] | Skipped | Waits
 
 
@@ -88,6 +91,7 @@ class _Attempt:
     began: Callable[[], None]
     scratch: Scratch
     stopping: threading.Event | Mark
+    returned: Mapping[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
     fenced: list[Effect] = field(default_factory=list)
@@ -104,6 +108,7 @@ class _Attempt:
                 raise asyncio.CancelledError
             if isinstance(value, SubRun):
                 return Waits(value)
+            self.returned = metrics_of(value)
             return self._succeeded(await save(value, self.store, self.scratch, what=what))
         made = await self._in_thread(partial(self._call_and_encode, arguments, what))
         return made if isinstance(made, Skipped | Waits) else self._succeeded(await keep(*made, self.store))
@@ -116,13 +121,17 @@ class _Attempt:
             value = self.stage.stage.function(**arguments)
         except StopIteration as error:
             raise RuntimeError(f"{what} raised StopIteration") from error
-        return Waits(value) if isinstance(value, SubRun) else encode(value, self.scratch, what)
+        if isinstance(value, SubRun):
+            return Waits(value)
+        self.returned = metrics_of(value)
+        return encode(value, self.scratch, what)
 
     def _succeeded(self, output: ArtifactRef) -> Succeeded:
+        metrics = {**self.returned, **self.metrics} if self.returned else self.metrics
         events = plain_events(self.stage, self.call, self.emitted)
         if self.call.shadow:
             events = (*self.fenced, *unsent(events))
-        return Succeeded(output, plain_metrics(self.metrics), events)
+        return Succeeded(output, plain_metrics(metrics), events)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -239,6 +248,23 @@ def cause_of(run_id: int, stage: str, depth: int) -> dict[str, str | int]:
 def emitted_source(pipeline: str, stage: str) -> str:
     """The source of the events a stage emits."""
     return f"{EMITTED}{quote(pipeline, safe='')}/{quote(stage, safe='')}"
+
+
+def metrics_of(value: Any) -> Mapping[str, float]:
+    """The numbers under `metrics` of plain data that a stage returned: they count as if it had recorded them."""
+    if isinstance(value, Mapping):
+        found = value.get("metrics")
+    elif isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        found = getattr(value, "metrics", None)
+    else:
+        return {}
+    if not isinstance(found, Mapping) or len(found) > MOST_RETURNED:
+        return {}
+    return {name: number for name, number in found.items() if isinstance(name, str) and _is_number(number)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

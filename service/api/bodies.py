@@ -73,10 +73,14 @@ class ResumeBody(ByBody):
 
 
 class SkipBody(Body):
-    """Who passes over a stage, and why."""
+    """Who passes over a stage, and why. `on`: `latest` moves the run to the version that is loaded. With `dry_run`
+    nothing is done.
+    """
 
     by: Name = "api"
     reason: Annotated[Text, Field(min_length=1)]
+    on: Literal["same", "latest"] = "same"
+    dry_run: bool = False
 
 
 class AbandonBody(Body):

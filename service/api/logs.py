@@ -20,6 +20,7 @@ from service.log_pages import Wanted
 from service.log_shapes import LogsPage
 from service.model import FINISHED_RUNS
 from stages.errors import StoreUnavailable
+from stages.problems import nearest
 
 STREAM = "text/event-stream"
 STREAM_PAGE = 500
@@ -46,6 +47,8 @@ async def logs(context: Context, request: Request) -> Response:
         item=query_id(request, "item"),
         attempt=query_id(request, "attempt"),
     )
+    if wanted.stage is not None:
+        await _refuse_unknown_stage(context, run_id, wanted.stage)
     after = query_id(request, "after") or 0
     if _wants_stream(request):
         after = _last_seen(request) or after
@@ -53,6 +56,20 @@ async def logs(context: Context, request: Request) -> Response:
             _follow(context, run_id, wanted, after), media_type=STREAM, headers={"Cache-Control": "no-store"}
         )
     return Json(await context.logs.page(run_id, wanted, after=after, limit=query_limit(request)))
+
+
+async def _refuse_unknown_stage(context: Context, run_id: int, stage: str) -> None:
+    """Raises `NotFound` for what is no stage of the run's version, and was none of an earlier one's."""
+    row = await context.daemon.reads.row("show_run", run_id)
+    told = orjson.loads(row["definition"]) if row is not None and row["definition"] else None
+    if told is None:
+        return
+    known = [one["name"] for one in (*told["stages"], *told.get("hooks", {}).values())]
+    if stage in known:
+        return
+    attempts, _ = await context.daemon.reads.progress([run_id])
+    if all(one["stage"] != stage for one in attempts.get(run_id, ())):
+        raise NotFound(f"run {run_id} has no stage {stage[:80]!r}; it has {', '.join(known)}{nearest(stage, known)}")
 
 
 def _wants_stream(request: Request) -> bool:

@@ -18,6 +18,7 @@ from service.api.requests import known_only, path_id, query_id, query_limit, rea
 from service.errors import Conflict, NotFound
 from service.model import RunState
 from service.shapes import EventsAnswer, RunDetail, RunsPage
+from stages.problems import nearest
 from triggers.base import Arrival, Binding, Fate, Receipt
 from triggers.event import Event
 from triggers.headers import fold, key_of
@@ -89,7 +90,18 @@ async def list_runs(context: Context, request: Request) -> Response:
         before=query_id(request, "before"),
         limit=query_limit(request),
     )
+    if not page["runs"] and query.get("pipeline"):
+        await _refuse_unknown_pipeline(context, query["pipeline"])
     return Json(page)
+
+
+async def _refuse_unknown_pipeline(context: Context, name: str) -> None:
+    """Raises `NotFound` for a pipeline that no daemon ever loaded."""
+    loaded = context.daemon.catalogue.pipelines
+    known = sorted({*loaded, *(row["name"] for row in await context.daemon.reads.fetch("known_pipelines"))})
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise NotFound(f"no pipeline {name[:80]!r} is known; there are {there}{nearest(name, known)}")
 
 
 def _event_key(given: str | None) -> UUID | None:

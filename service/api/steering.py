@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from service.errors import NotFound
 from service.inbox import encode_params
 from service.loops.live import LiveRun, recall
 from service.model import RunState, RunView
-from service.resumption import Before, Resumption, needing, plan_resumption
+from service.resumption import Before, Resumption, needing, passing_over, plan_resumption
 from service.shapes import ResumeAnswer, StagePlanShape
 from service.shapes import RunState as StateShape
 from stages.pipeline import Pipeline
@@ -55,7 +56,7 @@ async def resume(context: Context, request: Request) -> Response:
     params = _amended(pipeline, row, body.params)
     planned = plan_resumption(await _as_it_stands(context, row, pipeline, params), _before(row), since=body.since)
     if not body.dry_run:
-        await _do(context, _resumption(row, pipeline, body, params, planned))
+        await _do(context, _resumption(row, pipeline, body.by, params, planned, body.since))
     return Json(_answer(row, planned, dry_run=body.dry_run), 200 if body.dry_run else 202)
 
 
@@ -63,8 +64,24 @@ async def skip(context: Context, request: Request) -> Response:
     """Pass over a stage of a failed run, where what comes after can do without it, and go on."""
     body = await read_model(request, context.limit_bytes, SkipBody)
     row = await _resumable(context, path_id(request, "run", "run"))
-    _refuse_gone_version(context, row)
+    if body.on != "latest":
+        _refuse_gone_version(context, row)
     pipeline, stage = context.daemon.catalogue.pipeline(row["pipeline"]), request.path_params["stage"]
+    _refuse_needed(pipeline, stage)
+    params = _amended(pipeline, row, None)
+    run = await _as_it_stands(context, row, pipeline, params)
+    if stage in run.view.tried and run.view.tried[stage].output is not None:
+        raise Problem(409, f"{stage} of run {row['id']} has its result: there is nothing to skip")
+    planned = passing_over(plan_resumption(run, _before(row)), stage, _told(body))
+    if not body.dry_run:
+        resume = _resumption(row, pipeline, body.by, params, planned)
+        detail = {"stage": stage, "reason": body.reason, **resume.detail}
+        await _do(context, replace(resume, action="skipped", skip=stage, reason=_told(body), detail=detail))
+    return Json(_answer(row, planned, dry_run=body.dry_run), 200 if body.dry_run else 202)
+
+
+def _refuse_needed(pipeline: Pipeline, stage: str) -> None:
+    """Raises `NotFound` for a stage there is not, and a problem for one that others cannot do without."""
     names = [one.name for one in pipeline.plan.order]
     if stage not in names:
         raise NotFound(f"pipeline {pipeline.name} has no stage {stage[:80]!r}; it has {', '.join(names)}")
@@ -76,13 +93,6 @@ async def skip(context: Context, request: Request) -> Response:
             f"annotate its parameter as {stage}: TYPE | None)",
             needed_by=needed_by,
         )
-    run = await _as_it_stands(context, row, pipeline, orjson.loads(row["params"]))
-    if stage in run.view.tried and run.view.tried[stage].output is not None:
-        raise Problem(409, f"{stage} of run {row['id']} has its result: there is nothing to skip")
-    detail = {"stage": stage, "reason": body.reason}
-    operation = Resume(row["id"], body.by, "skipped", epoch=row["epoch"], skip=stage, reason=_told(body), detail=detail)
-    await _do(context, operation)
-    return Json({"run": row["id"], "state": RunState.QUEUED.value}, 202)
 
 
 async def abandon(context: Context, request: Request) -> Response:
@@ -151,21 +161,21 @@ def _before(row: Row) -> Before:
 
 
 def _resumption(
-    row: Row, pipeline: Pipeline, body: ResumeBody, params: Mapping[str, Any], planned: Resumption
+    row: Row, pipeline: Pipeline, by: str, params: Mapping[str, Any], planned: Resumption, since: str | None = None
 ) -> Resume:
     before = orjson.loads(row["params"])
     changed = {
         name: {"from": before.get(name), "to": params[name]} for name in params if before.get(name) != params[name]
     }
     detail = {
-        "from_stage": body.since,
+        "from_stage": since,
         "params": changed,
         "version": None if pipeline.version == row["version"] else {"from": row["version"], "to": pipeline.version},
         "again": [*planned.stale, *planned.forced],
     }
     return Resume(
         row["id"],
-        body.by,
+        by,
         "amended" if changed else "resumed",
         epoch=row["epoch"],
         stale=planned.stale,
@@ -217,11 +227,11 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/api/v1/runs/{run}/stages/{stage}/skip",
-        summary="Pass over a stage of a failed run, where what comes after can do without, and go on",
+        summary="Pass over a stage of a failed run, where what comes after can do without; `dry_run` only tells",
         tag="runs",
         handler=skip,
         body=SkipBody,
-        answers={202: StateShape},
+        answers={200: ResumeAnswer, 202: ResumeAnswer},
         problems=(404, 409, 413, 415, 422, 429),
     ),
     Endpoint(

@@ -103,23 +103,33 @@ def skip(
     run: RunId,
     stage: Annotated[str, typer.Argument(metavar="STAGE", help="The stage to pass over.")],
     reason: Why,
+    on: On = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     by: Asker = None,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Pass over a stage of a failed run, and go on.
 
-    Possible where every stage that takes its output can do without: its parameter is annotated `TYPE | None`.
+    Possible where every stage that takes its output can do without: its parameter is annotated `TYPE | None`. With
+    `--on latest`, what runs again is shown first, as by `resume`.
 
     Example: tidemill skip 12 report --reason "the mail server is gone"
     """
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).skip(run, stage, reason, by=asker(by))
+    client = open_client(config_file)
+    planned = client.skip(run, stage, reason, on=on or "same", dry_run=True) if dry_run or on else None
+    if planned is not None and not as_json:
+        _show_plan(planned)
+        if not dry_run and not yes and sys.stdin.isatty():
+            typer.confirm(f"go on with run {run} without {stage}?", abort=True)
+    answer = planned if dry_run else client.skip(run, stage, reason, by=asker(by), on=on or "same")
     if as_json:
         print_json(answer)
-    else:
+    elif not dry_run:
         typer.echo(f"run {run} goes on without {stage}: tidemill show {run}")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from service.client import ApiError, Client
@@ -12,7 +14,7 @@ from service.model import RunState
 from service.settings import Role
 from stages import Event, Permanent, Pipeline, stage
 from stages.gates import row_count
-from tests.db.daemons import attempts, daemon, reached, settings, start
+from tests.db.daemons import attempts, daemon, reached, settings, start, state
 from tests.db.writing import rows
 
 
@@ -97,7 +99,8 @@ async def test_a_person_may_skip_a_stage_only_where_the_graph_can_do_without_it(
         with pytest.raises(ApiError, match="has no stage 'mial'"):
             await asyncio.to_thread(client.skip, run, "mial", "why not")
         answer = await asyncio.to_thread(client.skip, run, "mail", "the server is gone", "kim")
-        assert answer == {"run": run, "state": "queued"}
+        assert (answer["run"], answer["state"]) == (run, "queued")
+        assert {one["stage"]: one["action"] for one in answer["plan"]}["mail"] == "skip"
         assert await reached(one, run) is RunState.FAILED
         done = [(name, state) for name, _, state in await attempts(one, run)]
         await asyncio.to_thread(client.skip, run, "archive", "tomorrow", "kim")
@@ -108,3 +111,47 @@ async def test_a_person_may_skip_a_stage_only_where_the_graph_can_do_without_it(
     assert row["output_inline"] == b'"closed, None"'
     told = await rows(database, "select action, by from run_actions order by seq")
     assert [tuple(row) for row in told] == [("skipped", "kim"), ("skipped", "kim")]
+
+
+async def test_a_stage_is_skipped_on_the_version_that_is_loaded_where_somebody_says_so(
+    database: str, tmp_path: Path
+) -> None:
+    async with daemon(settings(database, tmp_path, *Role), posting) as one:
+        run = await start(one, "posting", "1", 5)
+        assert await reached(one, run) is RunState.FAILED
+    changed = replace(measure, function=measured_otherwise)
+    newer = Pipeline("posting", [changed, mail, close, replace(archive, when=never)])
+    assert newer.version != posting.version
+    async with daemon(settings(database, tmp_path, *Role), newer) as one:
+        client = Client(one.address)
+        reviewed = (await asyncio.to_thread(client.reviews))["reviews"]
+        commands = [each["command"] for each in reviewed[0]["commands"]]
+        assert f"tidemill skip {run} mail --on latest --reason WHY" in commands
+        with pytest.raises(ApiError, match=f"tidemill resume {run} --on latest"):
+            await asyncio.to_thread(client.skip, run, "mail", "gone")
+        told = await asyncio.to_thread(client.skip, run, "mail", "gone", "kim", on="latest", dry_run=True)
+        assert told["state"] == "failed"
+        assert [(each["stage"], each["action"]) for each in told["plan"]] == [
+            ("measure", "again"), ("mail", "skip"), ("close", "run"), ("archive", "run"),
+        ]  # fmt: skip
+        assert told["plan"][0]["why"] == f"its code changed since version {posting.version}"
+        assert await state(one, run) is RunState.FAILED
+        answer = await asyncio.to_thread(client.skip, run, "mail", "gone", "kim", on="latest")
+        assert (answer["state"], answer["plan"]) == ("queued", told["plan"])
+        assert await reached(one, run) is RunState.SUCCEEDED
+    [row] = await rows(database, "select version from runs")
+    assert row["version"] == newer.version
+    [action] = await rows(database, "select action, detail from run_actions")
+    assert action["action"] == "skipped"
+    assert orjson.loads(action["detail"]) == {
+        "stage": "mail", "reason": "gone", "version": {"from": posting.version, "to": newer.version},
+        "again": ["measure"],
+    }  # fmt: skip
+
+
+async def measured_otherwise(event: Event) -> int:
+    return int(event.data) + 1
+
+
+def never() -> bool:
+    return False

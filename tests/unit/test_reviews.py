@@ -79,6 +79,7 @@ def test_where_other_code_is_loaded_a_run_goes_on_with_that() -> None:
         "tidemill resume 12 --on latest --from features",
         "tidemill resume 12 --on latest --with-param NAME=VALUE",
     ]
+    assert "tidemill skip 12 train --on latest --reason WHY" in lines(failed(), "v2")
     assert lines(failed(), "v1") == lines(failed())
 
 
