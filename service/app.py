@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from service.catalogue import Catalogue
 from service.clock import SystemClock
+from service.db.backfills import WAKE as BACKFILL_WAKE
 from service.db.daemons import Release
 from service.db.listen import Listening
 from service.db.notes import PutPipeline
@@ -20,6 +21,7 @@ from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
 from service.definition import definition
 from service.engine import Engine, Ground
 from service.inbox import PostgresInbox
+from service.loops.backfills import Backfills
 from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
 from service.loops.listeners import StatusReports
@@ -70,6 +72,7 @@ class Daemon:
     closers: Sequence[Callable[[], Awaitable[None]]]
     serves: Callable[[Daemon], Server] | None
     sinks: Sequence[Sink] = ()
+    backfills: Backfills | None = None
     draining: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     hurrying: asyncio.Event = field(default_factory=asyncio.Event)
@@ -136,6 +139,8 @@ class Daemon:
         """Let events in until `stop`."""
         async with asyncio.TaskGroup() as intake:
             tasks = [intake.create_task(listener.run()) for listener in self.listeners]
+            if self.backfills is not None:
+                tasks.append(intake.create_task(self.backfills.run()))
             server = None if self.serves is None else self.serves(self)
             if server is not None:
                 self.address = await server.open()
@@ -201,6 +206,8 @@ class Daemon:
         return Listening(self.dsn, {WAKE_CHANNEL: self._woken, LOG_CHANNEL: self.news.hear})
 
     def _woken(self, payload: str) -> None:
+        if self.backfills is not None and payload in ("", BACKFILL_WAKE):
+            self.backfills.hear()
         if self.executor is None:
             return
         if payload.startswith("cancel "):

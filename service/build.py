@@ -19,6 +19,7 @@ from service.engine import Ground, open_engine
 from service.errors import ConfigError, MigrationError
 from service.inbox import NoHandOver, PostgresInbox
 from service.lending import Lending
+from service.loops.backfills import Backfills
 from service.loops.listeners import CalledTriggers, make_listeners
 from service.news import News
 from service.outbox import Outbox
@@ -98,6 +99,7 @@ def _daemon(
     engine = open_engine(ground, give_up) if Role.EXECUTOR in settings.roles else None
     inbox = PostgresInbox(writer, reads, catalogue, NoHandOver() if engine is None else engine.executor)
     ground.outbox.opens_into(inbox)
+    news = News()
     around = Surroundings(inbox=inbox, clock=ground.clock, root=settings.root, kafka=kafka, fetched=reader)
     closers = [reads.close] if reader is None else [reads.close, reader.close]
     return Daemon(
@@ -107,9 +109,10 @@ def _daemon(
         engine=engine,
         inbox=inbox,
         listeners=_listeners(settings, catalogue, inbox, around),
-        news=News(),
+        news=news,
         closers=[*closers, *(engine.closers if engine is not None else ())],
         serves=_server() if Role.API in settings.roles else None,
+        backfills=Backfills(writer, reads, catalogue, inbox, news) if Role.TRIGGERS in settings.roles else None,
     )
 
 

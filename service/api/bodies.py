@@ -100,6 +100,26 @@ class CleanUpBody(Body):
     events_days: Days | None = None
 
 
+class BackfillBody(Body):
+    """A backfill of `trigger` (`pipeline/trigger`, or a pipeline with one schedule): its ticks due from `from` to `to`
+    (default: now), both included.
+
+    `max_parallel` runs are under way at once. `again` also runs ticks that ran already. `stop_on_failure` starts no
+    more once a run failed. With the same `id` it is the same backfill.
+    """
+
+    trigger: Key
+    since: Annotated[AwareDatetime, Field(alias="from", strict=False)]
+    until: Annotated[AwareDatetime | None, Field(alias="to", strict=False)] = None
+    max_parallel: Annotated[int, Field(ge=1, le=10_000)] = 1
+    order: Literal["oldest", "newest"] = "oldest"
+    again: bool = False
+    stop_on_failure: bool = False
+    priority: Annotated[int, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] = -MOST_PRIORITY
+    id: Key | None = None
+    by: Name = "api"
+
+
 class ExplainBody(Body):
     """An event to explain: `event` is the id or key of one that was accepted; else `payload` is a CloudEvent in JSON,
     or what `as` says: the value of a record (`kafka:TOPIC`), the body of a delivery (`webhook:HOOK`, with its

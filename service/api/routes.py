@@ -22,6 +22,7 @@ from service.api import (
     retention,
     reviews,
     runs,
+    schedules,
     steering,
     stories,
 )
@@ -78,6 +79,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *gates.ENDPOINTS,
     *listings.ENDPOINTS,
     *models.ENDPOINTS,
+    *schedules.ENDPOINTS,
     *retention.ENDPOINTS,
     *health.ENDPOINTS,
     Endpoint(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.cli import exits
 
@@ -19,13 +20,14 @@ PATIENCE_S = 60.0
 """How long a daemon may be away, restarting, before nobody waits for it any more."""
 
 Run = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def follow(client: Client, run_id: int, sleep: Callable[[float], None] = time.sleep) -> Iterator[Run]:
     """The run, again and again until it is settled. Raises `DaemonUnavailable` after `PATIENCE_S` without an answer."""
     pause_s = FIRST_PAUSE_S
     while True:
-        run = _patiently(client, run_id, sleep)
+        run = patiently(partial(client.show, run_id), sleep)
         yield run
         if exit_code(run) is not None:
             return
@@ -57,13 +59,14 @@ def _so_far(stage: Mapping[str, Any]) -> str:
     return f" {progress['fraction']:.0%} {progress['note']}".rstrip() if progress else ""
 
 
-def _patiently(client: Client, run_id: int, sleep: Callable[[float], None]) -> Run:
+def patiently(ask: Callable[[], T], sleep: Callable[[float], None]) -> T:
+    """An answer, asked for again while the daemon is away. Raises `DaemonUnavailable` after `PATIENCE_S`."""
     from service.client import ApiError, DaemonUnavailable
 
     waited_s = 0.0
     while True:
         try:
-            return client.show(run_id)
+            return ask()
         except (ApiError, DaemonUnavailable) as error:
             if not error.transient or waited_s >= PATIENCE_S:
                 raise

@@ -14,10 +14,11 @@ from service.api.front import OPEN
 from service.api.routes import ENDPOINTS
 from service.settings import Role
 from stages.pipeline import Pipeline
-from tests.db.api import STRUCTURED, Api, add, api, cloudevent, problem
+from tests.db.api import PIPELINES, STRUCTURED, Api, add, api, cloudevent, problem
 from triggers.schedule import Every
 from triggers.webhook import Webhook
 
+HOURS = {"trigger": "ticking/every:1h", "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T05:00:00Z"}
 SAMPLE = re.compile(r'[a-z_]+(\{([a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+\})? [-+0-9.e]+')
 
 
@@ -89,8 +90,11 @@ async def everything(one: Api) -> list[tuple[str, str, Any]]:
         ("/api/v1/runs/{run}/resume", "post", await one.post(f"/api/v1/runs/{broken}/resume")),
         ("/models/{model}/predict", "post", await one.post("/models/line/predict", {"x": [1]})),
         ("/api/v1/retention", "post", await one.post("/api/v1/retention", {"days": 1})),
+        ("/api/v1/backfills/plan", "post", await one.post("/api/v1/backfills/plan", HOURS)),
+        ("/api/v1/backfills", "post", await one.post("/api/v1/backfills", HOURS)),
     ]
     pages = {"run": "1", "event": "1", "pipeline": "sums", "model": "line", "alias": "production", "other": "2"}
+    pages |= {"trigger": HOURS["trigger"], "backfill": "1"}
     for each in ENDPOINTS:
         if each.method == "GET" and each.path not in ("/", "/metrics", "/api/v1/openapi.json") and not is_page(each):
             template = each.path.replace(":path", "")
@@ -100,7 +104,7 @@ async def everything(one: Api) -> list[tuple[str, str, Any]]:
 
 
 async def test_answers_are_as_the_document_says(database: str, tmp_path: Path) -> None:
-    async with api(database, tmp_path) as one:
+    async with api(database, tmp_path, pipelines=(*PIPELINES, ticking)) as one:
         document = (await one.http.get("/api/v1/openapi.json")).json()
         for template, method, answer in await everything(one):
             told = document["paths"][template][method]["responses"][str(answer.status_code)]

@@ -1,0 +1,1 @@
+select * from backfills where state = 'running' order by id

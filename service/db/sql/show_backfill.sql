@@ -1,0 +1,1 @@
+select * from backfills where id = $1

@@ -1,0 +1,1 @@
+select count(*)::int from backfill_ticks where backfill = $1 and state = 'started'
