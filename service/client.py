@@ -168,10 +168,19 @@ class Client(ScheduleCalls):
         return self._post(f"/api/v1/runs/{run_id}/gates/{_part(gate)}/{decision}", body)
 
     def events(
-        self, kind: str | None = None, source: str | None = None, limit: int = 50, before: int | None = None
+        self,
+        kind: str | None = None,
+        source: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+        fate: str | None = None,
     ) -> Json:
-        """Accepted events, newest first; `kind` is a CloudEvents type."""
-        return self._get("/api/v1/events", type=kind, source=source, limit=limit, before=before)
+        """Accepted events, newest first; `kind` is a CloudEvents type, `fate` what became of them in some pipeline."""
+        return self._get("/api/v1/events", type=kind, source=source, limit=limit, before=before, fate=fate)
+
+    def run_events(self, run_id: int, limit: int = 50, after: int | None = None) -> Json:
+        """The events that share a run, in the order in which they were accepted."""
+        return self._get(f"/api/v1/runs/{run_id}/events", limit=limit, after=after)
 
     def event(self, event_id: str) -> Json:
         """An event by its id or key, and what became of it."""
@@ -223,6 +232,18 @@ class Client(ScheduleCalls):
     def triggers(self) -> Json:
         """Every trigger: its state, when it is due, when it last saw something, its lag."""
         return self._get("/api/v1/triggers")
+
+    def pauses(self) -> Json:
+        """What is paused."""
+        return self._get("/api/v1/pauses")
+
+    def pause(self, what: str, reason: str = "", by: str | None = None) -> Json:
+        """Let a pipeline, or a trigger (`pipeline/trigger`), start nothing. Doing it again changes nothing."""
+        return self._post("/api/v1/pauses", {"what": what, "reason": reason} | ({"by": by} if by else {}))
+
+    def unpause(self, what: str, by: str | None = None) -> Json:
+        """Let it start runs again."""
+        return self._post("/api/v1/pauses/lift", {"what": what} | ({"by": by} if by else {}))
 
     def models(self) -> Json:
         """Registered models and their aliases."""

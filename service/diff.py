@@ -115,9 +115,17 @@ def _side(run: Story) -> Side:
 
 
 def _event(a: Story, b: Story) -> list[Difference]:
-    found = differing(dict(_flat(a.event)), dict(_flat(b.event)))
+    found = differing(dict(_events(a)), dict(_events(b)))
     told: list[Difference] = [{"name": name, "a": old, "b": new} for name, old, new in found]
     return told[:MOST_EVENT_DIFFERENCES]
+
+
+def _events(run: Story) -> Iterator[tuple[str, Any]]:
+    """The event, and of those that share its run how many there are and which."""
+    yield from _flat(run.event)
+    if run.shared:
+        yield "shared", len(run.shared)
+        yield "shared_key", run.events_key
 
 
 def _flat(value: Mapping[str, Any], below: str = "") -> Iterator[tuple[str, Any]]:

@@ -160,7 +160,7 @@ def parts_of(run: Story, stage: str) -> KeyParts | None:
         return None
     outputs = ((name, run.output(name)) for name in told["inputs"])
     inputs = {name: output.identity for name, output in outputs if output is not None}
-    return key_parts(told, inputs=inputs, params=run.params_at(last.started_at), event=run.event_key)
+    return key_parts(told, inputs=inputs, params=run.params_at(last.started_at), event=run.events_key)
 
 
 def _changed(run: Story, since: Story, stage: str) -> list[KeyChange] | None:

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from service.diff import PENDING, seconds
 from service.model import GateState
-from service.reviews import InputShape, event_of
+from service.reviews import InputShape, event_of, name_of
 from service.shapes import ArtifactShape, ErrorShape, EventName
 from service.story import Story, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
@@ -150,6 +150,7 @@ class Report(TypedDict):
     ended_by: str | None
     abandoned: ReportAction | None
     event: ReportEvent
+    shared: list[ReportEvent]
     params: dict[str, Any]
     code: list[ReportCode]
     stages: list[ReportStage]
@@ -192,7 +193,8 @@ def report(run: Story, around: Around, now: datetime) -> Report:
         "asked_by": str(data["by"]) if isinstance(data, Mapping) and data.get("by") else None,
         "ended_by": run.cancelled_by,
         "abandoned": _abandoned(run),
-        "event": _event(run),
+        "event": _event(event_of(run), run.event, run.accepted_at),
+        "shared": [_event(name_of(one.key, one.cloudevent), one.cloudevent, one.accepted_at) for one in run.shared],
         "params": dict(run.params),
         "code": [_code(run, name) for name in run.stage_names],
         "stages": [_stage(run, name) for name in run.stage_names],
@@ -207,14 +209,9 @@ def report(run: Story, around: Around, now: datetime) -> Report:
     }
 
 
-def _event(run: Story) -> ReportEvent:
-    occurred_at = str(run.event.get("time", ""))
-    return {
-        **event_of(run),
-        "occurred_at": occurred_at,
-        "accepted_at": run.accepted_at,
-        "cloudevent": dict(run.event),
-    }
+def _event(name: EventName, cloudevent: Mapping[str, Any], accepted_at: datetime) -> ReportEvent:
+    occurred_at = str(cloudevent.get("time", ""))
+    return {**name, "occurred_at": occurred_at, "accepted_at": accepted_at, "cloudevent": dict(cloudevent)}
 
 
 def _abandoned(run: Story) -> ReportAction | None:

@@ -85,6 +85,12 @@ def escaped(value: Any) -> str:
 def _sections(report: Report) -> Iterator[str]:
     yield _head(report)
     yield _section("Event", _facts(_event(report)), _block(report["event"]["cloudevent"]))
+    if report["shared"]:
+        shared = [
+            (_code_text(one["id"]), escaped(one["source"]), _at(one["accepted_at"]), _block(one["cloudevent"]))
+            for one in report["shared"]
+        ]
+        yield _section("Events that share the run", _table(("Id", "Source", "Accepted", "Event"), shared))
     yield _section("Parameters", _block(report["params"]) if report["params"] else _none("It takes no parameters."))
     yield _section("Code", _table(("Stage", "Version", "Code", "Environment", "Runner"), _code(report)))
     yield _section("Stages", *(_stage(stage) for stage in report["stages"]))

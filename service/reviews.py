@@ -90,9 +90,13 @@ def review(run: Story, loaded: str | None) -> ReviewShape:
 
 def event_of(run: Story) -> EventName:
     """The identity of the event that started a run."""
-    event = run.event
+    return name_of(run.event_key, run.event)
+
+
+def name_of(key: str, event: Mapping[str, Any]) -> EventName:
+    """The identity of a stored event."""
     return {
-        "key": run.event_key,
+        "key": key,
         "source": event["source"],
         "id": event["id"],
         "type": event["type"],

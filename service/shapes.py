@@ -24,7 +24,9 @@ class OutcomeShape(TypedDict):
 
 
 class EventAnswer(TypedDict):
-    """An accepted event. `fate` is the strongest of its outcomes: ran, coalesced, late, dead, ignored."""
+    """An accepted event. `fate` is the strongest of its outcomes: ran, coalesced, rate-limited, late,
+    paused, dead, ignored.
+    """
 
     id: str
     source: str
@@ -229,10 +231,28 @@ class ActionShape(TypedDict):
     detail: dict[str, Any]
 
 
+class RunEventShape(EventName):
+    """One of the events of a run; `place` 0 is the one it was started for."""
+
+    place: int
+    occurred_at: datetime
+    accepted_at: datetime
+    cloudevent: dict[str, Any]
+
+
+class RunEventsPage(TypedDict):
+    """In the order in which they were accepted. `next` goes into `after` for the next page; null on the last one."""
+
+    run: int
+    events: list[RunEventShape]
+    next: int | None
+
+
 class RunDetail(RunBase):
     """A run whole. `waits_for` says what holds it up, `next_command` what a person can do about it.
 
-    `late_at` is when it was found to be late: it was `due_at`. `effects` are what a replay in shadow left.
+    `late_at` is when it was found to be late: it was `due_at`. `effects` are what a replay in shadow left. `event` is
+    what it was started for, `events` how many share it.
     """
 
     replay: ReplayShape | None
@@ -250,6 +270,7 @@ class RunDetail(RunBase):
     owner: int | None
     params: dict[str, Any]
     event: EventDetail
+    events: int
     stages: list[StageShape]
     gates: list[GateShape]
     cancel_requested_at: datetime | None
@@ -290,7 +311,8 @@ class PipelinesAnswer(TypedDict):
 class TriggerShape(TypedDict):
     """A trigger and what its listeners say. `state` is the best of theirs; `address` is where it is posted to.
 
-    `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off.
+    `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off. `paused`: somebody has
+    paused it, or its pipeline; it hears, and starts nothing.
     """
 
     name: str
@@ -298,6 +320,7 @@ class TriggerShape(TypedDict):
     trigger: str
     kind: str
     enabled: bool
+    paused: PauseShape | None
     address: str | None
     state: str
     note: str
@@ -305,6 +328,32 @@ class TriggerShape(TypedDict):
     next_due_at: datetime | None
     lag_records: int | None
     reported_at: datetime | None
+
+
+class PauseShape(TypedDict):
+    """Who paused a trigger, or (no trigger) a whole pipeline, when and why."""
+
+    name: str
+    pipeline: str
+    trigger: str | None
+    reason: str
+    by: str
+    at: datetime | None
+
+
+class PausesAnswer(TypedDict):
+    """What is paused, the oldest pause first."""
+
+    pauses: list[PauseShape]
+
+
+class UnpausedAnswer(TypedDict):
+    """Who let a trigger or a pipeline go on."""
+
+    name: str
+    pipeline: str
+    trigger: str | None
+    by: str
 
 
 class TriggersAnswer(TypedDict):

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from service.model import AttemptState
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
+from triggers.event import events_key
 
 AMENDED = "amended"
 # States of attempts whose result the stages after them take.
@@ -85,8 +87,20 @@ class StoryAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedEvent:
+    """An event that joined a run before it started."""
+
+    key: str
+    accepted_at: datetime
+    cloudevent: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A run with everything that happened in it. `definitions` are those of its pipeline that it was run by."""
+    """A run with everything that happened in it. `definitions` are those of its pipeline that it was run by.
+
+    `event` is what it was started for; `shared` are the events that joined it, in their order.
+    """
 
     id: int
     pipeline: str
@@ -98,6 +112,7 @@ class Story:
     event: Mapping[str, Any]
     accepted_at: datetime
     queued_at: datetime
+    shared: Sequence[SharedEvent] = ()
     tags: Sequence[str] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -116,6 +131,13 @@ class Story:
     votes: Sequence[StoryVote] = ()
     actions: Sequence[StoryAction] = ()
     definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def events_key(self) -> str:
+        """What the keys of its stages have of its events."""
+        if not self.shared:
+            return self.event_key
+        return str(events_key([UUID(self.event_key), *(UUID(one.key) for one in self.shared)]))
 
     @property
     def stage_names(self) -> list[str]:

@@ -90,6 +90,21 @@ class AbandonBody(Body):
     reason: Annotated[Text, Field(min_length=1)]
 
 
+class PauseBody(Body):
+    """What to pause: a pipeline, or a trigger as `pipeline/trigger`; and why."""
+
+    what: Key
+    by: Name = "api"
+    reason: Text = ""
+
+
+class UnpauseBody(Body):
+    """What to go on with: a pipeline, or a trigger as `pipeline/trigger`."""
+
+    what: Key
+    by: Name = "api"
+
+
 class CleanUpBody(Body):
     """What may go, where it is not as the settings say; without `dry_run` it goes."""
 

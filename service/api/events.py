@@ -11,13 +11,16 @@ from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.intake import EVENTS, HOOKS
+from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit
 from service.errors import NotFound
 from service.shapes import EventFate, EventsAnswer, EventsPage
+from triggers.base import Fate
 
 LIST_QUERY = {
     "type": "only events of this CloudEvents type",
     "source": "only events of this source",
+    "fate": f"only events with this fate in some pipeline: {', '.join(Fate)}",
     "before": BEFORE,
     "limit": LIMIT,
 }
@@ -31,9 +34,13 @@ CLOUDEVENT = {
 async def list_events(context: Context, request: Request) -> Response:
     """A page of events."""
     known_only(request, LIST_QUERY)
+    fate = request.query_params.get("fate") or None
+    if fate is not None and fate not in set(Fate):
+        raise Problem(422, f"fate={fate[:80]!r}: expected one of {', '.join(Fate)}")
     page = await context.views.events(
         kind=request.query_params.get("type") or None,
         source=request.query_params.get("source") or None,
+        fate=None if fate is None else Fate(fate),
         before=query_id(request, "before"),
         limit=query_limit(request),
     )

@@ -13,6 +13,8 @@ from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.intake import EVENTS, HOOKS
+from service.api.pauses import shape as pause_shape
+from service.db.pauses import Pause
 from service.definition import describe
 from service.shapes import PipelinesAnswer, TriggersAnswer, TriggerShape
 from service.system_shapes import SystemAnswer
@@ -50,13 +52,21 @@ async def triggers(context: Context, request: Request) -> Response:
             told[status["binding"]] = status
     declared = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
     shapes = declared + [_elsewhere(status) for status in told.values()]
-    stopping = await context.views.stopping()
+    stopping, paused = await context.views.stopping(), await context.views.pauses()
+    told_of = [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes]
     return Json(
         {
-            "triggers": [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes],
+            "triggers": [_with_pause(one, paused.holding(one["pipeline"], one["trigger"])) for one in told_of],
             "sinks": await context.views.sinks(context.sinks),
         }
     )
+
+
+def _with_pause(shape: TriggerShape, pause: Pause | None) -> TriggerShape:
+    if pause is None or not shape["enabled"]:
+        return shape
+    note = "; ".join(part for part in (pause.tells(), shape["note"]) if part)
+    return {**shape, "state": "paused", "paused": pause_shape(pause), "note": note}
 
 
 def _with_stopping(shape: TriggerShape, runs: Sequence[int] | None) -> TriggerShape:
@@ -114,6 +124,7 @@ def _shape(status: Mapping[str, Any]) -> TriggerShape:
         "trigger": "",
         "kind": "",
         "enabled": True,
+        "paused": None,
         "address": None,
         "state": status["state"],
         "note": status["note"],

@@ -17,7 +17,7 @@ from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
 from service.errors import Conflict, NotFound
 from service.model import RunState
-from service.shapes import EventsAnswer, RunDetail, RunsPage
+from service.shapes import EventsAnswer, RunDetail, RunEventsPage, RunsPage
 from stages.problems import nearest
 from triggers.base import Arrival, Binding, Fate, Receipt
 from triggers.event import Event
@@ -32,6 +32,9 @@ LIST_QUERY = {
     "before": BEFORE,
     "limit": LIMIT,
 }
+
+
+EVENTS_QUERY = {"after": "only events behind this place; the first is 0", "limit": LIMIT}
 
 
 async def start(context: Context, request: Request) -> Response:
@@ -113,6 +116,16 @@ def _event_key(given: str | None) -> UUID | None:
         raise Problem(422, f"event={given[:80]!r}: expected the key of an event, a UUID") from None
 
 
+async def events(context: Context, request: Request) -> Response:
+    """The events that share a run, a page of them."""
+    known_only(request, EVENTS_QUERY)
+    run_id = path_id(request, "run", "run")
+    if await context.views.run_state(run_id) is None:
+        raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
+    after = query_id(request, "after")
+    return Json(await context.views.run_events(run_id, after=after, limit=query_limit(request)))
+
+
 async def show(context: Context, request: Request) -> Response:
     """Everything about a run."""
     return Json(await found_run(context, request))
@@ -158,5 +171,15 @@ ENDPOINTS = (
         handler=show,
         answers={200: RunDetail},
         problems=(404,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/runs/{run}/events",
+        summary="The events that share a run, with all they carry, in the order in which they were accepted",
+        tag="runs",
+        handler=events,
+        query=EVENTS_QUERY,
+        answers={200: RunEventsPage},
+        problems=(404, 422),
     ),
 )

@@ -19,6 +19,10 @@ def register(app: typer.Typer) -> None:
 def events(
     kind: Annotated[str | None, typer.Option("--type", help="Only events of this CloudEvents type.")] = None,
     source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
+    fate: Annotated[
+        str | None,
+        typer.Option(help="Only with this fate: ran, coalesced, ignored, late, paused, rate-limited or dead."),
+    ] = None,
     limit: Limit = 20,
     before: Annotated[int | None, typer.Option(metavar="SEQ", help="Only events accepted before this one.")] = None,
     config_file: ConfigFile = None,
@@ -26,12 +30,12 @@ def events(
 ) -> None:
     """List accepted events, newest first, with what they led to.
 
-    Example: tidemill events --limit 50
+    Example: tidemill events --fate late --limit 50
     """
     from service.cli.connection import open_client
     from service.cli.output import print_json, say
 
-    page = open_client(config_file).events(kind=kind, source=source, limit=limit, before=before)
+    page = open_client(config_file).events(kind=kind, source=source, fate=fate, limit=limit, before=before)
     if as_json:
         print_json(page)
         return

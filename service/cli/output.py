@@ -37,6 +37,9 @@ COLOURS = {
     "cancelled": "dim",
     "ignored": "dim",
     "late": "dim",
+    "coalesced": "green",
+    "paused": "yellow",
+    "rate-limited": "yellow",
 }
 
 

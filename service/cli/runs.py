@@ -23,6 +23,8 @@ from service.cli.arguments import (
 )
 from service.cli.options import AsJson, ConfigFile
 
+PAGE = 1000
+
 if TYPE_CHECKING:
     from service.client import Client
 
@@ -110,7 +112,10 @@ def runs(
         say(f"{waiting} failed {'run waits' if waiting == 1 else 'runs wait'} for a person: tidemill reviews")
 
 
-def show(run: RunId, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+Events = Annotated[bool, typer.Option("--events", help="Only the events that share the run, with what they carry.")]
+
+
+def show(run: RunId, events: Events = False, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     """Show all about a run, and what to do next.
 
     Its stages with attempts, metrics and artifacts, its gates, its timings, and the event that caused it.
@@ -120,14 +125,26 @@ def show(run: RunId, config_file: ConfigFile = None, as_json: AsJson = False) ->
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    found = open_client(config_file).show(run)
+    client = open_client(config_file)
+    found = every_event(client, run) if events else client.show(run)
     if as_json:
         print_json(found)
         return
+    from service.cli.views.events import print_run_events
     from service.cli.views.run import print_run
     from triggers.event import utc_now
 
-    print_run(found, utc_now())
+    (print_run_events if events else print_run)(found, utc_now())
+
+
+def every_event(client: Client, run: int) -> dict[str, Any]:
+    """All events that share a run."""
+    page = client.run_events(run, limit=PAGE)
+    events = page["events"]
+    while page["next"] is not None:
+        page = client.run_events(run, limit=PAGE, after=page["next"])
+        events += page["events"]
+    return {"run": run, "events": events}
 
 
 def _started(answer: dict[str, Any]) -> int | None:

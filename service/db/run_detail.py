@@ -102,6 +102,7 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
         },
         "replay": _replay(row),
         "effects": [],
+        "events": row["gathered"] or 1,
         "caused_by": {"run": row["cause_run"], "stage": row["cause_stage"]} if row["cause_run"] else None,
         "caused": [_caused(run) for run in tried.caused],
         "due_at": row["due_at"],
@@ -154,6 +155,8 @@ def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> 
     state = row["state"]
     if state == "running" and row["cancel_requested_at"] is not None:
         return "its running stage to stop, since it was asked to cancel"
+    if state == "queued" and row["gathering"] is not None:
+        return f"more events to share it: it has {row['gathered']}, and starts when it is full, or else in its time"
     if state not in ("running", "waiting"):
         return None
     if gates:

@@ -14,8 +14,9 @@ from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
 from service.report import Around, ReportModel, ReportRelative
-from service.story import Story, StoryAction, StoryAttempt, StoryGate, StoryVote
+from service.story import SharedEvent, Story, StoryAction, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
+from triggers.coalesce import MOST_EVENTS
 from triggers.replay import original_of
 
 
@@ -30,13 +31,15 @@ class Stories:
         row = await self._reads.row("story_run", run_id)
         if row is None:
             return None
+        more = await self._reads.fetch("run_events", run_id, 1, MOST_EVENTS) if (row["gathered"] or 1) > 1 else []
         parts = ("story_attempts", "show_gates", "story_votes", "story_actions")
         attempts, gates, votes, actions = await asyncio.gather(*(self._reads.fetch(part, run_id) for part in parts))
         versions = sorted({row["version"], *(one["version"] for one in attempts if one["version"])})
         definitions = await self._reads.fetch("story_definitions", row["pipeline"], versions)
         told = _story(row, attempts, gates, definitions)
         done = [StoryAction(**{**dict(one), "detail": orjson.loads(one["detail"])}) for one in actions]
-        return replace(told, votes=[_vote(one) for one in votes], actions=done)
+        shared = [_shared(one) for one in more]
+        return replace(told, shared=shared, votes=[_vote(one) for one in votes], actions=done)
 
     async def before(self, run: Story) -> int | None:
         """The run of the same pipeline that was begun before this one."""
@@ -62,6 +65,11 @@ class Stories:
             of_pipeline = [one for one in definitions if one["name"] == row["pipeline"]]
             found.append(_story(row, attempts.get(row["id"], ()), gates.get(row["id"], ()), of_pipeline))
         return found
+
+
+def _shared(row: Row) -> SharedEvent:
+    event = orjson.loads(row["envelope"])
+    return SharedEvent(key=str(row["key"]), accepted_at=row["accepted_at"], cloudevent=event)
 
 
 def _made_with(runs: Sequence[Row], attempts: Mapping[int, Sequence[Row]]) -> set[tuple[str, str]]:

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from service.db.pauses import Pauses
 from service.db.reads import Reads
 from service.db.replays import effects_of, replays_of
 from service.db.results import output_of
@@ -21,6 +22,8 @@ from service.shapes import (
     ModelSummary,
     OutcomeShape,
     RunDetail,
+    RunEventShape,
+    RunEventsPage,
     RunsPage,
     RunSummary,
     VersionShape,
@@ -98,10 +101,19 @@ class Views:
         return None if row is None else cast("str", row["state"])
 
     async def events(
-        self, *, kind: str | None = None, source: str | None = None, before: int | None = None, limit: int
+        self,
+        *,
+        kind: str | None = None,
+        source: str | None = None,
+        fate: Fate | None = None,
+        before: int | None = None,
+        limit: int,
     ) -> EventsPage:
-        """Events below the place `before`."""
-        rows = await self._reads.fetch("list_events", kind, source, before, limit)
+        """Events below the place `before`, or after it in the order in which their fates were decided."""
+        if fate in (None, Fate.RAN, Fate.COALESCED, Fate.IGNORED):
+            rows = await self._reads.fetch("list_events", kind, source, before, limit, fate)
+        else:
+            rows = await self._reads.fetch("list_events_by_fate", kind, source, fate, before, limit)
         events: list[EventSummary] = [_event_summary(row) for row in rows]
         return {"events": events, "next": rows[-1]["seq"] if len(rows) == limit else None}
 
@@ -119,6 +131,17 @@ class Views:
         """The CloudEvent accepted under a key."""
         row = await self._reads.row("envelope_of", key)
         return None if row is None else cast("Mapping[str, Any]", orjson.loads(row["envelope"]))
+
+    async def run_events(self, run_id: int, *, after: int | None, limit: int) -> RunEventsPage:
+        """The events that share a run, in the order in which they were accepted."""
+        first = 0 if after is None else after + 1
+        rows = await self._reads.fetch("run_events", run_id, first, limit)
+        events: list[RunEventShape] = [run_event(row) for row in rows]
+        return {"run": run_id, "events": events, "next": rows[-1]["place"] if len(rows) == limit else None}
+
+    async def pauses(self) -> Pauses:
+        """What is paused."""
+        return Pauses.read(await self._reads.fetch("standing_pauses"))
 
     async def trigger_statuses(self) -> Sequence[Mapping[str, Any]]:
         """What listeners of living processes said last, each with `reported_at`."""
@@ -190,6 +213,17 @@ def version_shape(row: Row) -> VersionShape:
     }
 
 
+def run_event(row: Row) -> RunEventShape:
+    """A row of `run_events.sql`."""
+    return {
+        **event_name(row, id_column="id", key_column="key"),
+        "place": row["place"],
+        "occurred_at": row["occurred_at"],
+        "accepted_at": row["accepted_at"],
+        "cloudevent": orjson.loads(row["envelope"]),
+    }
+
+
 def _event_summary(row: Row) -> EventSummary:
     outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
     return {
@@ -235,7 +269,7 @@ def _told(outcome: OutcomeShape) -> str:
             since = f"; {outcome['reason']}" if outcome["reason"] else ""
             return f"It started run {run} of {pipeline} by {trigger}{since}"
         case Fate.COALESCED:
-            return f"It was coalesced into run {run} of {pipeline} by {trigger}"
+            return f"It shares run {run} of {pipeline} with others: coalesced by {trigger}"
         case fate:
             return f"It started nothing in {pipeline}: {fate.value}, {outcome['reason']} ({trigger})"
 

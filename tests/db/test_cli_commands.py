@@ -223,6 +223,33 @@ def test_pipelines_and_triggers_are_listed(tidemill: Tidemill) -> None:
     assert sorted(line[0] for line in lines[1:]) == ["mill/every:1h", "mill/files:landing/*.csv"]
 
 
+def test_what_is_paused_is_shown_until_it_is_unpaused(tidemill: Tidemill) -> None:
+    code, out, _ = tidemill("pause", "mill/every:1h", "--reason", "not now")
+    assert (code, out.splitlines()) == (
+        0,
+        ["mill/every:1h is paused by kim: not now", "go on with: tidemill unpause mill/every:1h"],
+    )
+    [line] = [line.split() for line in tidemill("triggers")[1].splitlines() if line.startswith("mill/every")]
+    assert "paused" in line
+    assert json.loads(tidemill("pause", "mill", "--json")[1])["trigger"] is None
+    for what in ("mill", "mill/every:1h"):
+        assert tidemill("unpause", what)[1].splitlines()[0] == f"{what} is not paused any more"
+    code, _, err = tidemill("unpause", "mill")
+    assert (code, err) == (2, "tidemill: mill is not paused: nothing is\n")
+    assert tidemill("events", "--fate", "paused")[0] == 0
+    assert "expected one of ran, coalesced" in tidemill("events", "--fate", "gone")[2]
+
+
+def test_the_events_of_a_run_are_listed(tidemill: Tidemill) -> None:
+    run = start(tidemill, "mill", "--id", "listed", "--data", '{"grain": "rye"}')
+    told = tidemill("show", run, "--events")[1].splitlines()
+    assert told[1].split()[0] == "0"
+    assert "listed" in told[1]
+    assert "rye" in told[1]
+    found = json.loads(tidemill("show", run, "--events", "--json")[1])
+    assert [one["cloudevent"]["data"]["data"] for one in found["events"]] == [{"grain": "rye"}]
+
+
 def test_doctor_finds_nothing_wrong_here(
     tidemill: Tidemill, served: tuple[str, str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

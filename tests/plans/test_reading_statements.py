@@ -31,6 +31,14 @@ insert into attempts (run_id, stage, attempt, epoch, state, output_digest, outpu
 select r.id, s, 1, 1, 'succeeded', md5(r.id::text || s) || md5(s || r.id::text), 'json', 9000, now(), now()
 from runs r, unnest(array['a', 'b']) s
 """
+FATED = """
+insert into fates (event_key, pipeline, trigger, fate, reason, run_id)
+select md5(n::text)::uuid, 'q', 't', f.fate, '', case when f.fate = 'coalesced' then n end
+from generate_series(1, $1::int) n
+cross join lateral (
+    select case when n % 500 = 0 then 'late' when n % 3 = 0 then 'coalesced' else 'ignored' end as fate
+) f
+"""
 # Each with what it is asked; the tables that it may walk; the index it must use.
 ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "list_reviews": ((None, None, 50), set(), "runs_in_review"),
@@ -51,16 +59,22 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "count_removing": ((), set(), "fates_removing"),
     "mark_removed": (([1, 2, 3],), set(), "runs_pkey"),
     "remove_runs": ((200,), set(), "fates_removing"),
+    "list_events": ((None, None, None, 50, "ran"), set(), "events_by_seq"),
+    "list_events_by_fate": ((None, None, "late", None, 50), set(), "fates_told"),
+    "run_events": ((7, 0, 50), set(), "fates_by_run"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
 }
-LOOKED_AT = {"list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"}
+LOOKED_AT = {
+    *("list_events", "list_events_by_fate", "run_events"),
+    *("list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
+}
 
 
 @pytest.fixture
 async def history(database: str) -> str:
     """A database with many finished runs, whose statistics are known."""
     connection = await asyncpg.connect(database)
-    for statement in (SENT, RAN):
+    for statement in (SENT, RAN, FATED):
         await connection.execute(statement, RUNS)
     await connection.execute(TRIED)
     await connection.execute("analyze")

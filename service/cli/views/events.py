@@ -14,6 +14,7 @@ from service.cli.output import Column, coloured, console, plain, print_facts, pr
 from service.cli.views.words import event_name, moment
 
 DATA_SHOWN = 2_000
+SHORT_DATA = 200
 EVENTS = (
     Column("ACCEPTED", from_width=60),
     Column("FATE"),
@@ -71,6 +72,29 @@ def print_event(event: Mapping[str, Any], now: datetime) -> None:
         out.print(Text(line))
     for other in event["others"]:
         out.print(Text(f"\nthe same id from {plain(other['source'])}: tidemill event {other['key']}"))
+
+
+RUN_EVENTS = (
+    Column("#", right=True),
+    Column("ACCEPTED", from_width=60),
+    Column("ID", wrap=True),
+    Column("SOURCE", from_width=120, wrap=True),
+    Column("DATA", wrap=True),
+)
+
+
+def print_run_events(page: Mapping[str, Any], now: datetime) -> None:
+    """One line an event, in the order in which they were accepted."""
+    rows = [
+        (one["place"], moment(one["accepted_at"], now), one["id"], one["source"], _short(one["cloudevent"]))
+        for one in page["events"]
+    ]
+    print_table(RUN_EVENTS, rows, nothing="this run has no events")
+
+
+def _short(cloudevent: Mapping[str, Any]) -> str:
+    told = " ".join(_data(cloudevent)).strip()
+    return told if len(told) <= SHORT_DATA else f"{told[:SHORT_DATA]}..."
 
 
 def raw_data(cloudevent: Mapping[str, Any]) -> bytes:

@@ -94,6 +94,7 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "", f"{event['type']} from {event['source']}"
     yield "", f"accepted {moment(event['accepted_at'], now)}"
     yield "replay", _replay(run["replay"])
+    yield "", f"and {run['events'] - 1:,} more: tidemill show {run['id']} --events" if run["events"] > 1 else ""
     yield "trace", trace_of(event["cloudevent"]).get("traceparent", "")[3:35]
     yield "tags", ", ".join(run["tags"])
     yield "caused by", f"run {run['caused_by']['run']}, {run['caused_by']['stage']}" if run["caused_by"] else ""

@@ -1,3 +1,4 @@
+-- Events below the place $3; with a fate ($5), those that have it in some pipeline. Nobody listened: ignored.
 select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepted_at,
     coalesce((
         select json_agg(json_build_object('pipeline', o.pipeline, 'trigger', o.trigger, 'fate', o.fate,
@@ -8,5 +9,9 @@ select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepte
 from events e
 where ($1::text is null or e.type = $1) and ($2::text is null or e.source = $2)
     and ($3::bigint is null or e.seq < $3)
+    and ($5::text is null or $5 = any (coalesce(nullif(array(
+        select o.fate from outcomes o
+        where o.event_key = e.key and (not o.marked or not exists (select from runs r where r.id = o.run_id))
+    ), '{}'), '{ignored}')))
 order by e.seq desc
 limit $4

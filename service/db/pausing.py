@@ -1,0 +1,52 @@
+"""Pausing a trigger or a pipeline, and going on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from service.db.connect import sql
+from service.db.writer import Flush, Operation
+
+
+@dataclass(eq=False, slots=True)
+class PutPause(Operation):
+    """Pause a trigger of a pipeline, or (no trigger) all of it. The answer is whether it was not paused before.
+
+    No flush that begins after this has committed starts a run for an event of it, in any process.
+    """
+
+    order: ClassVar[int] = 70
+
+    pipeline: str
+    trigger: str
+    reason: str
+    by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutPause]) -> Sequence[bool]:
+        """Twice is once: the first reason stays."""
+        return [
+            await flush.connection.fetchval(sql("pause"), op.pipeline, op.trigger, op.reason, op.by) is not None
+            for op in operations
+        ]
+
+
+@dataclass(eq=False, slots=True)
+class LiftPause(Operation):
+    """Go on. The answer is whether it was paused."""
+
+    order: ClassVar[int] = 71
+
+    pipeline: str
+    trigger: str
+    by: str
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[LiftPause]) -> Sequence[bool]:
+        """Twice is once."""
+        return [
+            await flush.connection.fetchval(sql("unpause"), op.pipeline, op.trigger, op.by) is not None
+            for op in operations
+        ]
