@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
+from triggers.comparing import COMPARISONS, compares, is_measure
 from triggers.errors import InvalidTrigger
 from triggers.event import HEADERS, Event
 
@@ -135,6 +137,19 @@ _JOINS: Mapping[str, Callable[[Any, Event], str | None]] = {"any": _join_any, "a
 def _equal(wanted: Any, value: Any) -> bool:
     if wanted is None:
         return value is None or value is ABSENT
+    if isinstance(wanted, Mapping) and isinstance(value, Mapping):
+        return wanted.keys() == value.keys() and all(_same(one, value[name]) for name, one in wanted.items())
+    if isinstance(wanted, (list, tuple)) and isinstance(value, (list, tuple)):
+        return len(wanted) == len(value) and all(map(_same, wanted, value))
+    return _same_scalar(wanted, value)
+
+
+def _same(wanted: Any, value: Any) -> bool:
+    """Within an object or a list: null is there, and equals only itself."""
+    return value is None if wanted is None else _equal(wanted, value)
+
+
+def _same_scalar(wanted: Any, value: Any) -> bool:
     # In JSON true is not 1, in Python it is.
     return isinstance(wanted, bool) is isinstance(value, bool) and bool(wanted == value)
 
@@ -152,6 +167,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "prefix": lambda operand, value: isinstance(value, str) and value.startswith(operand),
     "suffix": lambda operand, value: isinstance(value, str) and value.endswith(operand),
     "glob": lambda operand, value: isinstance(value, str) and fnmatchcase(value, operand),
+    **{name: partial(compares, name) for name in COMPARISONS},
     "exists": lambda operand, value: (value is not ABSENT) is operand,
     "any": lambda operand, value: any(_holds(one, value) for one in operand),
     "all": lambda operand, value: all(_holds(one, value) for one in operand),
@@ -206,6 +222,8 @@ def _check_operator(name: Any, operand: Any, what: str) -> None:
     at = f"{what} {name}"
     if name in ("prefix", "suffix", "glob") and not isinstance(operand, str):
         raise InvalidTrigger(f"{at}: needs text, not {operand!r}")
+    if name in COMPARISONS and not is_measure(operand):
+        raise InvalidTrigger(f"{at}: needs a number, or a time such as '2026-01-31T00:00:00Z', not {operand!r}")
     if name == "exists" and not isinstance(operand, bool):
         raise InvalidTrigger(f"{at}: needs True or False, not {operand!r}")
     if name in ("any", "all"):
@@ -259,4 +277,6 @@ def _tell_operator(name: str, operand: Any) -> str:
         return f"{name} of " + ", ".join(_tell(one) for one in operand)
     if name == "exact":
         return _show(operand)
+    if name in COMPARISONS:
+        return f"{name.replace('_', ' ')} {operand}"
     return f"{name} {_tell(operand)}"

@@ -16,8 +16,9 @@ from service.api.intake import EVENTS, HOOKS
 from service.api.pauses import shape as pause_shape
 from service.db.pauses import Pause
 from service.definition import describe
-from service.shapes import PipelinesAnswer, TriggersAnswer, TriggerShape
+from service.shapes import PipelinesAnswer
 from service.system_shapes import SystemAnswer
+from service.trigger_shapes import TriggersAnswer, TriggerShape
 from triggers.base import Binding, ListenerState
 from triggers.webhook import Webhook
 

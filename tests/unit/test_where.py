@@ -165,3 +165,65 @@ def test_offer_starts_a_run_ignores_or_is_switched_off() -> None:
     off = offer(Binding("p", Listening(enabled=False)), EVENT)
     assert off.fate is Fate.IGNORED
     assert off.reason.startswith("disabled")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "holds"),
+    [
+        ({"at_least": 1}, 1, True),
+        ({"at_least": 1, "less_than": 10}, 9.5, True),
+        ({"at_least": 1, "less_than": 10}, 10, False),
+        ({"more_than": 1}, 1, False),
+        ({"at_most": -0.5}, -1, True),
+        ({"at_least": 1}, True, False),
+        ({"at_least": 1}, "5", False),
+        ({"at_least": 1}, None, False),
+        ({"at_least": "2026-01-31T00:00:00Z"}, "2026-01-31T01:00:00+01:00", True),
+        ({"less_than": "2026-01-31T00:00:00Z"}, "2026-01-30T23:59:59Z", True),
+        ({"less_than": "2026-01-31T00:00:00Z"}, "2026-01-30T23:59:59", False),
+        ({"less_than": "2026-01-31T00:00:00Z"}, 5, False),
+        ({"not": {"at_least": 1}}, "text", True),
+        ({"any": [{"less_than": 0}, {"more_than": 5}, "x"]}, "x", True),
+        ({"all": [{"more_than": 0}, {"not": {"any": [2, 3]}}]}, 3, False),
+        ({"all": [{"more_than": 0}, {"not": {"any": [2, 3]}}]}, 4, True),
+        ({"exact": {"a": [1, {"b": True}]}}, {"a": [1, {"b": True}]}, True),
+        ({"exact": {"a": [1, {"b": True}]}}, {"a": [1, {"b": 1}]}, False),
+        ({"exact": {"a": None}}, {}, False),
+        ({"exact": [1, 2]}, [1], False),
+    ],
+)
+def test_a_value_is_compared(wanted: Any, value: Any, holds: bool) -> None:
+    check_where({"data.x": wanted}, "t")
+    event = Event(source="/s", id="1", type="t", time=datetime(2013, 1, 2, tzinfo=UTC), data={"x": value})
+    assert (matches({"data.x": wanted}, event) is None) is holds
+
+
+def test_a_time_of_the_event_is_compared_as_a_time() -> None:
+    assert matches({"time": {"at_least": "2013-01-02T04:00:00+01:00"}}, EVENT) is None
+    told = matches({"time": {"less_than": "2013-01-02T03:00:00Z"}}, EVENT)
+    assert told == 'filter: time is "2013-01-02T03:00:00Z", wanted less than 2013-01-02T03:00:00Z'
+
+
+@pytest.mark.parametrize("operand", ["5", True, None, [1], "2026-01-31", "2026-01-31T00:00:00"])
+def test_a_comparison_with_nothing_comparable_is_refused(operand: Any) -> None:
+    with pytest.raises(InvalidTrigger, match=r"at_least: needs a number, or a time"):
+        check_where({"data.x": {"at_least": operand}}, "t")
+
+
+@pytest.mark.parametrize(
+    ("where", "holds"),
+    [
+        ({"not": {"data.draft": False, "subject": "other"}}, True),
+        ({"not": {"data.draft": False, "subject": "flights"}}, False),
+        ({"not": {"any": [{"subject": "a"}, {"subject": "flights", "data.count": 1}]}}, False),
+        ({"not": {"any": [{"subject": "a"}, {"subject": "flights", "data.count": 2}]}}, True),
+        (
+            {"any": [{"all": [{"subject": "x"}, {"not": {"data.count": 1}}]}, {"data.count": {"at_most": 1}}]},
+            True,
+        ),
+        ({"all": [{"subject": "flights"}, {"any": [{"data.count": 2}, {"not": {"data.nothing": None}}]}]}, False),
+    ],
+)
+def test_wheres_nest_over_several_keys(where: Any, holds: bool) -> None:
+    check_where(where, "t")
+    assert (matches(where, EVENT) is None) is holds

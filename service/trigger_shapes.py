@@ -1,0 +1,65 @@
+"""What the API answers of triggers and of what is paused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+# Before Python 3.12 pydantic reads only this one.
+from typing_extensions import TypedDict
+
+from service.system_shapes import SinkShape
+
+
+class TriggerShape(TypedDict):
+    """A trigger and what its listeners say. `state` is the best of theirs; `address` is where it is posted to.
+
+    `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off. `paused`: somebody has
+    paused it, or its pipeline; it hears, and starts nothing.
+    """
+
+    name: str
+    pipeline: str
+    trigger: str
+    kind: str
+    enabled: bool
+    paused: PauseShape | None
+    address: str | None
+    state: str
+    note: str
+    last_seen_at: datetime | None
+    next_due_at: datetime | None
+    lag_records: int | None
+    reported_at: datetime | None
+
+
+class PauseShape(TypedDict):
+    """Who paused a trigger, or (no trigger) a whole pipeline, when and why."""
+
+    name: str
+    pipeline: str
+    trigger: str | None
+    reason: str
+    by: str
+    at: datetime | None
+
+
+class PausesAnswer(TypedDict):
+    """What is paused, the oldest pause first."""
+
+    pauses: list[PauseShape]
+
+
+class UnpausedAnswer(TypedDict):
+    """Who let a trigger or a pipeline go on."""
+
+    name: str
+    pipeline: str
+    trigger: str | None
+    by: str
+
+
+class TriggersAnswer(TypedDict):
+    """Every trigger of every daemon, and the sinks of this one."""
+
+    triggers: list[TriggerShape]
+    sinks: list[SinkShape]
