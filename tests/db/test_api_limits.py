@@ -96,7 +96,7 @@ async def test_a_run_that_no_limit_holds_up_waits_for_a_daemon(database: str, tm
     [([7, 9], "runs 7 and 9 of the same key"), ([1, 2, 3, 4, 5], "runs 1, 2, 3 and others of the same key")],
 )
 def test_several_runs_of_a_key_are_named(runs: list[int], told: str) -> None:
-    row = {"of_key": runs, "running": len(runs), "capacity": None, "not_before": None}
+    row = {"behind": None, "of_key": runs, "running": len(runs), "capacity": None, "not_before": None}
     limits = {"pipeline": "keyed", "concurrency": {"at_most": 2}}
     assert told_by(limits, row, utc_now()) == told  # type: ignore[arg-type]
 
