@@ -86,12 +86,11 @@ class BucketFeed:
         seen = array("Q")
         self.waiting = 0
         async for chunk in self._looker.listed(self.trigger.pattern.prefix, "" if whole else self._cursor):
-            told = await self._sift(chunk, scan, seen)
-            last = max(one.key for one in chunk) if chunk else ""
-            await self._tell(told)
+            wanted = [one for one in chunk if self._looker.wanted(one.key)]
+            await self._tell(await self._sift(wanted, scan, seen))
             # What waits for its marker must be met again: nothing is passed that was not told.
             if self.trigger.ordered and not self.waiting:
-                self._cursor = max(self._cursor, last)
+                self._cursor = max([self._cursor, *(one.key for one in wanted)], key=str.encode)
         await self._keep_cursor()
         if whole:
             self._full_at_s = now_s
@@ -106,12 +105,10 @@ class BucketFeed:
             self._full_at_s = now_s
         return trigger.rescan_s is not None and now_s - self._full_at_s >= trigger.rescan_s
 
-    async def _sift(self, chunk: Sequence[ObjectChange], scan: Scan, seen: array[int]) -> list[Told]:
+    async def _sift(self, wanted: Sequence[ObjectChange], scan: Scan, seen: array[int]) -> list[Told]:
         """The new and complete ones. The marks of those that are not new go to `seen`."""
         new: list[tuple[ObjectChange, int]] = []
-        for one in chunk:
-            if not self._looker.wanted(one.key):
-                continue
+        for one in wanted:
             mark = mark_of(one.key, one.mark)
             if mark in self._marks:
                 seen.append(mark)

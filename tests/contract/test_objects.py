@@ -332,6 +332,7 @@ async def test_where_keys_grow_with_time_only_what_is_after_the_last_one_is_list
     world.bucket.page = 10
     for number in range(100):
         world.bucket.put(f"landing/{number:04}.csv", b"%d" % number)
+    world.bucket.put("landing/readme.txt")
     trigger = world.objects(ordered=True)
     async with world.listening(trigger):
         await world.keys(100)
