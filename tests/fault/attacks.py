@@ -11,7 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-HOOKS = ("open", "github", "gitlab", "bitbucket", "gitea", "circleci", "buildkite", "jenkins", "standard", "hmac")
+HOOKS = (
+    "open",
+    "github",
+    "gitlab",
+    "bitbucket",
+    "gitea",
+    "circleci",
+    "buildkite",
+    "jenkins",
+    "standard",
+    "hmac",
+    "objects",
+    "sns",
+    "google",
+)
 WORDS = (
     *("", "0", "1", "2", "-1", "9" * 25, "fuzzed", "gated", "add", "add-double", "x" * 3000, "%00", "%ff", "..", "a/b"),
     *(
@@ -71,6 +85,20 @@ SEEDS: Sequence[Any] = (
     {"artifacts": {"model": "0" * 64}, "metrics": {"r2": 0.5}, "lineage": {}},
     {"payload": json.dumps(EVENT), "as": "webhook:open", "headers": {}},
     {"version": 1, "expect": None},
+    {
+        "Records": [
+            {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "a%2B", "eTag": "e"}}}
+        ]
+    },
+    {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Message": "{}", "Signature": "AA=="},
+    {"message": {"data": "e30=", "attributes": {"eventType": "OBJECT_FINALIZE", "bucketId": "b", "objectId": "k"}}},
+    [
+        {
+            "eventType": "Microsoft.Storage.BlobCreated",
+            "data": {"url": "https://a.blob.core.windows.net/c/k", "eTag": "0"},
+        }
+    ],
+    [{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "1"}}],
 )
 
 

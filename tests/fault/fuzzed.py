@@ -10,6 +10,8 @@ from stages import Event, Pipeline, stage
 from stages.gates import approved
 from triggers.approval import Approval
 from triggers.cloudevents import CloudEvents
+from triggers.object_senders import SNS, GooglePush
+from triggers.objects import ObjectNotices
 from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
 from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
 from triggers.webhook import Webhook
@@ -49,7 +51,14 @@ signed = [
     Webhook("hmac", verify=HMAC("X-Sig", encoding="base64", secret="s")),
     Webhook("bearer", verify=Bearer("s"), per_minute=1_000, origins=["*"]),
 ]
-fuzzed = Pipeline("fuzzed", [add, double], on=[open_hook, *signed, CloudEvents(params={"factor": "data.factor"})])
+notices = [
+    ObjectNotices("objects", changes=["created", "removed"]),
+    ObjectNotices("sns", verify=SNS("arn:aws:sns:eu-west-1:1:t")),
+    ObjectNotices("google", verify=GooglePush("https://here", "a@b")),
+]
+fuzzed = Pipeline(
+    "fuzzed", [add, double], on=[open_hook, *signed, *notices, CloudEvents(params={"factor": "data.factor"})]
+)
 gated = Pipeline("gated", [add, double], gates={("add", "double"): approved(by="leads")})
 follows = Pipeline("follows", [add], on=[Approval(pipeline="gated")])
 broken = Pipeline("broken", [breaks])
