@@ -221,6 +221,19 @@ class Client(ScheduleCalls):
         body = {"event": event, "id": key or str(uuid4()), **wanted}
         return self._post("/api/v1/replays", {name: value for name, value in body.items() if value is not None})
 
+    def recorded(
+        self, since: str, until: str, *, source: str | None = None, after: int | None = None, limit: int = 1000
+    ) -> Json:
+        """Events accepted in a time, whole and oldest first; `next` of the answer is `after` of the next page."""
+        return self._get("/api/v1/inbox", **{"from": since, "to": until}, source=source, after=after, limit=limit)
+
+    def reconcile(
+        self, trigger: str | None = None, *, since: str | None = None, until: str | None = None, repair: bool = False
+    ) -> Json:
+        """Compare sources with the inbox; `repair` accepts what is missing."""
+        wanted = {"trigger": trigger, "from": since, "to": until, "repair": repair}
+        return self._post("/api/v1/reconcile", {name: value for name, value in wanted.items() if value is not None})
+
     def pipelines(self) -> Json:
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")

@@ -69,6 +69,23 @@ class EventsPage(TypedDict):
     next: int | None
 
 
+class InboxEvent(TypedDict):
+    """A recorded event, whole, and what became of it. `seq` is its place, for paging."""
+
+    seq: int
+    key: str
+    accepted_at: datetime
+    cloudevent: dict[str, Any]
+    outcomes: list[OutcomeShape]
+
+
+class InboxPage(TypedDict):
+    """Oldest first. `next` goes into `after` for the next page; null on the last one."""
+
+    events: list[InboxEvent]
+    next: int | None
+
+
 class EventDetail(EventName):
     """One event as it was accepted: `cloudevent` is its structured JSON form, data included."""
 

@@ -30,6 +30,7 @@ RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 Days = Annotated[float, Field(ge=0, le=36_500, strict=False)]
+Instant = Annotated[AwareDatetime, Field(strict=False)]
 Payload = Annotated[str, StringConstraints(max_length=16 * 1024 * 1024)]
 Tags = Annotated[list[Name], Field(max_length=50)]
 
@@ -157,7 +158,7 @@ class FireBody(Body):
     payload: Payload = ""
     path: Key | None = None
     headers: dict[Name, Text] = {}
-    at: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    at: Instant | None = None
     id: Key | None = None
     by: Name = "api"
     dry_run: bool = False
@@ -176,6 +177,18 @@ class ReplayBody(Body):
     reuse: bool = True
     id: Key | None = None
     by: Name = "api"
+
+
+class ReconcileBody(Body):
+    """Which trigger to compare with the inbox (default: all), for which time (default: the last day).
+
+    With `repair` what is missing is accepted, with the identity it would have had.
+    """
+
+    trigger: Key | None = None
+    since: Annotated[Instant | None, Field(alias="from")] = None
+    until: Annotated[Instant | None, Field(alias="to")] = None
+    repair: bool = False
 
 
 class DecideBody(Body):

@@ -103,3 +103,38 @@ class ReplayAnswer(TypedDict):
     version: str
     shadow: bool
     reuse: bool
+
+
+class LackShape(TypedDict):
+    """Something a source has and the inbox has no event of. `expected`: that is as it should be.
+
+    `repair`: whether it can be made up for; `event` is the key of the event that did, where that was asked for.
+    """
+
+    what: str
+    why: str
+    expected: bool
+    repair: bool
+    event: str | None
+
+
+class ReconciledShape(TypedDict):
+    """One trigger's source against the inbox. `error`: why it could not be compared, else empty."""
+
+    trigger: str
+    kind: str
+    checked: int
+    differences: int
+    lacks: list[LackShape]
+    notes: list[str]
+    error: str
+
+
+class ReconcileAnswer(TypedDict):
+    """What was compared, and how many things have no event though they should; `repaired` of them have one now."""
+
+    since: datetime
+    until: datetime
+    differences: int
+    repaired: int
+    triggers: list[ReconciledShape]

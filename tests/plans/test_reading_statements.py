@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
 from tests.plans.test_hot_statements import steps
 
 RUNS = 20_000
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 SENT = """
 insert into events (key, source, id, type, occurred_at, envelope)
 select md5(n::text)::uuid, 's', n::text, 't', now(), '{}' from generate_series(1, $1::int) n
@@ -50,6 +52,9 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
     "list_runs": ((None, None, None, None, 50, '["rare"]'), {"gates"}, "runs_by_tag"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),
+    "known_events": (([UUID(int=n) for n in range(50)],), set(), "events_pkey"),
+    "seq_at": ((WHEN,), set(), "events_by_seq"),
+    "inbox_page": ((100, 300, WHEN, WHEN, None, 1000), set(), "events_by_seq"),
     "fenced_of": ((7, 1000), {"fenced_effects"}, ""),
     "replays_of": ((UUID(int=7),), {"replays"}, ""),
     "used_artifacts": ((["a" * 64],), set(), "attempts_by_output"),

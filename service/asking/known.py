@@ -1,0 +1,57 @@
+"""What the inbox knows, for comparing sources with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from service.db.inbox_pages import InboxPages
+from service.db.reads import Reads
+from triggers.base import Binding
+from triggers.cloudevents import restore
+from triggers.event import Event, EventKey
+
+_CHUNK = 5_000
+
+
+class KnownEvents:
+    """Implements `triggers.reconciled.Known` over Postgres. Every call may raise `DatabaseUnavailable`."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def keys(self, keys: Sequence[EventKey]) -> Set[EventKey]:
+        """See `Known`."""
+        found: set[EventKey] = set()
+        for start in range(0, len(keys), _CHUNK):
+            rows = await self._reads.fetch("known_events", keys[start : start + _CHUNK])
+            found |= {EventKey(row["key"]) for row in rows}
+        return found
+
+    async def reasons(self, keys: Sequence[EventKey], pipeline: str) -> Mapping[EventKey, str]:
+        """See `Known`."""
+        found: dict[EventKey, str] = {}
+        for start in range(0, len(keys), _CHUNK):
+            rows = await self._reads.fetch("outcomes_of", keys[start : start + _CHUNK])
+            found |= {row["event_key"]: row["reason"] for row in rows if row["pipeline"] == pipeline and row["reason"]}
+        return found
+
+    async def began(self, binding: Binding) -> datetime | None:
+        """See `Known`."""
+        for row in await self._reads.fetch("began_at", binding.pipeline):
+            if binding.trigger.name in _trigger_names(orjson.loads(row["definition"])):
+                at: datetime = row["first_seen_at"]
+                return at
+        return None
+
+    async def events(self, source: str, after: datetime, until: datetime) -> Sequence[Event]:
+        """See `Known`."""
+        pages = InboxPages(self._reads)
+        return [restore(one["cloudevent"]) async for one in pages.each(after, until, source=source)]
+
+
+def _trigger_names(definition: Mapping[str, Any]) -> set[str]:
+    return {one["name"] for one in definition.get("triggers", ())}

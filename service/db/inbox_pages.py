@@ -1,0 +1,60 @@
+"""Reading what was accepted in a time, page by page and oldest first, at the cost of what lies in that time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from service.db.reads import Reads
+from service.db.rows import Row
+from service.shapes import InboxEvent, InboxPage
+
+# Transactions take their time when they begin and their numbers later: no accepting one lasts longer.
+SLACK = timedelta(seconds=60)
+PAGE = 1000
+
+
+class InboxPages:
+    """The recorded events of a time. Every call may raise `DatabaseUnavailable`."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def page(
+        self, since: datetime, until: datetime, *, source: str | None = None, after: int | None = None, limit: int
+    ) -> InboxPage:
+        """Events that were accepted from `since` on and before `until`, those after the place `after`."""
+        first = await self._place(since - SLACK) if after is None else after + 1
+        end = await self._place(until + SLACK)
+        rows = await self._reads.fetch("inbox_page", first, end, since, until, source, limit)
+        return {"events": [_event(row) for row in rows], "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    async def _place(self, instant: datetime) -> int:
+        [row] = await self._reads.fetch("seq_at", instant)
+        place: int = row["seq"]
+        return place
+
+    async def each(self, since: datetime, until: datetime, *, source: str | None = None) -> AsyncIterator[InboxEvent]:
+        """All of them, a page at a time."""
+        after: int | None = None
+        while True:
+            page = await self.page(since, until, source=source, after=after, limit=PAGE)
+            for one in page["events"]:
+                yield one
+            after = page["next"]
+            if after is None:
+                return
+
+
+def _event(row: Row) -> InboxEvent:
+    outcomes: list[Any] = orjson.loads(row["outcomes"])
+    return {
+        "seq": row["seq"],
+        "key": str(row["key"]),
+        "accepted_at": row["accepted_at"],
+        "cloudevent": orjson.loads(row["envelope"]),
+        "outcomes": outcomes,
+    }

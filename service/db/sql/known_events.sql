@@ -1,0 +1,1 @@
+select key from events where key = any ($1::uuid[])
