@@ -167,6 +167,14 @@ class Client(ScheduleCalls):
         body = {"by": by, "reason": reason} | ({"subject": subject} if subject else {})
         return self._post(f"/api/v1/runs/{run_id}/gates/{_part(gate)}/{decision}", body)
 
+    def link(
+        self, run_id: int, gate: str, person: str, decision: str, expires_s: float | None = None, by: str | None = None
+    ) -> Json:
+        """A one-time link by which `person` decides a waiting gate: `decision` is `approve` or `reject`."""
+        wanted = {"for": person, "decision": decision, "expires_s": expires_s, "by": by}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        return self._post(f"/api/v1/runs/{run_id}/gates/{_part(gate)}/links", body)
+
     def events(
         self,
         kind: str | None = None,

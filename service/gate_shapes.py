@@ -69,3 +69,15 @@ class GateDecision(TypedDict):
     subject: str
     note: str
     runs: list[int]
+
+
+class LinkShape(TypedDict):
+    """A one-time link, told this once: whoever has `url` may use it in the name of `person`."""
+
+    run: int
+    gate: str
+    person: str
+    decision: str
+    subject: str
+    expires_at: datetime
+    url: str

@@ -161,6 +161,19 @@ class Http:
         env="TIDEMILL_API_TOKEN",
         secret=True,
     )
+    public_url: str | None = setting(
+        None,
+        values.http_url,
+        "where people reach the API, for one-time links",
+        default_text="the address it listens on",
+    )
+    link_key: str | None = setting(
+        None,
+        values.token,
+        "what one-time links are signed with",
+        secret=True,
+        default_text="a key kept in the database",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,11 +60,13 @@ def approval_event(
     now: datetime,
     subjects: Mapping[str, str],
     decided: bool = True,
+    via: str = "",
 ) -> Event:
     """The event of one vote. `subjects` are the digests of the artifacts it was given for, by name.
 
     Its identity is run, gate, decision and subjects: deciding twice is one event, deciding anew about other artifacts
     is another. A vote that does not decide the gate (`decided` False: more are needed) also has its person in it.
+    `via` tells how it came (`link`), where it was not by command or API.
     """
     about = hashlib.blake2b(orjson.dumps(dict(subjects), option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
     return Event(
@@ -83,5 +85,6 @@ def approval_event(
             "by": by,
             "reason": reason,
             "subjects": dict(subjects),
+            **({"via": via} if via else {}),
         },
     )

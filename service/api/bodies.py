@@ -199,6 +199,17 @@ class DecideBody(Body):
     subject: Prefix | None = None
 
 
+class LinkBody(Body):
+    """A one-time link: whom it is for, which way that person decides, and for how long it can be used (30 days at most;
+    a day, if nothing is said).
+    """
+
+    person: Annotated[Name, Field(alias="for")]
+    decision: Literal["approve", "reject"]
+    expires_s: Annotated[float, Field(ge=1, le=30 * 86_400, strict=False)] = 86_400.0
+    by: Name = "api"
+
+
 class VersionBody(Body):
     """A model version; `artifacts` and `lineage` map a role to an artifact's digest."""
 

@@ -20,6 +20,8 @@ logger = logging.getLogger("tidemill.api")
 
 # What a supervisor may always ask.
 OPEN = frozenset({"/livez", "/readyz"})
+# What carries its own proof: the signature in the address.
+DECIDE = "/decide/"
 
 
 def application(context: Context, intake: Intake, router: Router) -> ASGIApp:
@@ -71,7 +73,7 @@ class Front:
                 self._access.check(scope)
             await self._intake.hook(scope, receive, send)
             return
-        if path not in OPEN:
+        if path not in OPEN and not path.startswith(DECIDE):
             self._access.check(scope, token_in_query=path == EVENTS)
         if "\0" in path or b"%00" in scope["query_string"]:
             raise Problem(400, "the address holds a NUL character, which nothing here has in its name")

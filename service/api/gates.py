@@ -15,7 +15,7 @@ from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.problems import Problem
 from service.api.requests import read_model
-from service.api.runs import found_run
+from service.api.runs import found_run, run_called
 from service.db.accept import Accepted
 from service.db.decisions import DecideByEvent
 from service.db.votes import DecideGate, Taken, Voted, needed_by
@@ -48,23 +48,29 @@ async def reject(context: Context, request: Request) -> Response:
 async def _decide(context: Context, request: Request, verb: Verb) -> Response:
     body = await read_model(request, context.limit_bytes, DecideBody)
     run = await found_run(context, request)
-    gate = _named(run, request.path_params["gate"])
+    return Json(await decide(context, run, named(run, request.path_params["gate"]), verb, body))
+
+
+async def decide(
+    context: Context, run: RunDetail, gate: GateShape, verb: Verb, body: DecideBody, link: UUID | None = None
+) -> GateDecision:
+    """Record a decision, by a one-time `link` or not; the same one again changes nothing. Raises 403 or 409."""
     if gate["state"] == GateState.WAITING:
         if run["state"] in FINISHED_RUNS:
             raise Problem(409, f"run {run['id']} is {run['state']}: nothing passes its gates", state=run["state"])
         _check_subject(run, gate, body)
-        stands = _standing(context, run, gate, body)
-        voted, accepted = await _record(context, run, gate, stands, DECISIONS[verb], body)
+        stands = standing_of(context, run, gate, body.by)
+        voted, accepted = await _record(context, run, gate, stands, DECISIONS[verb], body, link)
         if voted:
             runs = [] if accepted is None else [int(run_id) for run_id in accepted.new_runs.values()]
-            return Json(_answer(run, gate, voted.state.value, voted.decided_by, voted.reason, stands.note, runs))
-        run = await found_run(context, request)
-        gate = _named(run, gate["name"])
+            return _answer(run, gate, voted.state.value, voted.decided_by, voted.reason, stands.note, runs)
+        run = await run_called(context, run["id"])
+        gate = named(run, gate["name"])
         _refuse(run, gate, voted, body)
-    return Json(await _repeat(context, run, gate, verb, body))
+    return await _repeat(context, run, gate, verb, body)
 
 
-def _named(run: RunDetail, name: str) -> GateShape:
+def named(run: RunDetail, name: str) -> GateShape:
     """The gate so called, or the only one before the stage so called. Raises `NotFound` or 409."""
     known = ", ".join(gate["name"] for gate in run["gates"]) or "none"
     exact = [gate for gate in run["gates"] if gate["name"] == name]
@@ -93,14 +99,14 @@ def _check_subject(run: RunDetail, gate: GateShape, body: DecideBody) -> None:
     )
 
 
-def _standing(context: Context, run: RunDetail, gate: GateShape, body: DecideBody) -> Standing:
+def standing_of(context: Context, run: RunDetail, gate: GateShape, person: str) -> Standing:
     """In which role somebody decides. Raises 403 for who may not."""
     asked = _asked(gate)
-    found = standing(body.by, asked, _groups(context), needed_by(gate["evidence"]))
+    found = standing(person, asked, _groups(context), needed_by(gate["evidence"]))
     if not found.allowed:
         raise Problem(
             403,
-            f"{body.by} may not decide gate {gate['name']} of run {run['id']}; who may: {found.note}",
+            f"{person} may not decide gate {gate['name']} of run {run['id']}; who may: {found.note}",
             who_may=list(asked),
         )
     return found
@@ -115,14 +121,21 @@ def _asked(gate: GateShape) -> Sequence[str]:
 
 
 async def _record(
-    context: Context, run: RunDetail, gate: GateShape, stands: Standing, decision: Decision, body: DecideBody
+    context: Context,
+    run: RunDetail,
+    gate: GateShape,
+    stands: Standing,
+    decision: Decision,
+    body: DecideBody,
+    link: UUID | None,
 ) -> tuple[Voted, Accepted | None]:
     """Write the vote and its event in one transaction, if the vote counts. Raises 409 for one that may not."""
     inbox = context.daemon.inbox
     inbox.refuse_when_busy()
     needed = needed_by(gate["evidence"])
-    decides = [_arrival(context, _event(context, run, gate, decision, body, decided=True))]
-    votes = [_arrival(context, _event(context, run, gate, decision, body, decided=False))]
+    via = "" if link is None else "link"
+    decides = [_arrival(context, _event(context, run, gate, decision, body, decided=True, via=via))]
+    votes = [_arrival(context, _event(context, run, gate, decision, body, decided=False, via=via))]
     vote = DecideGate(
         run_id=run["id"],
         pipeline=run["pipeline"],
@@ -135,6 +148,7 @@ async def _record(
         role=stands.role,
         event_key=decides[0].event.key,
         vote_key=votes[0].event.key,
+        link=link,
     )
     undecided = inbox.operation_for(votes) if needed > 1 else None
     [(voted, accepted)] = await inbox.submit(DecideByEvent(vote, inbox.operation_for(decides), undecided))
@@ -144,7 +158,7 @@ async def _record(
 
 
 def _event(
-    context: Context, run: RunDetail, gate: GateShape, decision: Decision, body: DecideBody, *, decided: bool
+    context: Context, run: RunDetail, gate: GateShape, decision: Decision, body: DecideBody, *, decided: bool, via: str
 ) -> Event:
     return approval_event(
         pipeline=run["pipeline"],
@@ -156,6 +170,7 @@ def _event(
         now=context.daemon.clock.now(),
         subjects={gate["source"]: gate["subject"] or ""},
         decided=decided,
+        via=via,
     )
 
 
@@ -174,6 +189,8 @@ def _refuse(run: RunDetail, gate: GateShape, voted: Voted, body: DecideBody) -> 
             told = f"{which} asks about something else by now: look at the run again (tidemill show {run['id']})"
         case Taken.LATE:
             told = f"the time to decide {which} is over: it fails (tidemill resume {run['id']} asks again)"
+        case Taken.SPENT:
+            told = "this link was used before, or is too old by now: ask for another"
         case Taken.CLOSED if gate["state"] == GateState.WAITING:
             told = f"run {run['id']} is {run['state']}: nothing passes its gates"
         case _:

@@ -133,7 +133,11 @@ async def show(context: Context, request: Request) -> Response:
 
 async def found_run(context: Context, request: Request) -> RunDetail:
     """The run in the path. Raises `NotFound`."""
-    run_id = path_id(request, "run", "run")
+    return await run_called(context, path_id(request, "run", "run"))
+
+
+async def run_called(context: Context, run_id: int) -> RunDetail:
+    """The run of that number. Raises `NotFound`."""
     run = await context.views.run(run_id)
     if run is None:
         raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")

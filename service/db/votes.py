@@ -28,6 +28,7 @@ class Taken(enum.Enum):
     MOVED = "the gate asks something else by now"
     LATE = "its time was over"
     CLOSED = "the gate does not wait"
+    SPENT = "its link was used before, or is too old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class DecideGate(Operation):
 
     One rejection fails the gate; it passes once `needed` different people have approved. The vote is about `subject`
     (None: whatever the gate is asked about). It is kept with the key of its event: `event_key` if it decides the gate,
-    else `vote_key`.
+    else `vote_key`. A vote given by a one-time `link` counts only if that can still be used, and uses it up.
     """
 
     order: ClassVar[int] = 45
@@ -65,6 +66,7 @@ class DecideGate(Operation):
     role: str | None = None
     event_key: UUID | None = None
     vote_key: UUID | None = None
+    link: UUID | None = None
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[DecideGate]) -> Sequence[Voted]:
@@ -87,10 +89,17 @@ async def _vote(flush: Flush, op: DecideGate) -> Voted:
     if own is not None:
         told = Taken.REPEATED if own["decision"] == op.decision else Taken.OPPOSED
         return Voted(told, GateState.WAITING, gate["reason"], gate["decided_by"])
+    if op.link is not None and not await _use_link(flush, op, op.link, gate["subject"]):
+        return Voted(Taken.SPENT)
     votes.append({"by": op.by, "decision": op.decision, "role": op.role})
     voted = tally(votes, op.needed, op.reason)
     await _put(flush, op, gate["subject"], {**asked, "votes": votes}, voted)
     return voted
+
+
+async def _use_link(flush: Flush, op: DecideGate, link: UUID, subject: str) -> bool:
+    place = (link, op.run_id, op.gate, subject, op.by, op.decision)
+    return await flush.connection.fetchrow(sql("use_link"), *place) is not None
 
 
 async def _put(flush: Flush, op: DecideGate, subject: str, evidence: Mapping[str, Any], voted: Voted) -> None:

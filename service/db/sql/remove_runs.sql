@@ -19,6 +19,8 @@ with picked as materialized (
     delete from gates g using picked p where g.run_id = p.id
 ), voted as (
     delete from gate_votes v using picked p where v.run_id = p.id
+), linked as (
+    delete from gate_links l using picked p where l.run_id = p.id
 ), checked as (
     delete from gate_history h using picked p where h.run_id = p.id returning h.run_id, h.report, h.report_size
 ), acted as (

@@ -1,0 +1,1 @@
+select link_key from installation
