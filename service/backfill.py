@@ -19,7 +19,7 @@ from triggers.handling import Handling
 from triggers.match import matches, params_of
 from triggers.schedule import Schedule, due_times, newest_due, rfc3339, tick_event
 
-MOST_TICKS = 1_000_000
+MOST_TICKS = 100_000
 LOWEST_PRIORITY = -100
 TAG = "backfill-"
 

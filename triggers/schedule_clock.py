@@ -125,6 +125,8 @@ class ScheduleClock:
             kept.pending.extend(ticks)
             kept.see(until)
             kept.ready.set()
+            # A thousand schedules may be due at midnight: others get their turn in between.
+            await asyncio.sleep(0)
 
     async def _judge(self, kept: _Kept, now: datetime) -> tuple[list[Tick], datetime]:
         if (now - kept.seen_until).total_seconds() > _LONG_S:

@@ -135,6 +135,21 @@ async def test_after_a_failure_it_goes_on_or_stops_as_asked(database: str, tmp_p
     assert row["halted"] == f"run {failed['id']} failed"
 
 
+async def test_a_live_run_goes_before_the_waiting_ones_of_a_backfill(database: str, tmp_path: Path) -> None:
+    seen = Seen(slow=True)
+    live = EARLY[8]
+    async with daemon(all_roles(database, tmp_path, max_runs=1), daily(seen, NIGHTLY)) as one:
+        backfill = await ask(one, "daily", DAY, DAY + 8 * DAYS, max_parallel=8)
+        async with asyncio.timeout(20):
+            while not seen.events:
+                await asyncio.sleep(0.01)
+        await one.inbox.accept([tick(9)])
+        await over(database, backfill)
+    assert len(seen.due()) == 9
+    assert seen.due().index(live) <= 3
+    assert seen.most == 1
+
+
 async def test_stopped_it_starts_no_more_and_ends_when_its_runs_have(database: str, tmp_path: Path) -> None:
     seen = Seen(slow=True)
     async with daemon(all_roles(database, tmp_path), daily(seen, NIGHTLY)) as one:

@@ -23,7 +23,7 @@ from service.db.reads import Reads
 from service.inbox import NoHandOver, PostgresInbox
 from stages.base import stage
 from stages.pipeline import Pipeline
-from tests.db import debian_cron
+from tests import debian_cron
 from tests.db.daemons import catalogue
 from tests.db.writing import rows, writing
 from triggers import Cron

@@ -38,7 +38,6 @@ NAMES = {
         ]
     )
 }
-QUARTER = 15
 CORRECTION = 3 * 60
 EPOCH = date(1970, 1, 1)
 
@@ -80,20 +79,25 @@ def read(text: str, first: date, last: date) -> Line:
     return Line(text, frozenset(matches), wild)
 
 
-def wall_clock(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[tuple[int, int]]:
-    """Each minute in (start, end], as UTC and as the wall clock tells it, both in minutes since 1970."""
+def wall_clock(zone: ZoneInfo, start: datetime, end: datetime, step: int) -> Iterator[tuple[int, int]]:
+    """Each minute in (start, end], as UTC and as the wall clock tells it, both in minutes since 1970.
+
+    The zone is asked every `step` minutes: it changes its clock at none between.
+    """
     first, last = int(start.timestamp()) // 60, int(end.timestamp()) // 60
-    for quarter in range(first - first % QUARTER, last + 1, QUARTER):
-        offset = datetime.fromtimestamp(quarter * 60, UTC).astimezone(zone).utcoffset()
+    for asked in range(first - first % step, last + 1, step):
+        offset = datetime.fromtimestamp(asked * 60, UTC).astimezone(zone).utcoffset()
         assert offset is not None
         ahead = int(offset.total_seconds()) // 60
-        for minute in range(quarter, quarter + QUARTER):
+        for minute in range(asked, asked + step):
             if first < minute <= last:
                 yield minute, minute + ahead
 
 
-def runs(texts: Sequence[str], zone: ZoneInfo, start: datetime, end: datetime) -> dict[str, list[datetime]]:
-    """When each line runs in (start, end], as instants; twice in one minute counts as once."""
+def runs(
+    texts: Sequence[str], zone: ZoneInfo, start: datetime, end: datetime, step: int = 15
+) -> dict[str, list[datetime]]:
+    """When each line runs in (start, end], as instants; twice in one minute is once. `step`: see `wall_clock`."""
     day = timedelta(days=2)
     lines = [read(text, (start - day).date(), (end + day).date()) for text in texts]
     due: dict[int, list[Line]] = {}
@@ -101,7 +105,7 @@ def runs(texts: Sequence[str], zone: ZoneInfo, start: datetime, end: datetime) -
         for minute in line.minutes:
             due.setdefault(minute, []).append(line)
     found: dict[str, dict[int, None]] = {text: {} for text in texts}
-    for minute, now, then, wild, fixed in _wakes(zone, start, end):
+    for minute, now, then, wild, fixed in _wakes(wall_clock(zone, start, end, step)):
         for local in range(now, then + 1):
             for line in due.get(local, ()):
                 if wild if line.wild else fixed:
@@ -109,10 +113,10 @@ def runs(texts: Sequence[str], zone: ZoneInfo, start: datetime, end: datetime) -
     return {text: [datetime.fromtimestamp(one * 60, UTC) for one in minutes] for text, minutes in found.items()}
 
 
-def _wakes(zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[tuple[int, int, int, bool, bool]]:
+def _wakes(minutes: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int, int, bool, bool]]:
     """At which UTC minute, which wall-clock minutes (from, to), and whether their wildcard and fixed lines run."""
     virtual: int | None = None
-    for minute, clock in wall_clock(zone, start, end):
+    for minute, clock in minutes:
         ahead = 1 if virtual is None else clock - virtual
         if ahead == 1:
             virtual = clock
