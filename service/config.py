@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from service.errors import ConfigError
-from service.kafka_access import kafka_problems
+from service.kafka_access import kafka_problems, registry_problems
 from service.settings import KNOWN, SECTIONS, Known, Settings
 from service.values import masked_url, postgres_url
 
@@ -224,7 +224,7 @@ def _absolute(settings: Settings) -> Settings:
 
 def _contradictions(settings: Settings) -> list[str]:
     """What no single setting shows to be wrong."""
-    problems = kafka_problems(settings.kafka)
+    problems = [*kafka_problems(settings.kafka), *registry_problems(settings.registry)]
     problems += lifecycle_problems(settings)
     if not settings.root.is_dir():
         problems.append(f"root (TIDEMILL_ROOT) is {settings.root}: expected a folder that exists")

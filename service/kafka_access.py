@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from service.errors import ConfigError
-from service.settings import KNOWN, Kafka, SaslMechanism, SecurityProtocol, Settings
+from service.settings import KNOWN, Kafka, Registry, SaslMechanism, SecurityProtocol, Settings
 
 if TYPE_CHECKING:
     import ssl
 
-    from triggers.base import KafkaAccess
+    from triggers.base import KafkaAccess, RegistryAccess
 
 _TLS = frozenset({SecurityProtocol.SSL, SecurityProtocol.SASL_SSL})
 _SASL = frozenset({SecurityProtocol.SASL_PLAINTEXT, SecurityProtocol.SASL_SSL})
@@ -35,7 +36,41 @@ def kafka_access(settings: Settings) -> KafkaAccess | None:
         session_s=kafka.session_s,
         options=_options(kafka),
         create_topics=kafka.create_topics,
+        registry=registry_access(settings.registry),
     )
+
+
+def registry_access(registry: Registry) -> RegistryAccess | None:
+    """How to reach the schema registry, or None where none is set. Reads the TLS files now; raises ConfigError."""
+    import base64
+
+    from triggers.base import RegistryAccess
+
+    if registry.url is None:
+        return None
+    headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+    if registry.token is not None:
+        headers["Authorization"] = f"Bearer {registry.token}"
+    elif registry.username is not None:
+        login = f"{registry.username}:{registry.password or ''}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
+    secure = registry.url.startswith("https:")
+    return RegistryAccess(registry.url, headers, _ssl_context(registry, "registry") if secure else None)
+
+
+def registry_problems(registry: Registry) -> list[str]:
+    """What in the settings of the schema registry does not go together, each with what to do."""
+    names = [f"registry.{each.name}" for each in fields(registry) if getattr(registry, each.name) is not None]
+    if registry.url is None:
+        return [f"{name} is set, but no registry: set registry.url too" for name in names]
+    problems = []
+    if "@" in registry.url.split("/")[2]:
+        problems.append("registry.url holds a user: set registry.username and registry.password instead")
+    if registry.token is not None and registry.username is not None:
+        problems.append("registry.token and registry.username are both set: remove one of them")
+    if registry.password is not None and registry.username is None:
+        problems.append("registry.password is set without registry.username: set it too")
+    return problems
 
 
 def kafka_problems(kafka: Kafka) -> list[str]:
@@ -43,8 +78,8 @@ def kafka_problems(kafka: Kafka) -> list[str]:
     return [*_server_problems(kafka), *_sasl_problems(kafka), *_tls_problems(kafka)]
 
 
-def _named(name: str) -> str:
-    return f"kafka.{name} ({KNOWN[f'kafka.{name}'].env})"
+def _named(name: str, section: str = "kafka") -> str:
+    return f"{section}.{name} ({KNOWN[f'{section}.{name}'].env})"
 
 
 def _given(kafka: Kafka, *names: str) -> list[str]:
@@ -122,7 +157,8 @@ def _options(kafka: Kafka) -> dict[str, Any]:
         return {}
     options: dict[str, Any] = {"security_protocol": str(kafka.security_protocol)}
     if kafka.security_protocol in _TLS:
-        options["ssl_context"] = _ssl_context(kafka)
+        options["ssl_context"] = context = _ssl_context(kafka, "kafka")
+        context.check_hostname = kafka.ssl_check_hostname
     if kafka.sasl_mechanism:
         options["sasl_mechanism"] = str(kafka.sasl_mechanism)
     if kafka.sasl_mechanism is SaslMechanism.OAUTHBEARER:
@@ -133,24 +169,24 @@ def _options(kafka: Kafka) -> dict[str, Any]:
     return options
 
 
-def _ssl_context(kafka: Kafka) -> ssl.SSLContext:
-    """A context that checks the broker's certificate and name, and shows ours where one is set."""
+def _ssl_context(files: Kafka | Registry, section: str) -> ssl.SSLContext:
+    """A context that checks the other's certificate and name, and shows ours where one is set."""
     import ssl
 
     try:
-        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+        context = ssl.create_default_context(cafile=files.ssl_cafile)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{_named('ssl_cafile')} is {kafka.ssl_cafile}: {error}: expected PEM certificates") from None
-    context.check_hostname = kafka.ssl_check_hostname
-    if kafka.ssl_certfile:
+        named = _named("ssl_cafile", section)
+        raise ConfigError(f"{named} is {files.ssl_cafile}: {error}: expected PEM certificates") from None
+    if files.ssl_certfile:
         # Without a password OpenSSL would ask for one on the terminal, and a daemon would hang there.
-        password = kafka.ssl_key_password or ""
+        password = files.ssl_key_password or ""
         try:
-            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile, password)
+            context.load_cert_chain(files.ssl_certfile, files.ssl_keyfile, password)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
-                f"{_named('ssl_certfile')} is {kafka.ssl_certfile} with the key "
-                f"{kafka.ssl_keyfile or 'in it'}: {error}: expected PEM, and ssl_key_password where it is encrypted"
+                f"{_named('ssl_certfile', section)} is {files.ssl_certfile} with the key "
+                f"{files.ssl_keyfile or 'in it'}: {error}: expected PEM, and ssl_key_password where it is encrypted"
             ) from None
     return context
 

@@ -17,6 +17,7 @@ import orjson
 from aiokafka.abc import AbstractTokenProvider
 
 from triggers.errors import TokenUnavailable
+from triggers.http_request import ask
 
 if TYPE_CHECKING:
     import ssl
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 10.0
 # A token is renewed when this part of its life is over.
 _FRESH = 0.8
-_LONGEST_ANSWER_BYTES = 1024 * 1024
 
 
 class FileTokens(AbstractTokenProvider):  # type: ignore[misc]
@@ -117,21 +117,19 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]
         return token, float(lives_s) if isinstance(lives_s, int | float) and lives_s > 0 else None
 
     def _post(self) -> dict[str, Any]:
-        from urllib.error import HTTPError, URLError
         from urllib.parse import quote, urlencode
-        from urllib.request import Request, urlopen
 
         form = {"grant_type": "client_credentials", **({"scope": self._scope} if self._scope else {})}
         name = ":".join(quote(one, safe="") for one in self._client)
         headers = {"Authorization": f"Basic {base64.b64encode(name.encode()).decode()}", "Accept": "application/json"}
-        request = Request(self._url, urlencode(form).encode(), headers)
         try:
-            with urlopen(request, timeout=_TIMEOUT_S, context=self._trust()) as answer:
-                found = orjson.loads(answer.read(_LONGEST_ANSWER_BYTES))
-        except HTTPError as error:
-            raise TokenUnavailable(self._refused(error.code, error.read(4096))) from None
-        except (URLError, OSError) as error:
-            raise TokenUnavailable(f"{self._url} gives no token: {getattr(error, 'reason', error)}") from None
+            status, body = ask(self._url, headers, body=urlencode(form).encode(), tls=self._trust())
+        except OSError as error:
+            raise TokenUnavailable(f"{self._url} gives no token: {error}") from None
+        if status != 200:
+            raise TokenUnavailable(self._refused(status, body))
+        try:
+            found = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise TokenUnavailable(f"{self._url} answers no JSON: is it an OAuth 2 token endpoint?") from None
         return found if isinstance(found, dict) else {}

@@ -145,6 +145,20 @@ class Kafka:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """The schema registry that values of Kafka records are framed for."""
+
+    url: str | None = setting(None, values.http_url, 'schema registry, for triggers with `value="registry"`')
+    username: str | None = setting(None, values.text, "user, or API key, it asks for")
+    password: str | None = setting(None, values.text, "password, or API secret", secret=True)
+    token: str | None = setting(None, values.token, "bearer token, instead of user and password", secret=True)
+    ssl_cafile: Path | None = setting(None, values.path, "certificates to trust (PEM); default: the system's")
+    ssl_certfile: Path | None = setting(None, values.path, "client certificate (PEM), where it wants one")
+    ssl_keyfile: Path | None = setting(None, values.path, "its key (PEM), where it is not in `ssl_certfile`")
+    ssl_key_password: str | None = setting(None, values.text, "password of the key", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """Where the API, webhooks and health checks are answered."""
 
@@ -298,6 +312,7 @@ class Settings:
     )
     database: Database = field(default_factory=Database)
     kafka: Kafka = field(default_factory=Kafka)
+    registry: Registry = field(default_factory=Registry)
     http: Http = field(default_factory=Http)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     executor: Executor = field(default_factory=Executor)
@@ -311,6 +326,7 @@ class Settings:
 SECTIONS: Mapping[str, type[Any]] = {
     "database": Database,
     "kafka": Kafka,
+    "registry": Registry,
     "http": Http,
     "lifecycle": Lifecycle,
     "executor": Executor,

@@ -20,7 +20,7 @@ from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
 from service.feeds import load_feed
 from service.garbage import settle
-from service.kafka_access import kafka_access
+from service.kafka_access import kafka_access, registry_access
 from service.settings import Settings
 from triggers.base import KafkaAccess
 
@@ -94,7 +94,13 @@ async def _servers(settings: Settings, embed: bool) -> AsyncIterator[Servers]:
         if embed and settings.kafka.bootstrap_servers is None:
             broker = EmbeddedKafka(settings.home)
             address = await stack.enter_async_context(broker)
-            servers.kafka = KafkaAccess(address, settings.kafka.group_prefix, create_topics=True, embedded=True)
+            servers.kafka = KafkaAccess(
+                address,
+                settings.kafka.group_prefix,
+                create_topics=True,
+                embedded=True,
+                registry=registry_access(settings.registry),
+            )
             servers.deaths.append(broker.watch)
         yield servers
 

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
 
 from triggers.base import Arrival, Binding, Fate, ListenerState, Offer, Surroundings, TriggerStatus
+from triggers.errors import InboxBusy, InvalidTrigger, SourceUnavailable
 from triggers.event import Event
 from triggers.kafka import Start, check_agreement
 from triggers.kafka_client import access_of
-from triggers.kafka_group import Fetched, GroupReader, Membership
-from triggers.kafka_records import ReadRecord, event_of, source_of
+from triggers.kafka_group import Cursor, Fetched, GroupReader, Membership
+from triggers.kafka_lanes import Lanes
+from triggers.kafka_letters import DeadLetters, Letter, letters_of, scope_of
+from triggers.kafka_records import event_of, source_of
 from triggers.kafka_session import keep_reading
-from triggers.kafka_values import FORMATS
+from triggers.kafka_values import FORMATS, ReadValue
 from triggers.match import offer
+from triggers.schema_registry import SchemaRegistry, check_packages
 
 _ACCEPT_RECORDS = 500
 _ACCEPT_BYTES = 4 * 1024 * 1024
 _WAIT_S = 0.5
+_REGISTRY_RETRY_S = 2.0
+
+
+@dataclass(slots=True)
+class _Topic:
+    """One topic, who listens to it, and where its dead records go."""
+
+    bindings: list[Binding] = field(default_factory=list)
+    dead_letters: set[str] = field(default_factory=set)
+
+    @property
+    def framed(self) -> bool:
+        """Whether its values are framed for a schema registry."""
+        return bool(self.bindings[0].trigger.value == "registry")
 
 
 class ArrivalsListener:
@@ -29,65 +48,134 @@ class ArrivalsListener:
         check_agreement(bindings)
         self._access = access_of(surroundings, bindings)
         self._surroundings = surroundings
-        self._by_topic: dict[str, list[Binding]] = {}
+        self._topics: dict[str, _Topic] = {}
         self._statuses: dict[str, TriggerStatus] = {}
         self._reader: GroupReader | None = None
         for binding in bindings:
-            self._by_topic.setdefault(binding.trigger.topic, []).append(binding)
+            topic = self._topics.setdefault(binding.trigger.topic, _Topic())
+            topic.bindings.append(binding)
+            topic.dead_letters |= {binding.trigger.dead_letter} - {None}
             self._statuses[binding.name] = TriggerStatus(binding.name, binding.trigger.kind)
+        targets = {target for topic in self._topics.values() for target in topic.dead_letters}
+        self._letters = DeadLetters(self._access, surroundings.inbox, surroundings.clock, targets)
+        self._registry = self._open_registry()
 
     async def run(self) -> None:
         """Listen until cancelled."""
         member = Membership(
             access=self._access,
             group=f"{self._access.group_prefix}.arrivals",
-            starts={topic: _earliest(bindings) for topic, bindings in self._by_topic.items()},
+            starts={name: _earliest(topic.bindings) for name, topic in self._topics.items()},
             inbox=self._surroundings.inbox,
             clock=self._surroundings.clock,
             tell=self._tell,
         )
-        await keep_reading(member, self._serve)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._letters.run())
+            await keep_reading(member, self._serve)
 
     def statuses(self) -> Sequence[TriggerStatus]:
         """One for each binding. Lag is that of the partitions this process reads."""
-        for topic, bindings in self._by_topic.items():
-            lag = self._reader.lag(topic) if self._reader else None
-            for binding in bindings:
-                self._statuses[binding.name].lag_records = lag
+        for name, topic in self._topics.items():
+            lag = self._reader.lag(name) if self._reader else None
+            for binding in topic.bindings:
+                status = self._statuses[binding.name]
+                status.lag_records = lag
+                if topic.dead_letters and status.state is ListenerState.LISTENING:
+                    status.note = self._letters.note
         return list(self._statuses.values())
+
+    def _open_registry(self) -> SchemaRegistry | None:
+        framed = [topic.bindings[0].name for topic in self._topics.values() if topic.framed]
+        if not framed:
+            return None
+        check_packages(framed[0])
+        if self._access.registry is None:
+            raise InvalidTrigger(f"{framed[0]}: there is no schema registry to ask: set TIDEMILL_REGISTRY_URL")
+        return SchemaRegistry(self._access.registry)
 
     async def _serve(self, reader: GroupReader) -> None:
         self._reader = reader
+        inherited: set[Cursor] = set()
         try:
-            fetched: Sequence[Fetched] = ()
-            while True:
-                # While the inbox takes these records the next ones come.
-                async with asyncio.TaskGroup() as group:
-                    for one in fetched:
-                        group.create_task(self._accept(reader, one))
-                    fetched = await reader.poll(_WAIT_S)
+            async with asyncio.TaskGroup() as group:
+                lanes = Lanes(reader, lambda fetched: self._accept(reader, fetched), group)
+                while True:
+                    # While the inbox takes some records the next ones come.
+                    for one in await reader.poll(_WAIT_S):
+                        lanes.put(one)
+                    await self._inherit(reader, inherited)
+                    await lanes.keep_up()
         finally:
             self._reader = None
+
+    async def _inherit(self, reader: GroupReader, inherited: set[Cursor]) -> None:
+        """Forward what those who had our partitions before left of dead records."""
+        for cursor in reader.cursors():
+            at = cursor.partition
+            if cursor in inherited or not self._topics[at.topic].dead_letters:
+                continue
+            try:
+                await self._letters.take_over(scope_of(reader.scope, at.topic, at.partition))
+            except InboxBusy:
+                return
+            inherited.add(cursor)
 
     async def _accept(self, reader: GroupReader, fetched: Fetched) -> None:
         """Accept one partition's records in bites, until done or until the partition is no longer ours."""
         cursor = fetched.cursor
-        topic = cursor.partition.topic
         for bite in bites(fetched.records):
-            arrivals = self._arrivals(source_of(reader.cluster, topic), self._by_topic[topic], bite)
-            if not await reader.accept(cursor, arrivals, bite[-1].offset + 1):
+            read = await self._read(reader, cursor, bite)
+            if read is None:
                 return
+            arrivals, letters = self._arrivals(reader, cursor, bite, read)
+            if letters:
+                await self._letters.room()
+            beside = [letter.position for letter in letters]
+            if not await reader.accept(cursor, arrivals, bite[-1].offset + 1, beside=beside):
+                return
+            self._letters.put(letters)
 
-    def _arrivals(self, source: str, bindings: Sequence[Binding], records: Sequence[ReadRecord]) -> list[Arrival]:
-        now = self._surroundings.clock.now()
-        for binding in bindings:
+    async def _read(self, reader: GroupReader, cursor: Cursor, bite: Sequence[ConsumerRecord]) -> ReadValue | None:
+        """What reads these records, once it can. None: their partition was lost meanwhile."""
+        topic = self._topics[cursor.partition.topic]
+        if self._registry is None or not topic.framed:
+            return FORMATS[topic.bindings[0].trigger.value]
+        waited = False
+        while reader.owns(cursor):
+            try:
+                await self._registry.ready(record.value for record in bite)
+            except SourceUnavailable as away:
+                waited = True
+                self._tell(ListenerState.RETRYING, str(away), [cursor.partition.topic])
+                await self._surroundings.clock.sleep(_REGISTRY_RETRY_S)
+            else:
+                if waited:
+                    self._tell(ListenerState.LISTENING, "", [cursor.partition.topic])
+                return self._registry.read
+        return None
+
+    def _arrivals(
+        self, reader: GroupReader, cursor: Cursor, records: Sequence[ConsumerRecord], read: ReadValue
+    ) -> tuple[list[Arrival], list[Letter]]:
+        """The events of records, and those among them that are to be forwarded because they are dead."""
+        at, now = cursor.partition, self._surroundings.clock.now()
+        topic, source = self._topics[at.topic], source_of(reader.cluster, at.topic)
+        scope = scope_of(reader.scope, at.topic, at.partition)
+        arrivals: list[Arrival] = []
+        letters: list[Letter] = []
+        for record in records:
+            event, dead = event_of(record, source, now, read)
+            arrivals.append(_arrival(event, dead, topic.bindings))
+            if dead and topic.dead_letters:
+                letters += letters_of(record, scope, event.id, dead, topic.dead_letters)
+        for binding in topic.bindings:
             self._statuses[binding.name].last_seen_at = now
-        read = FORMATS[bindings[0].trigger.value]
-        return [_arrival(*event_of(record, source, now, read), bindings) for record in records]
+        return arrivals, letters
 
     def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:
         for topic in topics:
-            for binding in self._by_topic[topic]:
+            for binding in self._topics[topic].bindings:
                 status = self._statuses[binding.name]
                 status.state, status.note = state, note
 

@@ -260,10 +260,20 @@ class TriggerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How to reach the schema registry. `headers` carry our credentials, `tls` is an SSL context."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class KafkaAccess:
     """How to reach the broker. `options` go to every aiokafka client (security, SASL, TLS context).
 
-    A consumer silent for `session_s` loses its partitions to the others of its group.
+    A consumer silent for `session_s` loses its partitions to the others of its group. `registry` has the schemas of
+    values that are framed for one.
     """
 
     bootstrap_servers: str
@@ -272,6 +282,7 @@ class KafkaAccess:
     create_topics: bool = False
     session_s: float = 10.0
     embedded: bool = False
+    registry: RegistryAccess | None = None
 
 
 class Clock(Protocol):

@@ -17,21 +17,22 @@ from triggers.micro_batches import Start as Start
 from triggers.ranges import Isolation
 from triggers.route import BATCH, KAFKA, Route
 
-Format = Literal["json", "text", "bytes"]
+Format = Literal["json", "text", "bytes", "registry"]
 
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _STARTS = ("earliest", "latest")
-_FORMATS = ("json", "text", "bytes")
+_FORMATS = ("json", "text", "bytes", "registry")
 
 
 @dataclass(frozen=True)
 class KafkaArrivals(Trigger):
     """Every record of `topic` is one event: the CloudEvent it carries, or the record itself.
 
-    `value` says what the value of a record that is no CloudEvent holds: `json`, `text` or `bytes`. A record that cannot
-    be read so is a dead event, with its bytes. `start` says where a partition is begun that was never read before. All
-    such triggers of a daemon share one consumer: a topic that any of them wants from the `earliest` record is read from
-    there.
+    `value` says what the value of a record that is no CloudEvent holds: `json`, `text`, `bytes`, or `registry`, which
+    is Avro, Protobuf or JSON framed for a schema registry. A record that cannot be read so is a dead event, with its
+    bytes, and goes on to the topic `dead_letter` where one is named. `start` says where a partition is begun that was
+    never read before. All such triggers of a daemon share one consumer: a topic that any of them wants from the
+    `earliest` record is read from there.
     """
 
     kind: ClassVar[str] = "kafka-arrivals"
@@ -40,6 +41,7 @@ class KafkaArrivals(Trigger):
     topic: str
     start: Start = field(default="earliest", kw_only=True)
     value: Format = field(default="json", kw_only=True)
+    dead_letter: str | None = field(default=None, kw_only=True)
 
     def default_name(self) -> str:
         return f"kafka:{self.topic}"
@@ -54,6 +56,12 @@ class KafkaArrivals(Trigger):
             raise InvalidTrigger(
                 f"KafkaArrivals({self.topic!r}): value={self.value!r} is none of {', '.join(_FORMATS)}"
             )
+        if self.dead_letter is not None:
+            check_topic(self.dead_letter, self.start, f"KafkaArrivals({self.topic!r}) dead_letter=")
+            if self.dead_letter == self.topic:
+                raise InvalidTrigger(
+                    f"KafkaArrivals({self.topic!r}): dead_letter is the topic itself: name another one"
+                )
         super().__post_init__()
 
 

@@ -82,15 +82,17 @@ def reading_consumer(
             "fetch_max_bytes": _FETCH_BYTES,
             "fetch_max_wait_ms": 500 if group else 100,
             "metadata_max_age_ms": 60_000,
+            # A member that waits for the inbox stays one, however long that takes: what is stuck we find ourselves.
+            "max_poll_interval_ms": 2**31 - 1,
             **membership,
             **_connection(access),
         }
     )
 
 
-def writing_producer(access: KafkaAccess) -> AIOKafkaProducer:
+def writing_producer(access: KafkaAccess, *, largest_bytes: int = 1024 * 1024) -> AIOKafkaProducer:
     """A producer of what may be written twice: the embedded broker knows no idempotent producers."""
-    return AIOKafkaProducer(acks="all", linger_ms=20, **_connection(access))
+    return AIOKafkaProducer(acks="all", linger_ms=20, max_request_size=largest_bytes, **_connection(access))
 
 
 def trouble_note(access: KafkaAccess, error: BaseException) -> str:

@@ -60,7 +60,8 @@ class Cursor:
     """How far one partition was read, for as long as it is ours.
 
     `stored` is its position in the inbox (`""`: none), `offset` that of the first record not yet accepted, `read` that
-    of the first not yet read. `is_anew`: the topic was made anew, and `stored` is of the old one.
+    of the first not yet read. `is_anew`: the topic was made anew, and `stored` is of the old one. `held`: what was read
+    waits, and nothing is fetched.
     """
 
     partition: TopicPartition
@@ -70,6 +71,7 @@ class Cursor:
     answered_ms: int | None = None
     answered_at_s: float = 0.0
     is_anew: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,18 @@ class GroupReader:
         """Whether what `cursor` has read may still be accepted."""
         return self._cursors.get(cursor.partition) is cursor
 
+    def hold_back(self, cursor: Cursor) -> None:
+        """Fetch no more of a partition for now; `poll` brings what is here already, and nothing after that."""
+        cursor.held = True
+        if self.owns(cursor) and self._is_assigned(cursor.partition):
+            self._consumer.pause(cursor.partition)
+
+    def go_on(self, cursor: Cursor) -> None:
+        """Fetch on."""
+        cursor.held, cursor.answered_at_s = False, self._loop.time()
+        if self.owns(cursor) and self._is_assigned(cursor.partition):
+            self._consumer.resume(cursor.partition)
+
     def cursors(self) -> Sequence[Cursor]:
         """Those of the partitions that are ours and placed."""
         return list(self._cursors.values())
@@ -159,18 +173,23 @@ class GroupReader:
         return (await self._link.look([topic])).partitions.get(topic, frozenset())
 
     async def accept(
-        self, cursor: Cursor, arrivals: Sequence[Arrival], next_offset: int, position: str | None = None
+        self,
+        cursor: Cursor,
+        arrivals: Sequence[Arrival],
+        next_offset: int,
+        position: str | None = None,
+        beside: Sequence[Position] = (),
     ) -> bool:
         """Accept events and move the partition to `next_offset` in one transaction; while the inbox is busy, wait.
 
-        `position` is what the inbox then holds, if it is more than the offset. False: the partition went to somebody
-        else, or the position did. Then nothing was accepted, and what is left of these records comes again from the
-        stored position.
+        `position` is what the inbox then holds, if it is more than the offset, `beside` what else it is to hold. False:
+        the partition went to somebody else, or the position did. Then nothing was accepted, and what is left of these
+        records comes again from the stored position.
         """
         value = str(next_offset) if position is None else position
         move = Position(self.scope, position_key(cursor.partition), value, expect=cursor.stored)
         try:
-            await self._patiently(lambda: self._member.inbox.accept(arrivals, positions=[move]), cursor)
+            await self._patiently(lambda: self._member.inbox.accept(arrivals, positions=[move, *beside]), cursor)
         except PositionMoved:
             logger.info("%s: somebody else moved %s on from %r", self.scope, move.key, cursor.stored)
             self._forget(cursor)
@@ -309,7 +328,7 @@ class GroupReader:
         """The partitions that are shorter than we have read. Raises `SourceUnavailable` for one that stands still."""
         shrunk = {}
         for partition, cursor in self._cursors.items():
-            if not self._is_assigned(partition):
+            if cursor.held or not self._is_assigned(partition):
                 continue
             answered_ms = self._consumer.last_poll_timestamp(partition)
             if answered_ms != cursor.answered_ms:

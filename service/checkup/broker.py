@@ -10,7 +10,7 @@ from service.checkup.finding import Finding, fine, problem, warning
 from service.errors import ConfigError
 from service.kafka_access import kafka_access
 from service.settings import Settings
-from triggers.errors import InvalidTrigger
+from triggers.errors import InvalidTrigger, SourceUnavailable
 from triggers.kafka import KafkaArrivals, check_agreement
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
     except TROUBLE as error:
         return [problem("broker", trouble_note(access, error), "start it, or check TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")]
     found = [fine("broker", f"cluster {sight.cluster} at {access.bootstrap_servers}")]
+    found += await _registry(access, catalogue)
     for topic, reason in sight.absent.items():
         found.append(_absent(topic, reason.__name__, topics[topic], creates=settings.kafka.create_topics))
     return found
@@ -49,7 +50,26 @@ def listened_to(catalogue: Catalogue) -> dict[str, list[str]]:
     for binding in catalogue.bindings():
         if binding.trigger.kind.startswith("kafka"):
             topics[binding.trigger.topic].append(binding.name)
+            if getattr(binding.trigger, "dead_letter", None) is not None:
+                topics[binding.trigger.dead_letter].append(f"{binding.name} (for dead records)")
     return dict(topics)
+
+
+async def _registry(access: KafkaAccess, catalogue: Catalogue) -> list[Finding]:
+    """The schema registry, where a trigger reads by its schemas."""
+    readers = [one for one in catalogue.bindings() if getattr(one.trigger, "value", None) == "registry"]
+    if not readers:
+        return []
+    if access.registry is None:
+        return [problem("registry", f"none is set, but {readers[0].name} needs one", "set TIDEMILL_REGISTRY_URL")]
+    from triggers.schema_registry import SchemaRegistry, check_packages
+
+    try:
+        check_packages(readers[0].name)
+        await SchemaRegistry(access.registry).check()
+    except (InvalidTrigger, SourceUnavailable) as error:
+        return [problem("registry", str(error))]
+    return [fine("registry", f"answers at {access.registry.url}")]
 
 
 async def _look(access: KafkaAccess, topics: list[str]) -> Sight:

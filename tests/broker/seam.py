@@ -67,6 +67,7 @@ class RecordingInbox:
                 raise PositionMoved(f"{one.key}: expected {one.expect!r}")
         receipts = [self._take(arrival) for arrival in arrivals]
         self.stored.update({(one.scope, one.key): one.value for one in positions})
+        self.stored = {place: value for place, value in self.stored.items() if value}
         async with self._moved:
             self._moved.notify_all()
         if self.die_after:

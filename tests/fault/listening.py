@@ -22,6 +22,7 @@ async def count(records: Records) -> int:
 
 
 every_record = Pipeline("every_record", [take], on=[KafkaArrivals(TOPIC)])
+dead_ones = Pipeline("dead_ones", [take], on=[KafkaArrivals(TOPIC, dead_letter=f"{TOPIC}-dead")])
 every_batch = Pipeline("every_batch", [count], on=[KafkaBatches(TOPIC, max_records=20, max_wait_s=0.2)])
 every_second = Pipeline("every_second", [take], on=[Every(1)])
 every_file = Pipeline("every_file", [take], on=[Files("landing/*.csv", complete="rename")])
