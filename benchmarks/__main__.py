@@ -10,6 +10,7 @@ import orjson
 import typer
 import uvloop
 
+from benchmarks import refusals as refusals_
 from benchmarks import runs as runs_
 from benchmarks.measuring import show
 
@@ -29,6 +30,19 @@ def runs(runs: int = 20_000, rounds: int = 3, in_flight: int = 500, json: Out = 
     """Six no-op stages a run, against a bare group-commit loop."""
     rows = uvloop.run(runs_.run(runs, rounds, in_flight))
     show(f"{runs:,} runs of six no-op stages, {in_flight} in flight", "run", rows)
+    if json is not None:
+        json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+
+
+@app.command()
+def refusals(requests: int = 2_000, json: Out = None) -> None:
+    """What nobody may send, turned away: from the first byte sent to the answer, on one connection."""
+    rows = uvloop.run(refusals_.run(requests))
+    for row in rows:
+        figures = (
+            f"{name} {row[key]:6.0f} us" for name, key in (("p50", "p50_us"), ("p99", "p99_us"), ("CPU", "cpu_us"))
+        )
+        print(f"{row['garbage']:28} {row['status']}  {'  '.join(figures)}")
     if json is not None:
         json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
 

@@ -13,6 +13,7 @@ from triggers.cloudevents import from_kafka
 from triggers.errors import InvalidEvent
 from triggers.event import HEADERS, Event
 from triggers.kafka_values import ReadValue, Value, check_size, read_json
+from triggers.trace import trace_of
 
 RECORD_TYPE = "dev.tidemill.kafka.record"
 KEY = "kafkakey"
@@ -70,7 +71,8 @@ def event_of(
         check_size(record.value)
         event = _cloud_event(record, time, read)
         if event is not None:
-            return replace(event, extensions={**event.extensions, **_beside(record, skip=_ATTRIBUTES)}), ""
+            beside = _beside(record, skip=_ATTRIBUTES)
+            return replace(event, extensions={**_trace(record), **event.extensions, **beside}), ""
         value = None if record.value is None else read(record.value)
     except InvalidEvent as error:
         raw = None if record.value is None else Value(record.value, _RAW)
@@ -101,8 +103,14 @@ def _plain(record: ReadRecord, source: str, time: datetime, value: Value | None,
         data=None if value is None else value.data,
         datacontenttype=None if value is None else value.content_type,
         dataschema=None if value is None else value.schema,
-        extensions=_beside(record),
+        extensions={**_trace(record), **_beside(record)},
     )
+
+
+def _trace(record: ReadRecord) -> dict[str, str]:
+    """The trace that a record's headers name, by the names that tracing uses over HTTP too."""
+    named = [(name.lower(), _header(raw)) for name, raw in record.headers or () if name.lower().startswith("trace")]
+    return trace_of(dict(named)) if len(dict(named)) == len(named) else {}
 
 
 def _beside(record: ReadRecord, skip: tuple[str, ...] = ()) -> dict[str, str]:

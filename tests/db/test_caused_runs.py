@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from pydantic import BaseModel
 
@@ -14,9 +16,11 @@ from service.db.steering import Cancel, Resume
 from service.model import RunState
 from service.settings import Role
 from stages import Event, Permanent, Pipeline, StageContext, SubRun, stage
-from tests.db.daemons import attempts, daemon, reached, settings, start
+from tests.db.daemons import attempts, daemon, event, reached, settings, start
 from tests.db.writing import rows
 from triggers import CloudEvents
+from triggers.base import Arrival, Offer
+from triggers.trace import trace_parent
 
 calls: Counter[str] = Counter()
 
@@ -142,6 +146,24 @@ async def test_an_emitted_event_starts_what_listens_and_tells_its_cause(database
         assert await reached(one, run + 1) is RunState.SUCCEEDED
     [row] = await rows(database, "select pipeline, cause_run, cause_stage, depth from runs where id = 2")
     assert tuple(row) == ("notified", 1, "publish", 1)
+
+
+@pytest.mark.parametrize("given", ["", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
+async def test_what_a_run_causes_is_in_the_trace_of_its_event(database: str, tmp_path: Path, given: str) -> None:
+    """Without one it is that of the event itself, so that what belongs together can be found by it."""
+    asked = replace(event("1", [4]), extensions={"traceparent": given} if given else {})
+    trace = given[3:35] or asked.key.hex
+    async with daemon(settings(database, tmp_path), publishing, notified, parent, child) as one:
+        offers = [Offer("publishing", "test"), Offer("parent", "test")]
+        [receipt] = await one.inbox.accept([Arrival(asked, offers)])
+        for outcome in receipt.outcomes:
+            assert outcome.run_id is not None
+            await reached(one, outcome.run_id)
+    found = await rows(database, "select type, envelope from events where type <> 'test'")
+    traces = {row["type"]: orjson.loads(row["envelope"])["traceparent"] for row in found}
+    assert {kind: trace_parent(one) for kind, one in traces.items()} == traces
+    assert {kind: one[3:35] for kind, one in traces.items()} == {"model.published": trace, "dev.tidemill.subrun": trace}
+    assert len({given, *traces.values()}) == 3
 
 
 async def test_what_a_failed_attempt_emitted_never_happened(database: str, tmp_path: Path) -> None:

@@ -97,6 +97,38 @@ def test_a_cloudevent_has_the_key_and_the_headers_that_are_not_its_own_beside_it
     assert event.extensions == {"kafkakey": "k", "kafkaheaders": '{"Team":"a"}'}
 
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+OTHER = b"00-11111111111111111111111111111111-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("sent", "trace"),
+    [
+        ([("traceparent", TRACE), ("TraceState", b"a=1")], {"traceparent": TRACE.decode(), "tracestate": "a=1"}),
+        ([("traceparent", b"\xff"), ("tracestate", b"a=1")], {}),
+        ([("traceparent", None)], {}),
+        ([("traceparent", TRACE), ("traceparent", OTHER)], {}),
+    ],
+)
+def test_a_record_is_in_the_trace_that_its_headers_name(
+    sent: list[tuple[str, bytes | None]], trace: dict[str, str]
+) -> None:
+    plain, _ = event_of(record(b"{}", headers=sent), "kafka:c/t", NOW)
+    broken, dead = event_of(record(b"{", headers=sent), "kafka:c/t", NOW)
+    for event in (plain, broken):
+        assert {name: value for name, value in event.extensions.items() if name.startswith("trace")} == trace
+    assert dead
+
+
+def test_a_cloudevent_in_a_record_keeps_a_trace_of_its_own() -> None:
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/s"), ("ce_type", b"t")]
+    beside, _ = event_of(record(b"1", headers=[*headers, ("traceparent", TRACE)]), "kafka:c/t", NOW)
+    own, _ = event_of(
+        record(b"1", headers=[*headers, ("traceparent", TRACE), ("ce_traceparent", OTHER)]), "kafka:c/t", NOW
+    )
+    assert (beside.extensions["traceparent"], own.extensions["traceparent"]) == (TRACE.decode(), OTHER.decode())
+
+
 def test_an_extension_of_that_name_from_elsewhere_does_no_harm() -> None:
     event = Event(source="/s", id="1", type="t", time=NOW, extensions={"kafkaheaders": "{"})
     assert mismatch({"kafkaheaders.trace": "a"}, event) == 'kafkaheaders.trace is absent, wanted "a"'
