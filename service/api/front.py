@@ -8,15 +8,18 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access import Access
 from service.api.context import Context
 from service.api.intake import EVENTS, HOOKS, Intake
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
-from service.api.requests import linger
+from service.api.requests import hung_up, linger
 
 logger = logging.getLogger("tidemill.api")
+
+# What uvloop says of writing to a connection that is gone.
+HANDLE_CLOSED = "the handler is closed"
 
 # What a supervisor may always ask.
 OPEN = frozenset({"/livez", "/readyz"})
@@ -31,6 +34,30 @@ def application(context: Context, intake: Intake, router: Router) -> ASGIApp:
 
 async def _internal(request: Request, error: Exception) -> Response:
     return internal_problem().response()
+
+
+def _to_whom_is_there(send: Send) -> Send:
+    """`send`, for a client that may hang up while it is answered: uvloop then says so before uvicorn knows."""
+
+    async def sending(message: Message) -> None:
+        try:
+            await send(message)
+        except RuntimeError as error:
+            if HANDLE_CLOSED not in str(error):
+                raise
+            raise ClientGone("the client hung up before it was answered") from None
+
+    return sending
+
+
+async def _tell(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        if problem.status == 413:
+            await _refuse_body(problem, receive, send)
+        else:
+            await problem.response()(scope, receive, send)
+    except ClientGone:
+        await hung_up(receive)
 
 
 async def _refuse_body(problem: Problem, receive: Receive, send: Send) -> None:
@@ -51,19 +78,16 @@ class Front:
         self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        send = self._meters.watch(scope, send)
+        send = self._meters.watch(scope, _to_whom_is_there(send))
         try:
             await self._serve(scope, receive, send)
         except ClientGone:
-            return
+            await hung_up(receive)
         except TOLD as error:
             problem = problem_of(error)
             if problem.status == 500:
                 logger.error("%s %s: %s", scope["method"], scope["path"], problem)
-            if problem.status == 413:
-                await _refuse_body(problem, receive, send)
-            else:
-                await problem.response()(scope, receive, send)
+            await _tell(problem, scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

@@ -78,6 +78,14 @@ async def linger(receive: Receive) -> None:
                 left_bytes -= len(message.get("body", b""))
 
 
+async def hung_up(receive: Receive) -> None:
+    """Return once the server has noticed, too, that the client is gone; it would tell of an answer not finished."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+
 async def read_json(request: Request, limit_bytes: int) -> Any:
     """The JSON value of the body, None when it is empty. Raises 400, 413, 415 or 422 (nested too deep)."""
     body = await read_body(request.scope, request.receive, limit_bytes)

@@ -59,6 +59,8 @@ class Findings:
         first, last = (self.memory[0], self.memory[-1]) if self.memory else (0, 0)
         lines = [f"{attacks} answers or silences by seed {self.seed}: {counts}"]
         lines += [f"memory {first >> 20} MiB at first, {last >> 20} MiB at last, grew {self.growth():.3f}-fold"]
+        tenths = [self.memory[len(self.memory) * tenth // 10] / (1 << 20) for tenth in range(10)] if self.memory else []
+        lines += ["by tenths of the time: " + ", ".join(f"{one:.1f}" for one in tenths)]
         return "\n".join([*lines, *(f"FAILED: {one}" for one in self.failures[:20])])
 
 
