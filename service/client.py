@@ -242,6 +242,11 @@ class Client(ScheduleCalls):
         wanted = {"trigger": trigger, "from": since, "to": until, "repair": repair}
         return self._post("/api/v1/reconcile", {name: value for name, value in wanted.items() if value is not None})
 
+    def backtest(self, trigger: str, **wanted: Any) -> Json:
+        """What a trigger with other settings would have done: `from`, `to`, `where`, `cron` and more as in the API."""
+        body = {"trigger": trigger, **wanted}
+        return self._post("/api/v1/backtests", {name: value for name, value in body.items() if value is not None})
+
     def pipelines(self) -> Json:
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")

@@ -51,7 +51,7 @@ async def _schedule(trigger: Schedule, binding: Binding, ground: Ground) -> Reco
         spans = await _spans(ground, binding, [key for key in keys if key in known])
         late = {tick.due_at: tick.late for tick in judge(missing, ground.now, trigger.policy)}
         for instant in missing:
-            expected, why = _why_no_tick(instant, ground.now, began, seen, spans)
+            expected, why = _why_no_tick(instant, ground.now - trigger.longest_delay, began, seen, spans)
             arrival = None if expected else _tick_arrival(binding, Tick(instant, late.get(instant, _surplus(late))))
             found.lack(f"tick {rfc3339(instant)}", why, arrival, expected=expected)
     return found

@@ -191,6 +191,18 @@ class ReconcileBody(Body):
     repair: bool = False
 
 
+class BacktestBody(Body):
+    """A trigger, the time, and what would be different: a `where`, a `cron` expression, `batch(100, 60)` and so on."""
+
+    trigger: Key
+    since: Annotated[Instant | None, Field(alias="from")] = None
+    until: Annotated[Instant | None, Field(alias="to")] = None
+    where: dict[str, Any] | None = None
+    cron: Key | None = None
+    timezone: Name | None = None
+    coalesce: Name | None = None
+
+
 class DecideBody(Body):
     """A decision: who makes it, why, and about which artifact: its digest, or the first 8 or more characters of it."""
 

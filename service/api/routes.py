@@ -12,6 +12,7 @@ from starlette.routing import Route, Router
 
 from service.api import (
     asking,
+    backtests,
     events,
     gates,
     health,
@@ -76,6 +77,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *runs.ENDPOINTS,
     *replays.ENDPOINTS,
     *reconcile.ENDPOINTS,
+    *backtests.ENDPOINTS,
     *steering.ENDPOINTS,
     *stories.ENDPOINTS,
     *reviews.ENDPOINTS,

@@ -138,3 +138,56 @@ class ReconcileAnswer(TypedDict):
     differences: int
     repaired: int
     triggers: list[ReconciledShape]
+
+
+class ChangedShape(TypedDict):
+    """An event of which something else would have become. `before` is `unheard` where the trigger had no say."""
+
+    seq: int
+    key: str
+    source: str
+    id: str
+    accepted_at: datetime
+    before: str
+    before_reason: str
+    after: str
+    after_reason: str
+
+
+class RehearsedRun(TypedDict):
+    """A run that would have been: its first event by key, how many events it holds, and when it might have started."""
+
+    first_event: str
+    events: int
+    starts_at: datetime
+
+
+class TicksShape(TypedDict):
+    """Ticks that would have been due in a time, before and after a change, and those that are in one of them only."""
+
+    before: int
+    after: int
+    gone: list[str]
+    new: list[str]
+
+
+class BacktestAnswer(TypedDict):
+    """What a trigger with other settings would have done with the recorded events of a time.
+
+    `before` and `after` count events by fate; of `changed` and `runs` the first 1,000 are listed, `changes` counts all.
+    `ticks` is told of schedules. `read_until`: there was more than is read at once, and this is where it stopped.
+    """
+
+    trigger: str
+    since: datetime
+    until: datetime
+    events: int
+    before: dict[str, int]
+    after: dict[str, int]
+    runs_before: int
+    runs_after: int
+    changes: int
+    changed: list[ChangedShape]
+    runs: list[RehearsedRun]
+    ticks: TicksShape | None
+    read_until: datetime | None
