@@ -26,7 +26,8 @@ dead_ones = Pipeline("dead_ones", [take], on=[KafkaArrivals(TOPIC, dead_letter=f
 every_batch = Pipeline("every_batch", [count], on=[KafkaBatches(TOPIC, max_records=20, max_wait_s=0.2)])
 every_second = Pipeline("every_second", [take], on=[Every(1)])
 every_file = Pipeline("every_file", [take], on=[Files("landing/*.csv", complete="rename")])
-every_deep_file = Pipeline("every_deep_file", [take], on=[Files("landing/**/*.csv", complete="rename")])
+# Its scans by the clock are too far apart to help.
+every_deep_file = Pipeline("every_deep_file", [take], on=[Files("landing/**/*.csv", complete="rename", rescan_s=3_600)])
 every_post = Pipeline("every_post", [take], on=[CloudEvents(), Webhook("ci")])
 every_object = Pipeline(
     "every_object",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -40,12 +41,12 @@ async def events(dsn: str) -> int:
 
 async def more_than(dsn: str, count: int) -> None:
     """Wait until there are more events than that."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(200):
         while await events(dsn) <= count:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_twenty_thousand_files_over_three_kills_are_one_event_each(database: str, tmp_path: Path) -> None:
     for folder in ("landing", "staged"):
         (tmp_path / folder).mkdir()
@@ -73,3 +74,28 @@ async def test_twenty_thousand_files_over_three_kills_are_one_event_each(databas
     assert told == Counter({**dict.fromkeys(plain, 1), "landing/odd-%FF%FE.csv": 1})
     assert len(await rows(database, "select distinct event_key from runs")) == COUNT + 1
     assert len(await rows(database, "select from runs")) == COUNT + 1
+
+
+@pytest.mark.timeout(400)
+async def test_what_overflows_the_kernels_queue_while_the_daemon_stands_still_is_found_at_once(
+    database: str, tmp_path: Path
+) -> None:
+    """The next scan by the clock is an hour away, and watchfiles says nothing of what was dropped."""
+    queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    count = min(queue, 60_000) + 4_000
+    (tmp_path / "landing").mkdir()
+    here = {"TIDEMILL_ROOT": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    async with daemon_process(database, tmp_path, PIPELINE, roles="triggers", **here) as daemon:
+        (tmp_path / "landing/first.csv").write_text("first")
+        await more_than(database, 0)
+        daemon.send_signal(signal.SIGSTOP)
+        await asyncio.to_thread(write_all, tmp_path / "landing", count)
+        daemon.send_signal(signal.SIGCONT)
+        await more_than(database, count)
+    assert await events(database) == count + 1
+
+
+def write_all(folder: Path, count: int) -> None:
+    """Write so many files."""
+    for number in range(count):
+        (folder / f"{number}.csv").write_text(str(number))
