@@ -1,7 +1,8 @@
 """The alarm clock: APScheduler, used for one thing only, to ring when something is due.
 
-What is due, and what becomes of it, is never APScheduler's to decide: it has no due times, misfires or job store of
-its own here, so it can be early, late or ring too often without a tick being lost or doubled.
+What is due, and what becomes of it, is never APScheduler's to decide: it has one job, the next ring, and no due times,
+misfires or store of its own here, so it can be early, late or ring too often without a tick being lost or doubled. One
+job, because a thousand that are due at midnight would be a thousand turns of its loop.
 """
 
 from __future__ import annotations
@@ -12,25 +13,17 @@ from types import TracebackType
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.date import DateTrigger
 
-NextAfter = Callable[[datetime], datetime | None]
-
-
-class _DueTimes(BaseTrigger):  # type: ignore[misc]
-    def __init__(self, next_after: NextAfter) -> None:
-        self._next_after = next_after
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """One ring stands for everything due until now, so that a long stall is one ring, not thousands."""
-        return self._next_after(now if previous_fire_time is None else max(previous_fire_time, now))
+from triggers.event import utc_now
 
 
 class Alarm:
-    """Calls `ring` on the running loop whenever one of the added times is due. A context manager."""
+    """Calls `ring` on the running loop at the time that was set last. A context manager."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
+        self._at: datetime | None = None
         # The debug executor calls `ring` in place: no thread, and no task of which nobody knows.
         self._scheduler = AsyncIOScheduler(timezone=UTC, executors={"default": DebugExecutor()})
 
@@ -43,17 +36,22 @@ class Alarm:
     ) -> None:
         self._scheduler.shutdown(wait=False)
 
-    def add(self, name: str, next_after: NextAfter) -> None:
-        """Ring at every instant `next_after` names, for as long as it names one."""
-        self._scheduler.add_job(
-            self._ring, _DueTimes(next_after), id=name, name=name, misfire_grace_time=None, coalesce=False
-        )
+    def ring_at(self, at: datetime | None, now: datetime) -> None:
+        """Ring once at `at` (at once where it has passed, never for None), instead of when it was set to before.
+
+        `now` is the time on the clock that `at` is read from.
+        """
+        if at == self._at:
+            return
+        self._at = at
+        self._scheduler.remove_all_jobs()
+        if at is not None:
+            self._scheduler.add_job(self._rings, DateTrigger(utc_now() + (at - now), UTC), misfire_grace_time=None)
+
+    def _rings(self) -> None:
+        self._at = None
+        self._ring()
 
     def wake(self) -> None:
-        """Compare with the wall clock now: it may have been set forward, or the machine slept."""
+        """Compare with the wall clock now: it may have been set, or the machine slept."""
         self._scheduler.wakeup()
-
-    def recompute(self) -> None:
-        """Ask for every next time again: the wall clock was set back."""
-        for job in self._scheduler.get_jobs():
-            self._scheduler.reschedule_job(job.id, trigger=job.trigger)

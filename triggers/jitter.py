@@ -23,15 +23,6 @@ def rung_at(binding: Binding, due_at: datetime) -> datetime:
     return due_at + longest * (event_key(tick_source(binding), rfc3339(due_at)).int / 2**128)
 
 
-def next_ring(binding: Binding, instant: datetime) -> datetime | None:
-    """The first time later than `instant` at which a tick is handed on."""
-    trigger: Schedule = binding.trigger
-    due = trigger.next_after(instant - trigger.longest_delay)
-    while due is not None and (ring := rung_at(binding, due)) <= instant:
-        due = trigger.next_after(due)
-    return None if due is None else ring
-
-
 def judged(binding: Binding, after: datetime, now: datetime) -> tuple[list[Tick], datetime]:
     """The ticks due later than `after` that are to be handed on by `now`, and until when they are all of them.
 

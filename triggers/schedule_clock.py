@@ -10,14 +10,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from triggers.alarm import Alarm
 from triggers.base import Arrival, Binding, Fate, ListenerState, Position, Surroundings, TriggerStatus
 from triggers.errors import InboxBusy
-from triggers.jitter import judged, next_ring, rung_at
+from triggers.jitter import judged, rung_at
 from triggers.match import offer
 from triggers.missed import Tick
 from triggers.schedule import Schedule, rfc3339, tick_event
@@ -77,8 +76,6 @@ class ScheduleClock:
         await self._begin()
         try:
             with Alarm(self._rung.set) as alarm:
-                for kept in self._kept:
-                    alarm.add(kept.binding.name, partial(next_ring, kept.binding))
                 async with asyncio.TaskGroup() as group:
                     for kept in self._kept:
                         group.create_task(self._deliver(kept))
@@ -103,17 +100,18 @@ class ScheduleClock:
         while True:
             now = self._clock.now()
             if any(now < kept.seen_until for kept in self._kept):
-                self._step_back(now, alarm)
+                self._step_back(now)
             for kept in self._kept:
                 await self._notice(kept, now)
+            rings = (kept.ring_at for kept in self._kept if kept.ring_at is not None)
+            alarm.ring_at(min((at for at in rings if at > now), default=None), now)
             await self._rung.wait()
             self._rung.clear()
 
-    def _step_back(self, now: datetime, alarm: Alarm) -> None:
+    def _step_back(self, now: datetime) -> None:
         """The clock was set back: count from there, so that nothing stays silent. Repeats have the same ids."""
         for kept in self._kept:
             kept.see(min(kept.seen_until, now))
-        alarm.recompute()
 
     async def _notice(self, kept: _Kept, now: datetime) -> None:
         """Judge what became due since the last look. Done as time passes, not when the inbox has room."""

@@ -331,9 +331,30 @@ async def test_apscheduler_rings_for_real_and_no_tick_is_lost_between_rings() ->
     assert {later - sooner for sooner, later in pairwise(due)} == {FAST}
 
 
-async def test_a_ring_long_overdue_is_still_a_ring() -> None:
-    rung, times = asyncio.Event(), iter([utc_now() - timedelta(days=1)])
-    with Alarm(rung.set) as alarm:
-        alarm.add("old", lambda instant: next(times, None))
+async def test_the_alarm_rings_once_for_what_was_set_last_also_where_that_has_passed() -> None:
+    rings: list[datetime] = []
+    rung = asyncio.Event()
+
+    def ring() -> None:
+        rings.append(utc_now())
+        rung.set()
+
+    with Alarm(ring) as alarm:
+        now = utc_now()
+        alarm.ring_at(now + timedelta(days=1), now)
+        alarm.ring_at(now - timedelta(days=1), now)
         async with asyncio.timeout(5):
             await rung.wait()
+        rung.clear()
+        now = utc_now()
+        soon = now + FAST
+        alarm.ring_at(soon, now)
+        alarm.ring_at(soon, now)
+        async with asyncio.timeout(5):
+            await rung.wait()
+        assert rings[1] >= soon
+        alarm.ring_at(now + timedelta(days=1), now)
+        alarm.ring_at(None, now)
+        alarm.wake()
+        await asyncio.sleep(0)
+    assert len(rings) == 2

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from triggers import Cron, Every, QuartzCron
 from triggers.base import Binding
 from triggers.errors import InvalidTrigger
-from triggers.jitter import judged, next_ring, rung_at
+from triggers.jitter import judged, rung_at
 from triggers.schedule import Schedule, due_times, tick_event
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -132,15 +132,6 @@ def test_with_jitter_no_look_misses_or_repeats_a_tick_and_order_is_kept(first: i
     assert seen == expected[: len(seen)]
     assert len(seen) > len(expected) - 8
     assert all(rung_at(binding, one) <= NOON + timedelta(hours=8) for one in seen)
-
-
-def test_the_next_ring_is_that_of_a_tick_that_has_not_rung() -> None:
-    at = NOON
-    for _ in range(50):
-        ring = next_ring(spread(), at)
-        assert ring is not None
-        assert at < ring <= at + timedelta(minutes=15)
-        at = ring
 
 
 def test_a_tick_that_waits_for_its_jitter_is_not_late() -> None:
