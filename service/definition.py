@@ -9,6 +9,7 @@ import orjson
 
 from stages.pipeline import Pipeline
 from stages.plan import PlanStage
+from triggers.base import Trigger
 
 
 def definition(pipeline: Pipeline) -> bytes:
@@ -30,13 +31,29 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
             for gates in plan.gates.values()
             for gate in gates
         ],
-        "triggers": [
-            {"name": trigger.name, "kind": trigger.kind, "where": dict(trigger.where), "enabled": trigger.enabled}
-            for trigger in pipeline.on
-        ],
+        "triggers": [describe_trigger(trigger) for trigger in pipeline.on],
         "limits": _limits(pipeline),
         "params": None if pipeline.params is None else pipeline.params.model_json_schema(),
         "serves": pipeline.serve is not None,
+    }
+
+
+def describe_trigger(trigger: Trigger) -> dict[str, Any]:
+    """What it wants, and what becomes of it; null: nothing is said."""
+    coalesce, rate = trigger.coalesce, trigger.rate_limit
+    return {
+        "name": trigger.name,
+        "kind": trigger.kind,
+        "where": dict(trigger.where),
+        "params": dict(trigger.params),
+        "enabled": trigger.enabled,
+        "coalesce": None if coalesce is None else coalesce.tells(),
+        "missed": trigger.missed,
+        "max_age_s": trigger.max_age_s,
+        "max_burst": trigger.max_burst,
+        "rate_limit": None if rate is None else asdict(rate),
+        "concurrency_key": trigger.concurrency_key,
+        "priority": trigger.priority,
     }
 
 

@@ -144,6 +144,8 @@ class Trigger:
     host: ClassVar[str | None] = None
     # Whether it judges itself which of its events are late, instead of leaving it to the inbox.
     judges_missed: ClassVar[bool] = False
+    # Whether its events are batches already: several of them in one run would have no order of their own.
+    gathers: ClassVar[bool] = False
 
     where: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -201,6 +203,8 @@ def _check_settings(trigger: Trigger) -> None:
             f"{what}: coalesce={trigger.coalesce!r}: give Batch(max_events, max_wait_s), Latest(quiet_s, max_wait_s), "
             f"or None for a run of each event"
         )
+    if trigger.coalesce is not None and trigger.gathers:
+        raise InvalidTrigger(f"{what}: its events are batches already: say how large by its own settings, not coalesce")
     if not isinstance(trigger.rate_limit, RateLimit | None):
         raise InvalidTrigger(f"{what}: rate_limit={trigger.rate_limit!r}: give RateLimit(runs, per_s), or None")
     key = trigger.concurrency_key

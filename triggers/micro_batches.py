@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from triggers.base import Trigger
 from triggers.errors import InvalidTrigger
@@ -31,6 +31,8 @@ class MicroBatches(Trigger):
     seen in the partition, less `lateness_s`. `bad` is what becomes of values that are no JSON objects, where a stage
     wants rows: the run fails, they are skipped, or each is kept as a dead event. Raises `InvalidTrigger`.
     """
+
+    gathers: ClassVar[bool] = True
 
     max_records: int = 1000
     max_wait_s: float = 5.0

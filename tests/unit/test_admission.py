@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triggers import Batch, Latest, Manual, RateLimit
+from triggers import Batch, KafkaBatches, Latest, Manual, RateLimit
 from triggers.admission import Happened, Terms, rehearse
 from triggers.coalesce import MOST_EVENTS, Coalesce
 from triggers.errors import InvalidTrigger
@@ -123,6 +123,7 @@ def test_a_flurry_that_never_ends_is_cut_where_one_run_would_hold_too_much() -> 
         (lambda: RateLimit(0, 5), "RateLimit: runs=0"),
         (lambda: RateLimit(1, -1), "RateLimit: per_s=-1"),
         (lambda: RateLimit(1, 1, key=""), "RateLimit: key=''"),
+        (lambda: KafkaBatches("t", coalesce=Batch(2, 5)), "kafka-batches:t: its events are batches already"),
         (lambda: Manual(coalesce="each"), "manual: coalesce='each': give Batch(max_events, max_wait_s)"),
         (lambda: Manual(rate_limit=5), "manual: rate_limit=5: give RateLimit(runs, per_s)"),
         (lambda: Manual(missed="some"), "manual: missed='some' is not known. Choose 'all', 'latest' or 'none'."),

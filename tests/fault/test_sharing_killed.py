@@ -1,0 +1,100 @@
+"""Events that share runs while several processes accept, join and claim them, and die at their commits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.db.writing import rows
+from tests.fault.sharing import LIMIT, MOST
+
+EVENTS = 120
+FAULTS = (
+    "accept.commit=crash@7",
+    "accept.committed=crash@5",
+    "claim.commit=crash@2",
+    "claim.committed=crash@3",
+    "writer.commit=crash@11",
+)
+
+
+@asynccontextmanager
+async def sharing(
+    dsn: str, folder: Path, policy: str, seed: int, faults: str = ""
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One such process, killed at the end of the block."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.fault.sharing", dsn, str(folder), policy, str(EVENTS), str(seed)),
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TIDEMILL_FAULTS": faults},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def tell_until_done(process: asyncio.subprocess.Process) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(90):
+        assert await process.stdout.readline() == b"done\n"
+
+
+async def die_in_turn(dsn: str, folder: Path, policy: str) -> None:
+    """Processes that die at each point, beside one that lives on; at the end two of them have told everything."""
+    async with sharing(dsn, folder, policy, 1) as steady:
+        for seed, fault in enumerate(FAULTS, 2):
+            async with sharing(dsn, folder, policy, seed, fault) as process, asyncio.timeout(60):
+                await process.wait()
+        async with sharing(dsn, folder, policy, 99) as last:
+            await tell_until_done(steady)
+            await tell_until_done(last)
+            async with asyncio.timeout(90):
+                while await rows(dsn, "select from runs where finished_at is null"):
+                    await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("policy", ["batch", "latest"])
+async def test_each_event_is_in_one_run_whoever_dies(database: str, tmp_path: Path, policy: str) -> None:
+    await die_in_turn(database, tmp_path, policy)
+    members: dict[int, list[str]] = {}
+    query = """
+        select r.id as run, e.id, 0 as place from runs r join events e on e.key = r.event_key
+        union all
+        select f.run_id, e.id, f.place from fates f join events e on e.key = f.event_key where f.fate = 'coalesced'
+        order by 1, 3
+    """
+    for row in await rows(database, query):
+        members.setdefault(row["run"], []).append(row["id"])
+        assert row["place"] == len(members[row["run"]]) - 1
+    told = Counter(event_id for events in members.values() for event_id in events)
+    assert told == Counter(str(number) for number in range(EVENTS))
+    gathered = {row["id"]: row["gathered"] for row in await rows(database, "select id, gathered from runs")}
+    assert gathered == {run: len(events) for run, events in members.items()}
+    if policy == "batch":
+        assert max(gathered.values()) <= MOST
+        assert all(len({event_id[-1] for event_id in events}) == 1 for events in members.values())
+    outputs = "select run_id, output_inline from attempts where state = 'succeeded'"
+    seen = {row["run_id"]: orjson.loads(row["output_inline"]) for row in await rows(database, outputs)}
+    assert seen == members
+
+
+@pytest.mark.timeout(300)
+async def test_no_more_runs_start_than_the_limit_allows_whoever_dies(database: str, tmp_path: Path) -> None:
+    await die_in_turn(database, tmp_path, "limited")
+    [runs] = await rows(database, "select count(*) as n, count(distinct event_key) as events from runs")
+    assert (runs["n"], runs["events"]) == (LIMIT, LIMIT)
+    [fates] = await rows(database, "select count(*) as n from fates where fate = 'rate-limited'")
+    assert fates["n"] == EVENTS - LIMIT
