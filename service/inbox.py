@@ -131,7 +131,7 @@ class PostgresInbox:
             row = event_row(arrival.event)
             by_key[row.key] = arrival.event
             events.append(row)
-            for decided in self.decided(arrival):
+            for decided in self._decided(row.key, arrival):
                 if isinstance(decided, RunRow):
                     runs.append(decided)
                 else:
@@ -140,7 +140,9 @@ class PostgresInbox:
 
     def decided(self, arrival: Arrival) -> list[RunRow | FateRow]:
         """What an arrival would lead to, a row for each pipeline. Nothing is written or reserved."""
-        key = arrival.event.key
+        return self._decided(arrival.event.key, arrival)
+
+    def _decided(self, key: EventKey, arrival: Arrival) -> list[RunRow | FateRow]:
         return [self._decide_all(key, arrival.event, several) for several in _by_pipeline(arrival.offers)]
 
     def _counted(self, receipt: Receipt) -> list[tuple[str, Fate]]:

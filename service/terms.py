@@ -12,7 +12,7 @@ from triggers.admission import Terms
 from triggers.base import Arrival, Fate, Offer
 from triggers.coalesce import Batch, Coalesce
 from triggers.event import Event
-from triggers.handling import Handling
+from triggers.handling import PLAIN, Handling
 from triggers.missed import MissedPolicy, why_each
 
 
@@ -45,7 +45,7 @@ def _key(path: str | None, event: Event) -> str:
 
 def judged(arrivals: Sequence[Arrival], now: datetime) -> Sequence[Arrival]:
     """The same arrivals, with `LATE` offers where an event is too old for the trigger that offers a run."""
-    if not any(offer.handling.missed is not None for arrival in arrivals for offer in arrival.offers):
+    if all(offer.handling is PLAIN for arrival in arrivals for offer in arrival.offers):
         return arrivals
     late = _late(arrivals, now)
     return [

@@ -73,7 +73,7 @@ class _Inserted:
     events: set[EventKey] = field(default_factory=set)
     runs: dict[Place, RunId] = field(default_factory=dict)
     others: dict[Place, Outcome] = field(default_factory=dict)
-    triggers: Mapping[Place, str] = field(default_factory=dict)
+    starting: Mapping[Place, RunRow] = field(default_factory=dict)
 
 
 async def _move_positions(flush: Flush, operations: Sequence[Accept]) -> dict[Accept, PositionMoved]:
@@ -107,20 +107,19 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
     runs: dict[Place, RunRow] = {}
     for row in (row for op in operations for row in op.runs):
         runs.setdefault(row.place, row)
-    admitted = await admit(flush, runs.values())
-    starting = {row.place: row for row in admitted.runs}
+    admitted = await admit(flush, runs)
+    starting = admitted.runs
     fates = {(row.event_key, row.pipeline): row for op in reversed(operations) for row in op.fates}
-    fates = {place: row for place, row in fates.items() if place not in runs} | {
-        (row.event_key, row.pipeline): row for row in admitted.fates
-    }
+    fates |= {(row.event_key, row.pipeline): row for row in admitted.fates}
     crowd = await Crowd.gather(flush, _newcomers(starting.values()))
     kept = [row for place, row in starting.items() if place not in crowd.dropped]
+    refused = {(row.event_key, row.pipeline) for row in admitted.fates}
     arguments = [
         *columns([_event_columns(events[key]) for key in sorted(events)], 7),
         *columns([_run_columns(row, flush.daemon) for row in kept], RUN_WIDTH),
-        *columns([_fate_columns(fates[key]) for key in sorted(fates)], 5),
+        *columns([_fate_columns(fates[key]) for key in sorted(fates) if key not in runs or key in refused], 5),
     ]
-    done = _Inserted(triggers={place: row.trigger for place, row in starting.items()})
+    done = _Inserted(starting=starting)
     await close_full(flush, admitted)
     for what, key, pipeline, run_id in await flush.connection.fetch(sql("accept"), *arguments):
         if what == "event":
@@ -129,7 +128,8 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
             done.runs[key, pipeline] = run_id
             _note(flush, starting[key, pipeline], run_id)
     await _hold_in_order(flush, [(run_id, starting[place].sequence) for place, run_id in done.runs.items()])
-    await _settle(flush, done, admitted, crowd)
+    if not admitted.plain or crowd.newcomers:
+        await _settle(flush, done, admitted, crowd)
     return done
 
 
@@ -142,7 +142,7 @@ async def _hold_in_order(flush: Flush, started: Iterable[tuple[RunId, str | None
 
 async def _settle(flush: Flush, done: _Inserted, admitted: Admittance, crowd: Crowd) -> None:
     """Once runs have their ids: who was dropped (with those who joined them), and who shares a run with whom."""
-    triggers = {row.place: row.trigger for row in admitted.runs}
+    triggers = {place: row.trigger for place, row in admitted.runs.items()}
     followers = {
         join.row.place: join.run
         for join in admitted.joins
@@ -214,7 +214,9 @@ def _answer(operation: Accept, rows: _Inserted, known: dict[UUID, list[Outcome]]
     for run in operation.runs:
         run_id = new_runs.get(run.place)
         if run_id is not None and run.event_key not in known:
-            outcomes[run.event_key].append(Outcome(run.pipeline, rows.triggers[run.place], Fate.RAN, "", run_id))
+            outcomes[run.event_key].append(
+                Outcome(run.pipeline, rows.starting[run.place].trigger, Fate.RAN, "", run_id)
+            )
         elif run.place in rows.others and run.event_key not in known:
             outcomes[run.event_key].append(rows.others[run.place])
     for fate in operation.fates:

@@ -34,26 +34,28 @@ class Join:
 class Admittance:
     """What is left to start, the fates of what is not, the events that join runs, and what becomes of those runs.
 
-    `newest` is the last event of each run that got more.
+    `newest` is the last event of each run that got more. `plain`: there was nothing to decide.
     """
 
-    runs: list[RunRow] = field(default_factory=list)
+    runs: dict[Place, RunRow] = field(default_factory=dict)
+    plain: bool = False
     fates: list[FateRow] = field(default_factory=list)
     joins: list[Join] = field(default_factory=list)
     gathering: Mapping[Member, Gathering] = field(default_factory=dict)
     newest: dict[Member, RunRow] = field(default_factory=dict)
 
 
-async def admit(flush: Flush, rows: Collection[RunRow]) -> Admittance:
+async def admit(flush: Flush, rows: dict[Place, RunRow]) -> Admittance:
     """Decide for each of `rows`, in their order. A repeat is left as it is: whatever was decided first stands."""
-    bounded = [one for row in rows for one in row.alternatives() if isinstance(one, RunRow) and one.terms is not None]
-    if not bounded and not flush.pauses.by_place:
-        return Admittance(list(rows))
+    if not flush.pauses.by_place and all(row.terms is None and row.otherwise is None for row in rows.values()):
+        return Admittance(rows, plain=True)
+    told = [one for row in rows.values() for one in row.alternatives() if isinstance(one, RunRow)]
+    bounded = [one for one in told if one.terms is not None]
     desk = await _Desk.open(flush, bounded)
     found = Admittance()
-    for row in rows:
-        if row.place in desk.decided:
-            found.runs.append(row)
+    for place, row in rows.items():
+        if place in desk.decided:
+            found.runs[place] = row
         else:
             desk.decide(row, found)
     found.gathering = desk.admission.runs
@@ -98,13 +100,13 @@ class _Desk:
         if pause is not None:
             return _fate(row, Fate.PAUSED, pause.tells())
         if row.terms is None or self.now is None:
-            found.runs.append(row)
+            found.runs[row.place] = row
             return None
         taken = self.admission.take((row.pipeline, row.trigger), row.terms, row.place, self.now)
         if taken.run is None:
             return _fate(row, Fate.RATE_LIMITED, taken.reason)
         if taken.opens:
-            found.runs.append(row)
+            found.runs[row.place] = row
         else:
             number = self.admission.runs[taken.run].events - 1
             found.joins.append(Join(row, taken.run, number))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import asyncpg
 
@@ -31,7 +31,7 @@ async def settle(
     """
     opened = [(run, started[run]) for run in admitted.gathering if not isinstance(run, int) and run in started]
     await _write(flush, admitted, opened)
-    await _limit(flush, admitted.runs, started)
+    await _limit(flush, admitted.runs.values(), started)
     joined: list[tuple[Join, int]] = []
     outcomes: dict[Place, Outcome] = {}
     for join in admitted.joins:
@@ -70,7 +70,7 @@ async def _write(flush: Flush, admitted: Admittance, ids: Sequence[tuple[Member,
         await flush.connection.execute(sql("gather"), *columns(sorted(rows, key=lambda row: row[0]), 5))
 
 
-async def _limit(flush: Flush, rows: Sequence[RunRow], started: Mapping[Place, RunId]) -> None:
+async def _limit(flush: Flush, rows: Iterable[RunRow], started: Mapping[Place, RunId]) -> None:
     """Count new runs against the limit of their trigger."""
     limited = [
         (started[row.place], row.terms.rate_key)
