@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triggers import Batch, KafkaBatches, Latest, Manual, RateLimit
+from stages import Concurrency, Event, Pipeline, stage
+from triggers import Batch, CloudEvents, KafkaBatches, Latest, Manual, RateLimit, Webhook
 from triggers.admission import Happened, Terms, rehearse
 from triggers.coalesce import MOST_EVENTS, Coalesce
 from triggers.errors import InvalidTrigger
+from triggers.where import check_where
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -139,3 +144,15 @@ def test_a_setting_that_cannot_be_is_refused_when_it_is_declared(make: Any, wron
     with pytest.raises(InvalidTrigger) as refused:
         make()
     assert str(refused.value).startswith(wrong)
+
+
+def test_what_the_documents_show_can_be_declared() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+    declared, argument, pipeline, where = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(declared, "docs/events.md", "exec"), {})
+    names = {"stage": stage, "Event": Event, "pl": SimpleNamespace(DataFrame=dict), "Concurrency": Concurrency}
+    exec(compile(argument, "docs/events.md", "exec"), names)
+    names |= {"Pipeline": Pipeline, "CloudEvents": CloudEvents, "Webhook": Webhook}
+    exec(compile(pipeline.replace("[...]", "[load]"), "docs/events.md", "exec"), names)
+    exec(compile(where, "docs/events.md", "exec"), names)
+    check_where(names["where"], "docs")
