@@ -28,6 +28,7 @@ from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
 from service.loops.relay import Relay
 from service.loops.retention import Retention
+from service.loops.silence import Silence
 from service.news import News
 from service.settings import Settings
 from service.sinks.base import Sink
@@ -94,6 +95,7 @@ class Daemon:
         self.stage_logs: StageLogs | None = None if engine is None else engine.stage_logs
         self.runners: Mapping[str, OpenRunner] = ground.lending.runners
         self.strays = Strays() if engine is None else engine.strays
+        self.silence = Silence(list(self.catalogue.bindings()) if self.listeners else [], self.writer, self.inbox)
 
     @property
     def retention(self) -> Retention:
@@ -193,6 +195,8 @@ class Daemon:
             loops.append(self.stage_logs.take_in_leftovers())
         if self.listeners:
             loops.append(StatusReports(self.writer, self.listeners).run())
+        if self.silence.watches:
+            loops.append(self.silence.run())
         return loops
 
     async def _prepare_runners(self) -> None:

@@ -117,7 +117,9 @@ def _daemon(
 
 
 def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, around: Surroundings) -> list[Listener]:
-    listeners = make_listeners(catalogue.bindings(), around) if Role.TRIGGERS in settings.roles else []
+    listeners: list[Listener] = []
+    if Role.TRIGGERS in settings.roles:
+        listeners += make_listeners(catalogue.bindings(), around)
     if Role.API in settings.roles:
         listeners.append(CalledTriggers(catalogue.bindings(), inbox))
     return listeners

@@ -68,7 +68,8 @@ class PostgresInbox:
     """Implements `triggers.base.Inbox` over the group-commit writer.
 
     `accepted` counts the new events of this process by the kind of their trigger and by fate; `heard_at` tells when
-    each trigger (pipeline, name) last had one.
+    each trigger (pipeline, name) last had one, `came_at` (by the loop's clock) when it had one that its filters let
+    through.
     """
 
     def __init__(self, writer: Writer, reads: Reads, catalogue: Catalogue, hand_over: HandOver) -> None:
@@ -79,6 +80,7 @@ class PostgresInbox:
         self._kinds = {(one.pipeline, one.trigger.name): one.trigger.kind for one in catalogue.bindings()}
         self.accepted: Counter[tuple[str, Fate]] = Counter()
         self.heard_at: dict[tuple[str, str], datetime] = {}
+        self.came_at: dict[tuple[str, str], float] = {}
 
     async def positions(self, scope: str) -> Mapping[str, str]:
         """See `triggers.base.Inbox`."""
@@ -112,6 +114,8 @@ class PostgresInbox:
                 self.accepted.update(self._counted(receipt))
             for outcome in receipt.outcomes:
                 self.heard_at[outcome.pipeline, outcome.trigger] = utc_now()
+                if outcome.fate is not Fate.IGNORED:
+                    self.came_at[outcome.pipeline, outcome.trigger] = asyncio.get_running_loop().time()
         return receipts
 
     def refuse_when_busy(self) -> None:

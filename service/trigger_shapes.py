@@ -14,7 +14,8 @@ class TriggerShape(TypedDict):
     """A trigger and what its listeners say. `state` is the best of theirs; `address` is where it is posted to.
 
     `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off. `paused`: somebody has
-    paused it, or its pipeline; it hears, and starts nothing.
+    paused it, or its pipeline; it hears, and starts nothing. `lag_s`: how long what waits has waited, at most.
+    `silent_since` is set while nothing has come for longer than `expect_every_s`.
     """
 
     name: str
@@ -29,6 +30,9 @@ class TriggerShape(TypedDict):
     last_seen_at: datetime | None
     next_due_at: datetime | None
     lag_records: int | None
+    lag_s: float | None
+    expect_every_s: float | None
+    silent_since: datetime | None
     reported_at: datetime | None
 
 

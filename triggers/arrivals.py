@@ -16,7 +16,7 @@ from triggers.kafka_client import access_of
 from triggers.kafka_group import Cursor, Fetched, GroupReader, Membership
 from triggers.kafka_lanes import Lanes
 from triggers.kafka_letters import DeadLetters, Letter, letters_of, scope_of
-from triggers.kafka_records import event_of, source_of
+from triggers.kafka_records import event_of, source_of, time_of
 from triggers.kafka_session import keep_reading
 from triggers.kafka_values import FORMATS, ReadValue
 from triggers.match import offer
@@ -170,7 +170,8 @@ class ArrivalsListener:
             if dead and topic.dead_letters:
                 letters += letters_of(record, scope, event.id, dead, topic.dead_letters)
         for binding in topic.bindings:
-            self._statuses[binding.name].last_seen_at = now
+            status = self._statuses[binding.name]
+            status.last_seen_at, status.read_until = now, time_of(records[-1].timestamp, now)
         return arrivals, letters
 
     def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:

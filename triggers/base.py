@@ -128,6 +128,10 @@ class Inbox(Protocol):
         """Every stored position of a scope, by key. Raises `InboxBusy` (try again later)."""
 
 
+# A hundred years: nobody means more.
+LONGEST_WAIT_S = 100 * 365 * 86_400.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
     """Something to listen for. Subclasses are frozen dataclasses and say in `listener` who serves them.
@@ -137,7 +141,8 @@ class Trigger:
     to kind and target. `coalesce` lets events share a run (`Batch`, `Latest`; None: each has its own). `missed`,
     `max_age_s` and `max_burst` say which old events still run (see `MissedPolicy`), `rate_limit` how many runs start in
     a time. `concurrency_key` is where its events carry what the pipeline's `Concurrency` goes by, `priority` (-100 to
-    100) stands for that of the pipeline. Raises `InvalidTrigger`.
+    100) stands for that of the pipeline. Where nothing comes for `expect_every_s`, an alarm is raised. Raises
+    `InvalidTrigger`.
     """
 
     kind: ClassVar[str]
@@ -158,6 +163,7 @@ class Trigger:
     rate_limit: RateLimit | None = None
     concurrency_key: str | None = None
     priority: int | None = None
+    expect_every_s: float | None = None
     handling: Handling = field(default=PLAIN, init=False, repr=False, compare=False)
 
     @classmethod
@@ -210,6 +216,13 @@ def _check_settings(trigger: Trigger) -> None:
     key = trigger.concurrency_key
     if key is not None and not (isinstance(key, str) and all(key.split("."))):
         raise InvalidTrigger(f"{what}: concurrency_key={key!r} is no path into the event, such as data.customer")
+    expected_s = trigger.expect_every_s
+    if expected_s is not None and (
+        isinstance(expected_s, bool) or not isinstance(expected_s, int | float) or not 1 <= expected_s <= LONGEST_WAIT_S
+    ):
+        raise InvalidTrigger(
+            f"{what}: expect_every_s={expected_s!r}: give the seconds within which something is to come, 1 or more"
+        )
     if trigger.priority is not None and not is_whole(trigger.priority, -100, 100):
         raise InvalidTrigger(f"{what}: priority={trigger.priority!r}: give a whole number from -100 to 100")
 
@@ -252,7 +265,11 @@ class ListenerState(enum.StrEnum):
 
 @dataclass(slots=True)
 class TriggerStatus:
-    """What a listener knows of one of its bindings; shown by `tidemill triggers` and `/readyz`."""
+    """What a listener knows of one of its bindings; shown by `tidemill triggers` and `/readyz`.
+
+    `lag_s`: how long what waits has waited, at most; whoever supervises the listener works it out. `read_until`: when
+    the newest of what was read was written, where its source says so.
+    """
 
     binding: str
     kind: str
@@ -261,6 +278,8 @@ class TriggerStatus:
     last_seen_at: datetime | None = None
     next_due_at: datetime | None = None
     lag_records: int | None = None
+    lag_s: float | None = None
+    read_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

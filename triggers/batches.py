@@ -18,7 +18,7 @@ from triggers.event import Event
 from triggers.kafka import KafkaBatches
 from triggers.kafka_client import access_of
 from triggers.kafka_group import Cursor, Fetched, GroupReader, Membership, position_key
-from triggers.kafka_records import event_of, source_of
+from triggers.kafka_records import event_of, source_of, time_of
 from triggers.kafka_session import keep_reading
 from triggers.kept_records import RecordsView
 from triggers.ranges import Isolation
@@ -238,6 +238,7 @@ class _Batcher:
 
     def _arrival(self, reader: GroupReader, cursor: Cursor, closed: Closed[ConsumerRecord]) -> Arrival:
         self._status.last_seen_at = now = self._surroundings.clock.now()
+        self._status.read_until = time_of(closed.records[-1].timestamp, now)
         offsets = closed.offsets
         assert isinstance(offsets, OffsetRange)
         # Before the event is accepted, for its run may start at once.

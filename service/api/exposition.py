@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from service.api.context import Context
 from service.errors import DatabaseUnavailable
+from service.loops.supervised import Supervised
 from service.system_shapes import SinkShape
 from stages.gates.evaluate import abandoned
 from stages.runners.inline import InlineRunner
@@ -127,6 +128,18 @@ def _triggers(text: Text, daemon: Daemon) -> None:
     text.add("tidemill_trigger_listening", "gauge", "Whether a trigger of this process hears.", listening)
     lags = [(_of(one), one.lag_records) for one in told if one.lag_records is not None]
     text.add("tidemill_trigger_lag_records", "gauge", "Records that were written and not read yet.", lags)
+    waits = [(_of(one), one.lag_s) for one in told if one.lag_s is not None]
+    text.add("tidemill_trigger_lag_seconds", "gauge", "How long what waits has waited, at most.", waits)
+    expected = [(_of(one), daemon.silence.since(one.binding)) for one in told if one.binding in daemon.silence.known]
+    silent = [(labels, float(since is not None)) for labels, since in expected]
+    text.add("tidemill_trigger_silent", "gauge", "Whether nothing came for longer than expect_every_s.", silent)
+    restarts = [
+        (_of(status), one.restarts)
+        for one in daemon.listeners
+        if isinstance(one, Supervised)
+        for status in one.statuses()
+    ]
+    text.add("tidemill_trigger_restarts_total", "counter", "Unexpected deaths of what listens for it.", restarts)
     seen = [(_of(one), one.last_seen_at.timestamp()) for one in told if one.last_seen_at is not None]
     text.add("tidemill_trigger_last_seen_seconds", "gauge", "When a trigger last saw something.", seen)
     due = [(_of(one), one.next_due_at.timestamp()) for one in told if one.next_due_at is not None]

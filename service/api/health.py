@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +14,7 @@ from service.api.endpoint import Content, Endpoint
 from service.api.exposition import MEDIA_TYPE, exposition
 from service.errors import DatabaseUnavailable
 from service.shapes import Check, ReadyAnswer
-from triggers.base import ListenerState
+from triggers.base import ListenerState, TriggerStatus
 
 PROBE_TIMEOUT_S = 2.0
 
@@ -27,7 +28,7 @@ async def readyz(context: Context, request: Request) -> Response:
     """200 or 503, with the same document.
 
     A trigger that still starts makes the daemon unready; one that retries does not: its source is away, and sending
-    the traffic of the others elsewhere would not bring it back.
+    the traffic of the others elsewhere would not bring it back. Neither does one that is silent.
     """
     daemon = context.daemon
     triggers = {status.binding: status for listener in daemon.listeners for status in listener.statuses()}
@@ -41,10 +42,16 @@ async def readyz(context: Context, request: Request) -> Response:
     answer: ReadyAnswer = {
         "ready": ready,
         "checks": checks,
-        "triggers": {name: f"{one.state.value}: {one.note}".rstrip(": ") for name, one in triggers.items()},
+        "triggers": {name: _told(one, daemon.silence.since(name)) for name, one in triggers.items()},
         "sinks": await _sinks(context) if checks["database"]["ok"] else {},
     }
     return Json(answer, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
+
+
+def _told(status: TriggerStatus, silent_since: datetime | None) -> str:
+    silent = "" if silent_since is None else f"silent since {silent_since:%Y-%m-%d %H:%M:%S} UTC"
+    note = "; ".join(part for part in (silent, status.note) if part)
+    return f"{status.state.value}: {note}" if note else status.state.value
 
 
 async def _database(context: Context) -> Check:

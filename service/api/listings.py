@@ -15,6 +15,7 @@ from service.api.endpoint import Endpoint
 from service.api.intake import EVENTS, HOOKS
 from service.api.pauses import shape as pause_shape
 from service.db.pauses import Pause
+from service.db.rows import Row
 from service.definition import describe
 from service.shapes import PipelinesAnswer
 from service.system_shapes import SystemAnswer
@@ -54,6 +55,9 @@ async def triggers(context: Context, request: Request) -> Response:
     declared = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
     shapes = declared + [_elsewhere(status) for status in told.values()]
     stopping, paused = await context.views.stopping(), await context.views.pauses()
+    watches = await context.views.watches()
+    unwatched = {one.name for one in context.daemon.catalogue.bindings() if one.trigger.expect_every_s is None}
+    shapes = [one if one["name"] in unwatched else _with_silence(one, watches.get(one["name"])) for one in shapes]
     told_of = [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes]
     return Json(
         {
@@ -61,6 +65,15 @@ async def triggers(context: Context, request: Request) -> Response:
             "sinks": await context.views.sinks(context.sinks),
         }
     )
+
+
+def _with_silence(shape: TriggerShape, watch: Row | None) -> TriggerShape:
+    if watch is None or not shape["enabled"] or watch["silent_since"] is None:
+        return shape
+    since, every_s = watch["silent_since"], watch["expect_every_s"]
+    told = f"silent since {since:%Y-%m-%d %H:%M:%S} UTC: something is expected every {every_s:g} s"
+    note = "; ".join(part for part in (told, shape["note"]) if part)
+    return {**shape, "expect_every_s": every_s, "silent_since": since, "note": note}
 
 
 def _with_pause(shape: TriggerShape, pause: Pause | None) -> TriggerShape:
@@ -102,6 +115,7 @@ def _declared(binding: Binding, status: Mapping[str, Any] | None) -> TriggerShap
         "trigger": trigger.name,
         "kind": trigger.kind,
         "enabled": trigger.enabled,
+        "expect_every_s": trigger.expect_every_s,
         "address": _address(binding),
     }
 
@@ -132,6 +146,9 @@ def _shape(status: Mapping[str, Any]) -> TriggerShape:
         "last_seen_at": status.get("last_seen_at"),
         "next_due_at": status.get("next_due_at"),
         "lag_records": status.get("lag_records"),
+        "lag_s": status.get("lag_s"),
+        "expect_every_s": None,
+        "silent_since": None,
         "reported_at": status.get("reported_at"),
     }
 

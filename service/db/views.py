@@ -148,6 +148,10 @@ class Views:
         rows = await self._reads.fetch("list_trigger_statuses")
         return [{**orjson.loads(row["status"]), "reported_at": row["reported_at"]} for row in rows]
 
+    async def watches(self) -> Mapping[str, Row]:
+        """What is waited for, by binding: `expect_every_s`, `last_seen_at`, and `silent_since`."""
+        return {row["binding"]: row for row in await self._reads.fetch("all_watches")}
+
     async def stopping(self) -> Mapping[tuple[str, str], Sequence[int]]:
         """Failed and cancelled runs that others of their sequence wait behind, by pipeline and trigger."""
         return {(row["pipeline"], row["trigger"]): row["runs"] for row in await self._reads.fetch("stopping")}

@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import orjson
 
 from service.db.notes import PutTriggerStatus
 from service.db.writer import Writer
 from service.inbox import PostgresInbox
+from service.loops.supervised import Supervised
 from triggers.base import Binding, Listener, ListenerState, Surroundings, TriggerStatus
 
 REPORT_S = 2.0
 
 
-def make_listeners(bindings: Iterable[Binding], surroundings: Surroundings) -> list[Listener]:
-    """One listener for each class that the bindings' triggers name, serving all of its bindings."""
+def make_listeners(bindings: Iterable[Binding], surroundings: Surroundings) -> list[Supervised]:
+    """One supervised listener for each class that the bindings' triggers name, serving all of its bindings."""
     served: dict[type[Listener], list[Binding]] = {}
     for binding in bindings:
         kind = binding.trigger.listener()
         if kind is not None and binding.trigger.enabled:
             served.setdefault(kind, []).append(binding)
-    return [kind(group, surroundings) for kind, group in served.items()]
+    return [Supervised(partial(kind, group, surroundings), surroundings.clock) for kind, group in served.items()]
 
 
 class CalledTriggers:

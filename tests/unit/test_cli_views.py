@@ -238,10 +238,11 @@ def test_an_event_tells_its_fate_first_and_cuts_a_long_payload(show: Show) -> No
 def test_a_trigger_says_when_it_is_due_what_it_saw_and_its_lag(show: Show) -> None:
     trigger = {"name": "a/cron", "pipeline": "a", "trigger": "cron", "kind": "cron", "enabled": True, "address": None}
     trigger |= {"state": "listening", "note": "", "next_due_at": "2026-03-05T12:05:00+00:00", "last_seen_at": AT}
-    told = show(0, print_triggers, {"triggers": [trigger | {"lag_records": 1234, "reported_at": AT}], "sinks": []}, NOW)
+    trigger |= {"lag_records": 1234, "lag_s": 35.0, "reported_at": AT}
+    told = show(0, print_triggers, {"triggers": [trigger], "sinks": []}, NOW)
     assert "(in 5 min)" in told
     assert "3 min ago" in told
-    assert "1,234" in told
+    assert "1,234 (35 s)" in told
 
 
 def test_models_and_versions_are_listed(show: Show) -> None:

@@ -67,7 +67,7 @@ def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
             coloured(one["state"]),
             moment(one["next_due_at"], now),
             how_far(one["last_seen_at"], now),
-            "" if one["lag_records"] is None else f"{one['lag_records']:,}",
+            _lag(one),
             "  ".join(part for part in (one["address"], one["note"]) if part),
         )
         for one in answer["triggers"]
@@ -76,6 +76,14 @@ def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
     if answer["sinks"]:
         console().print()
         print_table(SINKS, [_sink(one, now) for one in answer["sinks"]], nothing="")
+
+
+def _lag(one: Mapping[str, Any]) -> str:
+    """How many wait, and for how long: `1,204 (35 s)`."""
+    told = [] if one["lag_records"] is None else [f"{one['lag_records']:,}"]
+    if one["lag_s"]:
+        told.append(f"({took(one['lag_s'])})")
+    return " ".join(told)
 
 
 def _sink(sink: Mapping[str, Any], now: datetime) -> tuple[Any, ...]:
