@@ -17,6 +17,7 @@ from service.api.events import found_event
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import start_id
+from service.asking.admitting import foreseen
 from service.asking.foresight import arrival, listening, offers, verdicts
 from service.asking.given import Asked, Given, given
 from service.asking.shapes import EventExplained, FireAnswer
@@ -24,6 +25,7 @@ from service.asking.standing import Standings
 from service.asking.which import which
 from service.db.offered import RunRow
 from service.shapes import EventAnswer, OutcomeShape
+from service.terms import judged
 from triggers.base import Binding
 from triggers.cloudevents import restore, to_json
 from triggers.event import Event
@@ -63,11 +65,14 @@ async def explained(
     bindings = listening(daemon.catalogue) if only is None else [only]
     heard = {(one["pipeline"], one["trigger"]) for one in outcomes}
     offered = offers(bindings, asked, heard if only is None else {(only.pipeline, only.trigger.name)})
-    decided = daemon.inbox.decided(arrival(asked, offered))
+    now = daemon.clock.now()
+    [timely] = judged([arrival(asked, offered)], now)
+    offered = {(one.pipeline, one.trigger): one for one in timely.offers}
+    found = await foreseen(daemon.reads, daemon.inbox.decided(timely), now)
     standings = Standings(daemon.reads, context.views)
     runs = [
         await standings.foretell(row, daemon.catalogue.pipelines[row.pipeline].policy)
-        for row in decided
+        for row in found.winners
         if isinstance(row, RunRow)
     ]
     return {
@@ -77,7 +82,7 @@ async def explained(
         "known": known is not None,
         "outcomes": outcomes,
         "runs": runs,
-        "triggers": verdicts(bindings, asked, offered, decided),
+        "triggers": verdicts(bindings, asked, offered, found),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from service.asking.admitting import Foreseen
 from service.asking.given import Given
 from service.asking.shapes import ClauseShape, TriggerVerdict
 from service.catalogue import Catalogue
@@ -49,12 +50,12 @@ def arrival(given: Given, offered: Mapping[Place, Offer]) -> Arrival:
 
 
 def verdicts(
-    bindings: Sequence[Binding], given: Given, offered: Mapping[Place, Offer], decided: Sequence[RunRow | FateRow]
+    bindings: Sequence[Binding], given: Given, offered: Mapping[Place, Offer], foreseen: Foreseen
 ) -> list[TriggerVerdict]:
     """What each trigger makes of the event, those that start something first, those never reached last."""
-    winners = {row.pipeline: row for row in decided}
+    winners = {row.pipeline: row for row in foreseen.winners}
     found = [
-        _reached(one, given, offered[place], winners[one.pipeline])
+        _reached(one, given, offered[place], winners[one.pipeline], foreseen.refused.get(place))
         if (place := (one.pipeline, one.trigger.name)) in offered
         else _deaf(one, given)
         for one in bindings
@@ -62,12 +63,14 @@ def verdicts(
     return sorted(found, key=lambda one: (one["fate"] != Fate.RAN, not one["reached"]))
 
 
-def _reached(binding: Binding, given: Given, offered: Offer, winner: RunRow | FateRow) -> TriggerVerdict:
+def _reached(
+    binding: Binding, given: Given, offered: Offer, winner: RunRow | FateRow, refused: FateRow | None
+) -> TriggerVerdict:
     fate, reason = offered.fate, offered.reason
-    if winner.trigger != offered.trigger and fate is Fate.RAN:
+    if refused is not None:
+        fate, reason = refused.fate, refused.reason
+    elif winner.trigger != offered.trigger and fate is Fate.RAN:
         reason = f"trigger {winner.trigger} of this pipeline, which is asked first, starts the run"
-    elif winner.trigger == offered.trigger and isinstance(winner, FateRow):
-        fate, reason = winner.fate, winner.reason
     clauses = [_clause(one) for one in misses(binding.trigger.where, given.event)] if not given.dead else []
     return _verdict(binding, reached=True, fate=fate.value, reason=reason, clauses=clauses)
 

@@ -33,7 +33,7 @@ class Standings:
             "due_at": row.due_at,
             "queue_timeout_s": row.queue_timeout_s,
             "limits": limits,
-            "told": told(limits),
+            "told": _gathers(row) or told(limits),
         }
 
     async def _limits(self, row: RunRow, policy: RunPolicy) -> LimitsShape:
@@ -62,6 +62,12 @@ class Standings:
             "pool_places": pool["capacity"] if pool is not None else None,
             "pool_taken": pool["taken"] if pool is not None else 0,
         }
+
+
+def _gathers(row: RunRow) -> str:
+    """Of a run that others join: when it starts."""
+    coalesce = None if row.terms is None else row.terms.coalesce
+    return "" if coalesce is None else f"it would gather {coalesce.tells()}"
 
 
 def told(limits: LimitsShape) -> str:
