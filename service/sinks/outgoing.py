@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +55,9 @@ class Outgoing:
         try:
             async with asyncio.timeout(2 * self._timeout_s + 1):
                 return await asyncio.to_thread(self._post, path, headers, body)
+        except asyncio.CancelledError:
+            self._drop()
+            raise
         except (OSError, http.client.HTTPException, TimeoutError) as error:
             self._drop()
             raise SinkTrouble(f"{self._host} does not answer: {error or type(error).__name__}") from error
@@ -88,6 +93,11 @@ class Outgoing:
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if connection.sock is not None:
+            # A thread may still wait for an answer: this lets it go at once.
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+        connection.close()

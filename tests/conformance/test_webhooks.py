@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from tests.conformance.vectors import vectors
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidTrigger
-from triggers.signatures import HMAC, BadSignature, GitHub, StandardWebhooks, Verifier
+from triggers.providers import Bitbucket, CircleCI, GitLab
+from triggers.signatures import BadSignature, GitHub, StandardWebhooks, Verifier
 from triggers.webhook import Webhook, admit, receive
 
 SIGN = vectors("standard_webhooks/vectors.json")["sign"]
@@ -100,17 +102,27 @@ def test_standard_webhook_timestamp_is_whole_seconds(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "header", "prefix"),
-    [("github", "X-Hub-Signature-256", "sha256="), ("bitbucket_cloud", "X-Hub-Signature", "sha256="),
-     ("circleci", "circleci-signature", "v1=")],
+    ("provider", "header", "make"),
+    [("github", "X-Hub-Signature-256", GitHub), ("bitbucket_cloud", "X-Hub-Signature", Bitbucket),
+     ("circleci", "circleci-signature", CircleCI)],
 )  # fmt: skip
-def test_provider_vectors_verify(provider: str, header: str, prefix: str) -> None:
+def test_provider_vectors_verify(provider: str, header: str, make: Callable[[str], Verifier]) -> None:
     for case in PROVIDERS[provider]["vectors"]:
-        verifier = HMAC(header, prefix=prefix, secret=case["secret"])
+        verifier = make(case["secret"])
         assert accepts(verifier, {header: case["value"]}, case["body"].encode(), NOW)
         assert not accepts(verifier, {header: case["value"]}, case["body"].encode() + b"\n", NOW)
+        assert not accepts(make("another"), {header: case["value"]}, case["body"].encode(), NOW)
     for case in PROVIDERS[provider].get("negative", []):
-        assert not accepts(HMAC(header, prefix=prefix, secret="secret"), {header: case["header"]}, b"foo", NOW)
+        assert not accepts(make("secret"), {header: case["header"]}, b"foo", NOW)
+
+
+@pytest.mark.parametrize("case", SIGN, ids=lambda case: case["cite"])
+def test_gitlab_signs_as_standard_webhooks(case: dict[str, Any]) -> None:
+    now = datetime.fromtimestamp(case["timestamp"], UTC)
+    assert accepts(GitLab(signing=case["secret"]), headers_of(case), case["body"].encode(), now)
+    assert not accepts(
+        GitLab(signing=case["secret"]), headers_of(case), case["body"].encode(), now + timedelta(hours=1)
+    )
 
 
 def test_github_vector_verifies() -> None:
