@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ TIMEOUTS = {"connect_timeout": "10s", "timeout": "60s"}
 RETRIES = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
 ACCOUNTS = ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME")
 
+_QUERY = re.compile(r"(?<=/)(//?[^\s?]+)\?\S*")
 _ADVICE = (
     (
         ("invalid path",),
@@ -116,5 +118,6 @@ def telling(uri: str) -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """The first line of what obstore says: after it come its own types."""
-    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]
+    """The first line of what obstore says (after it come its own types), without queries, which may hold signatures."""
+    said = " ".join(str(error).partition("\n\nDebug source")[0].split())
+    return _QUERY.sub(r"\1", said)[:300]

@@ -92,6 +92,8 @@ class BucketFeed:
             if self.trigger.ordered and not self.waiting:
                 self._cursor = max([self._cursor, *(one.key for one in wanted)], key=str.encode)
         await self._keep_cursor()
+        if not self._remembers and not self.waiting:
+            self._marks = Marks()
         if whole:
             self._full_at_s = now_s
             await self._forget_gone(seen)

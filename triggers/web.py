@@ -34,6 +34,7 @@ def _get(url: str) -> bytes:
         with _OPENER.open(url, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read(LONGEST_BYTES + 1)
     except urllib.error.HTTPError as error:
+        error.close()
         kind = SourceUnavailable if error.code >= 500 or error.code == 429 else NotThere
         raise kind(f"{url[:200]} answered {error.code}") from None
     except (OSError, ValueError) as error:

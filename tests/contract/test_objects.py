@@ -405,6 +405,17 @@ async def test_a_server_that_is_away_is_told_and_waited_for(world: World) -> Non
         await world.told("it does not answer", ListenerState.RETRYING)
 
 
+async def test_what_is_told_of_trouble_holds_no_secret(world: World) -> None:
+    world.bucket.failing = (403, "AuthenticationFailed")
+    options = {"account_name": "acc", "sas_key": "sv=2026&sig=c2VjcmV0"}
+    azure = Objects("az://bucket/*.csv", endpoint=world.bucket.url, options=options)
+    for trigger in (azure, world.objects()):
+        [lacking] = await asyncio.to_thread(trigger.lacks, Path("/"))
+        assert "its credentials are missing or wrong" in lacking
+        assert "list-type" not in lacking
+        assert "c2VjcmV0" not in lacking + repr(trigger)
+
+
 async def test_objects_wait_while_the_inbox_is_busy_and_count_as_told_only_after(world: World) -> None:
     world.inbox.busy = True
     world.bucket.put("landing/a.csv")

@@ -7,6 +7,7 @@ resident memory grew at most, how many events it told of, and the subject of the
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,11 +55,10 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-def resident_mib(field: str) -> float:
-    """`VmRSS` (now) or `VmHWM` (at most) of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith(f"{field}:")]
-    return int(line.split()[1]) / 1024
+def peak_mib() -> float:
+    """The most that was resident of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 async def main(root: Path, wanted: int) -> None:
@@ -66,12 +66,12 @@ async def main(root: Path, wanted: int) -> None:
     trigger = Files("landing/**/*.csv", complete="rename", poll=True, rescan_s=1.0)
     inbox = DiskInbox(root / "positions.sqlite", wanted)
     listener = FilesListener([Binding("p", trigger)], Surroundings(inbox, SystemClock(), root))
-    before = resident_mib("VmRSS")
+    before = peak_mib()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(listener.run())
         await inbox.done.wait()
         running.cancel()
-    print(resident_mib("VmHWM") - before, inbox.told, inbox.last)
+    print(peak_mib() - before, inbox.told, inbox.last)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.fault.many_files import DiskInbox, SystemClock, resident_mib
+from tests.fault.many_files import DiskInbox, SystemClock, peak_mib
 from triggers.base import Binding, Surroundings
 from triggers.object_listener import ObjectsListener
 from triggers.objects import Objects
@@ -22,12 +22,12 @@ async def main(folder: Path, url: str, wanted: int) -> None:
     trigger = Objects("s3://bucket/**/*.csv", endpoint=url, region="eu-west-1", options=keys, poll_s=0.1)
     inbox = DiskInbox(folder / "positions.sqlite", wanted)
     listener = ObjectsListener([Binding("p", trigger)], Surroundings(inbox, SystemClock(), folder))
-    before = resident_mib("VmRSS")
+    before = peak_mib()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(listener.run())
         await inbox.done.wait()
         running.cancel()
-    print(resident_mib("VmHWM") - before, inbox.told, inbox.last)
+    print(peak_mib() - before, inbox.told, inbox.last)
 
 
 if __name__ == "__main__":
