@@ -39,4 +39,4 @@ class RateLimit:
         if sum(at > since for at in started) < self.runs:
             return ""
         some = "run" if self.runs == 1 else "runs"
-        return f"rate-limited: this trigger starts at most {self.runs} {some} in {self.per_s:g} s (rate_limit)"
+        return f"this trigger starts at most {self.runs} {some} in {self.per_s:g} s (rate_limit)"

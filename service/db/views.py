@@ -273,7 +273,7 @@ def _told(outcome: OutcomeShape) -> str:
             since = f"; {outcome['reason']}" if outcome["reason"] else ""
             return f"It started run {run} of {pipeline} by {trigger}{since}"
         case Fate.COALESCED:
-            return f"It shares run {run} of {pipeline} with others: coalesced by {trigger}"
+            return f"It was coalesced into run {run} of {pipeline} by {trigger}"
         case fate:
             return f"It started nothing in {pipeline}: {fate.value}, {outcome['reason']} ({trigger})"
 

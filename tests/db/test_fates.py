@@ -83,12 +83,14 @@ async def test_nothing_runs_that_is_told_after_a_pause_however_many_tell(databas
                 paused = after.is_set()
                 [outcome] = await tell(via, trigger, happened(f"{name}{number}"))
                 told.append((paused, outcome.fate))
+                begun.release()
             return told
 
-        committed = asyncio.Event()
+        committed, begun = asyncio.Event(), asyncio.Semaphore(0)
         async with asyncio.TaskGroup() as tasks:
             hammering = [tasks.create_task(hammer(via, name, committed)) for via, name in ((one, "x"), (two, "y"))]
-            await asyncio.sleep(0.05)
+            for _ in range(20):
+                await begun.acquire()
             await pausing
             committed.set()
         told = [outcome for task in hammering for outcome in task.result()]
@@ -225,9 +227,7 @@ async def test_every_event_of_a_shared_run_is_on_record(database: str, tmp_path:
             await call(client.send_event, cloudevent(event_id, data=event_id))
         for run in (1, 2):
             await reached(asked.daemon, run)
-        assert (await call(client.event, "b"))["told"] == (
-            "It shares run 1 of counts with others: coalesced by cloudevents"
-        )
+        assert (await call(client.event, "b"))["told"] == ("It was coalesced into run 1 of counts by cloudevents")
         first = await call(client.run_events, 1, 2)
         rest = await call(client.run_events, 1, 2, first["next"])
         assert [(one["id"], one["place"]) for one in first["events"] + rest["events"]] == [("a", 0), ("b", 1), ("c", 2)]

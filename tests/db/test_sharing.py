@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.app import Daemon
+from service.db.connect import connect, sql
 from service.db.steering import Cancel, Resume
 from service.loops import executor
 from service.model import RunState
@@ -224,7 +225,7 @@ async def test_a_trigger_starts_no_more_runs_than_its_limit_over_all_daemons(dat
     fates = Counter(outcome.fate for outcome in told)
     assert fates == {Fate.RAN: 10, Fate.RATE_LIMITED: 30}
     reasons = {outcome.reason for outcome in told if outcome.fate is Fate.RATE_LIMITED}
-    assert reasons == {"rate-limited: this trigger starts at most 5 runs in 600 s (rate_limit)"}
+    assert reasons == {"this trigger starts at most 5 runs in 600 s (rate_limit)"}
     assert again == [told[0]]
 
 
@@ -253,3 +254,51 @@ async def test_what_joins_a_run_that_is_dropped_is_dropped_with_it(database: str
         assert [outcome.fate for outcome in told] == [Fate.RAN, Fate.COALESCED, Fate.IGNORED, Fate.IGNORED]
         assert "has not finished" in told[3].reason
         assert await seen.tell(one, "d") == [told[3]]
+
+
+async def test_an_event_that_comes_while_its_run_is_being_claimed_opens_another(database: str, tmp_path: Path) -> None:
+    """Its accept waits for the claim, which has the run's row, and then finds it started."""
+    seen = Seen(Manual(coalesce=Batch(9, LONG_S)))
+    connection = await connect(database, by_index=True)
+    try:
+        async with daemon(settings(database, tmp_path, Role.TRIGGERS), seen.pipeline) as one:
+            [first] = await seen.tell(one, "a")
+            await connection.execute("update runs set ready_at = now()")
+            async with asyncio.TaskGroup() as tasks, connection.transaction():
+                claiming = (["seen"], ["v"], 5, [])
+                claimed = await connection.fetch(sql("claim"), one.writer.daemon, *claiming)
+                assert [row["id"] for row in claimed] == [first.run_id]
+                joining = tasks.create_task(seen.tell(one, "b"))
+                await until_it_waits(database)
+                assert not joining.done()
+            [second] = joining.result()
+            assert (second.fate, second.run_id == first.run_id) == (Fate.RAN, False)
+    finally:
+        await connection.close()
+
+
+async def until_it_waits(dsn: str) -> None:
+    """Return once a connection waits for a row of another transaction."""
+    query = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with asyncio.timeout(30):
+        while not await rows(dsn, query):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_claim_passes_by_a_run_that_an_event_is_joining(database: str, tmp_path: Path) -> None:
+    """And nothing is lost: the run is claimed with that event once it is there."""
+    seen = Seen(Manual(coalesce=Batch(9, LONG_S)))
+    connection = await connect(database, by_index=True)
+    try:
+        async with daemon(settings(database, tmp_path, Role.TRIGGERS), seen.pipeline) as one:
+            [first] = await seen.tell(one, "a")
+            await connection.execute("update runs set ready_at = now()")
+            async with connection.transaction():
+                held = await connection.fetch(sql("gathering_runs"), ["seen"], ["manual"], [""])
+                assert [row["id"] for row in held] == [first.run_id]
+                claimed = await rows(database, sql("claim"), one.writer.daemon, ["seen"], ["v"], 5, [])
+                assert claimed == []
+            claimed = await rows(database, sql("claim"), one.writer.daemon, ["seen"], ["v"], 5, [])
+            assert [row["id"] for row in claimed] == [first.run_id]
+    finally:
+        await connection.close()

@@ -60,7 +60,7 @@ def test_a_rate_counts_runs_and_not_the_events_that_join_them() -> None:
     terms = Terms(Batch(2, 10), "", RateLimit(1, 100))
     runs, refused = rehearse([Happened(after(at), "t", terms) for at in (0, 1, 2, 100.5)])
     assert [list(run.events) for run in runs] == [[0, 1], [3]]
-    assert refused == {2: "rate-limited: this trigger starts at most 1 run in 100 s (rate_limit)"}
+    assert refused == {2: "this trigger starts at most 1 run in 100 s (rate_limit)"}
 
 
 SECONDS = st.lists(st.floats(0, 100, allow_nan=False).map(lambda at: round(at, 3)), max_size=60).map(sorted)

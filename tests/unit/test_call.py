@@ -68,3 +68,12 @@ def test_a_wrong_call_names_its_wrong_field(change: dict[str, Any], message: str
 def test_what_is_no_json_is_no_call() -> None:
     with pytest.raises(InvalidCall, match="not a stage call"):
         Call.from_json(b"{")
+
+
+def test_a_call_carries_every_event_of_a_shared_run() -> None:
+    joined = Event(source="s", id="2", type="t", time=AT, data=b"\x00\xff")
+    call = a_call(event=joined, events=(EVENT, joined))
+    assert Call.from_json(call.to_json()) == call
+    assert call.all_events == (EVENT, joined)
+    assert a_call().all_events == (EVENT,)
+    assert "events" not in orjson.loads(a_call().to_json())

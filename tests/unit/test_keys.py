@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from pydantic import BaseModel
 
 from stages import Event, Pipeline, Records, Retry, stage
 from stages.artifacts import ArtifactRef, digest_of
-from stages.plan import stage_key
+from stages.plan import Source, stage_key
+from triggers.event import events_key
 
 SAME: dict[str, Any] = {"inputs": {"made": "json@aa"}, "params_digest": "p", "event_key": UUID(int=1)}
 
@@ -84,3 +86,24 @@ def test_the_same_bytes_of_another_codec_are_another_input() -> None:
     digest = digest_of(b"1")
     one, other = ArtifactRef(digest, "json", 1, b"1"), ArtifactRef(digest, "bytes", 1, b"1")
     assert key(inputs={"made": one.identity}) != key(inputs={"made": other.identity})
+
+
+def with_events(made: int, events: list[Event]) -> int:
+    return made
+
+
+def with_more_events(made: int, several: Sequence[Event]) -> int:
+    return made
+
+
+def test_a_stage_that_takes_all_events_has_them_in_its_key() -> None:
+    for function in (with_events, with_more_events):
+        assert key(function) != key(function, event_key=UUID(int=2))
+        plan = Pipeline("keys", [stage(made), stage(function)]).plan
+        assert [argument.source for argument in plan.stages[function.__name__].arguments][1] is Source.EVENTS
+
+
+def test_several_events_are_told_apart_by_all_of_them_and_their_order() -> None:
+    one, two, three = (UUID(int=number) for number in range(3))
+    assert events_key([one]) == one
+    assert len({events_key(keys) for keys in ([one, two], [two, one], [one, two, three], [one])}) == 4
