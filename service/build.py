@@ -28,6 +28,7 @@ from service.settings import Role, Settings
 from service.sinks.make import make_sinks
 from stages.stores import open_store
 from triggers.base import KafkaAccess, Listener, Surroundings
+from triggers.schedule import Schedule
 
 if TYPE_CHECKING:
     from triggers.records import RangeReader
@@ -44,6 +45,8 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     if dsn is None:
         raise ConfigError("no database is set: set TIDEMILL_DATABASE_URL, or run `tidemill up`, which embeds one")
     _check_needs(catalogue, kafka)
+    for binding in catalogue.bindings(Schedule):
+        binding.trigger.look_in(settings.root)
     pools = pools_of(settings.pools)
     check_pools(catalogue.pipelines.values(), pools)
     await _prepare(settings, dsn)

@@ -53,7 +53,7 @@ class Calendar:
 
     `dates` are dates, `"2026-12-25"`, `"12-25"` for every year, or `"2026-12-24/2027-01-01"` with both ends;
     `weekdays` such as `"sat"`; `file` holds such dates one a line (`#` begins a remark), or is an iCalendar file
-    (`.ics`), read when it is first needed, relative to the daemon's working folder; `rule` is a function of a date that
+    (`.ics`), read when it is first needed, its path relative to the daemon's root; `rule` is a function of a date that
     answers the same always and everywhere. Raises `InvalidTrigger`.
     """
 
@@ -63,6 +63,7 @@ class Calendar:
     rule: Rule | None = None
     _days: DaySet = field(init=False, repr=False, compare=False)
     _numbers: frozenset[int] = field(init=False, repr=False, compare=False)
+    _root: Path = field(init=False, repr=False, compare=False, default=Path())
 
     def __post_init__(self) -> None:
         if isinstance(self.dates, str) or isinstance(self.weekdays, str):
@@ -73,6 +74,10 @@ class Calendar:
             raise InvalidTrigger(f"Calendar: rule={self.rule!r} is no function. Give one that takes a date.")
         object.__setattr__(self, "_days", DaySet.read(self.dates))
         object.__setattr__(self, "_numbers", frozenset(map(_weekday, self.weekdays)))
+
+    def look_in(self, root: Path) -> None:
+        """Where a relative path starts from."""
+        object.__setattr__(self, "_root", root)
 
     def has(self, day: date) -> bool:
         """Whether `day` is in it. Raises `InvalidTrigger` where the file cannot be read."""
@@ -86,7 +91,7 @@ class Calendar:
     def _filed(self) -> DaySet:
         """The days of the file."""
         assert self.file is not None
-        path = Path(self.file)
+        path = self._root / self.file
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -112,8 +112,14 @@ class Schedule(Trigger, ABC):
             instant = _beginning(day + timedelta(days=1), self.zone) - _INSTANT
         return None
 
+    def look_in(self, root: Path) -> None:
+        """Where the relative paths of its calendars start from."""
+        for calendar in (*_several(self.exclude), *_several(self.only)):
+            calendar.look_in(root)
+
     def lacks(self, root: Path) -> Sequence[str]:
         """Calendars that cannot be read, and that it is never due again."""
+        self.look_in(root)
         try:
             due = self.next_after(utc_now())
         except InvalidTrigger as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from tests.db.asking import tidemill
 from tests.db.backfilling import DAY, Seen, daily, over
 from tests.db.writing import rows
 from triggers import Cron, Every, Files
-from triggers.base import Arrival, Binding
+from triggers.base import Arrival, Binding, Fate
 from triggers.match import offer
 from triggers.schedule import tick_event
 
@@ -169,3 +170,21 @@ async def test_a_backfill_is_stopped_over_http_under_the_name_of_who_asks(databa
         assert (row["state"], row["stopped_by"]) == ("stopped", "lee")
         assert row["started"] < begun["total"]
         assert "is no parameter" in problem(await one.http.delete(f"{BACKFILLS}/{begun['id']}?who=me"), 422)
+
+
+async def test_a_paused_schedule_can_be_backfilled_and_ticks_that_were_held_back_run(
+    database: str, tmp_path: Path
+) -> None:
+    seen = Seen()
+    async with serving(database, tmp_path, seen) as one:
+        await one.call(one.client.pause, "daily/nightly", "by the test")
+        binding = next(one.daemon.catalogue.bindings(Cron))
+        event = tick_event(binding, datetime(2026, 1, 2, 1, tzinfo=UTC))
+        async with asyncio.timeout(20):
+            [receipt] = await one.daemon.inbox.accept([Arrival(event, [offer(binding, event)])])
+        assert [outcome.fate for outcome in receipt.outcomes] == [Fate.PAUSED]
+        begun = (await one.post(BACKFILLS, ASKED)).json()
+        row = await over(database, begun["id"])
+        assert (row["state"], row["succeeded"]) == ("succeeded", 4)
+        ticks = (await one.call(one.client.show_backfill, begun["id"]))["ticks"]
+    assert [tick["reason"][:10] for tick in ticks if tick["reason"]] == ["was paused"]

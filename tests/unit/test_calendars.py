@@ -142,6 +142,13 @@ def test_a_file_of_days_is_read_when_it_is_needed(tmp_path: Path) -> None:
     assert days(trigger, "2026-01-01T00:00Z", "2026-01-05T00:00Z") == ["01-03", "01-05"]
 
 
+def test_a_relative_path_starts_from_the_daemon_s_root(tmp_path: Path) -> None:
+    (tmp_path / "days.txt").write_text("2026-01-02\n")
+    trigger = Cron("@daily", only=[Calendar(file="days.txt")])
+    assert trigger.lacks(tmp_path) == ("it is never due again: look at its end and calendars",)
+    assert trigger.next_after(datetime(2026, 1, 1, tzinfo=UTC)) == datetime(2026, 1, 2, tzinfo=UTC)
+
+
 def test_an_icalendar_file_gives_its_whole_days(tmp_path: Path) -> None:
     file = tmp_path / "holidays.ics"
     file.write_text(HOLIDAYS.replace("\n", "\r\n"))
