@@ -12,6 +12,7 @@ from triggers.base import Arrival, Binding, Fate, ListenerState, Offer, Surround
 from triggers.errors import InboxBusy, InvalidTrigger, SourceUnavailable
 from triggers.event import Event
 from triggers.kafka import Start, check_agreement
+from triggers.kafka_begin import Beginnings
 from triggers.kafka_client import access_of
 from triggers.kafka_group import Cursor, Fetched, GroupReader, Membership
 from triggers.kafka_lanes import Lanes
@@ -57,6 +58,7 @@ class ArrivalsListener:
             topic.dead_letters |= {binding.trigger.dead_letter} - {None}
             self._statuses[binding.name] = TriggerStatus(binding.name, binding.trigger.kind)
         targets = {target for topic in self._topics.values() for target in topic.dead_letters}
+        self._beginnings = Beginnings(self._access, bindings)
         self._letters = DeadLetters(self._access, surroundings.inbox, surroundings.clock, targets)
         self._registry = self._open_registry()
 
@@ -69,6 +71,7 @@ class ArrivalsListener:
             inbox=self._surroundings.inbox,
             clock=self._surroundings.clock,
             tell=self._tell,
+            places=self._beginnings,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._letters.run())
@@ -164,11 +167,16 @@ class ArrivalsListener:
         scope = scope_of(reader.scope, at.topic, at.partition)
         arrivals: list[Arrival] = []
         letters: list[Letter] = []
+        begun = self._beginnings.of(at)
         for record in records:
-            event, dead = event_of(record, source, now, read)
-            arrivals.append(_arrival(event, dead, topic.bindings))
+            bindings = [one for one in topic.bindings if begun.marks.get(one.name, 0) <= record.offset]
+            if not bindings:
+                continue
+            event, dead = event_of(record, source, now, read, begun.life)
+            arrivals.append(_arrival(event, dead, bindings))
             if dead and topic.dead_letters:
-                letters += letters_of(record, scope, event.id, dead, topic.dead_letters)
+                targets = {one.trigger.dead_letter for one in bindings} - {None}
+                letters += letters_of(record, scope, event.id, dead, targets)
         for binding in topic.bindings:
             status = self._statuses[binding.name]
             status.last_seen_at, status.read_until = now, time_of(records[-1].timestamp, now)

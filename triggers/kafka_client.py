@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -20,10 +20,10 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.metadata import MetadataRequest
 
 from triggers.base import Binding, KafkaAccess, Surroundings
 from triggers.errors import InvalidTrigger, SourceUnavailable
+from triggers.kafka_topics import NO_ID, TopicsRequest
 from triggers.kafka_trouble import addresses, diagnose, why
 from triggers.ranges import Isolation
 
@@ -143,11 +143,15 @@ async def _free(consumer: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a broker said: which cluster it is, and of each topic asked for its partitions, or why there are none."""
+    """What a broker said: which cluster it is, and of each topic asked for its partitions, or why there are none.
+
+    `ids` are those of the topics, where the broker tells them: one that was made anew has another.
+    """
 
     cluster: str
     partitions: Mapping[str, frozenset[int]]
     absent: Mapping[str, type[KafkaError]]
+    ids: Mapping[str, str] = field(default_factory=dict)
 
 
 class BrokerLink:
@@ -189,17 +193,17 @@ class BrokerLink:
     async def look(self, topics: Iterable[str]) -> Sight:
         """Ask which cluster answers and which of `topics` it has. Creates none. Raises one of `TROUBLE`."""
         async with asyncio.timeout(self._answer_s):
-            request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
-            answer = (await self._ask(request)).to_object()
-        found, absent = {}, {}
+            answer = (await self._ask(TopicsRequest(sorted(topics)))).to_object()
+        found, absent, ids = {}, {}, {}
         for topic in answer["topics"]:
             if topic["error_code"]:
                 absent[topic["topic"]] = for_code(topic["error_code"])
             else:
                 found[topic["topic"]] = frozenset(one["partition"] for one in topic["partitions"])
-        return Sight(answer.get("cluster_id") or "unnamed", found, absent)
+                ids[topic["topic"]] = topic.get("topic_id", NO_ID).hex().replace(NO_ID.hex(), "")
+        return Sight(answer.get("cluster_id") or "unnamed", found, absent, ids)
 
-    async def _ask(self, request: MetadataRequest) -> Any:
+    async def _ask(self, request: TopicsRequest) -> Any:
         node = self._client.get_random_node()
         try:
             return await self._client.send(node, request)

@@ -11,80 +11,27 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from triggers.base import Arrival, Clock, Inbox, KafkaAccess, ListenerState, Position
+from triggers.base import Arrival, ListenerState, Position
 from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
-from triggers.kafka import Start
 from triggers.kafka_client import TROUBLE, BrokerLink, Sight, newest_offsets, timing
-from triggers.ranges import Isolation
+from triggers.kafka_member import Cursor as Cursor
+from triggers.kafka_member import Fetched as Fetched
+from triggers.kafka_member import Membership as Membership
+from triggers.kafka_member import position_key as position_key
 
 logger = logging.getLogger(__name__)
 
-Tell = Callable[[ListenerState, str, Collection[str]], None]
 T = TypeVar("T")
 
 _POLL_RECORDS = 50_000
 _COMMIT_EVERY_S = 2.0
 _COMMIT_S = 1.0
-
-
-def _offset_itself(partition: TopicPartition, position: str) -> int:
-    return int(position)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """Which group reads which topics, and for whom. `tell` hears what becomes of it, by topic.
-
-    `resume` is asked where to read on from what the inbox holds of a partition.
-    """
-
-    access: KafkaAccess
-    group: str
-    starts: Mapping[str, Start]
-    inbox: Inbox
-    clock: Clock
-    tell: Tell
-    resume: Callable[[TopicPartition, str], int] = _offset_itself
-    isolation: Isolation = "read_committed"
-
-
-@dataclass(slots=True, eq=False)
-class Cursor:
-    """How far one partition was read, for as long as it is ours.
-
-    `stored` is its position in the inbox (`""`: none), `offset` that of the first record not yet accepted, `read` that
-    of the first not yet read. `is_anew`: the topic was made anew, and `stored` is of the old one. `held`: what was read
-    waits, and nothing is fetched.
-    """
-
-    partition: TopicPartition
-    stored: str
-    offset: int
-    read: int
-    answered_ms: int | None = None
-    answered_at_s: float = 0.0
-    is_anew: bool = False
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Records of one partition, in the order of their offsets, which may have gaps."""
-
-    cursor: Cursor
-    records: Sequence[ConsumerRecord]
-
-
-def position_key(partition: TopicPartition) -> str:
-    """Under which key of the group's scope the inbox holds the next offset of a partition."""
-    return f"{partition.topic}/{partition.partition}"
 
 
 class GroupReader:
@@ -97,6 +44,7 @@ class GroupReader:
         self._link = link
         self._topics = sight.partitions.keys()
         self.partitions = sight.partitions
+        self.topic_ids = sight.ids
         self._patience_s = (3 * times["session_timeout_ms"] + times["request_timeout_ms"]) / 1000
         self._look_every_s = 1.0 if member.access.embedded else 5.0
         self._loop = asyncio.get_running_loop()
@@ -132,7 +80,7 @@ class GroupReader:
         fetched = [Fetched(self._cursors[at], records) for at, records in got.items() if at in self._cursors]
         for one in fetched:
             one.cursor.read = one.records[-1].offset + 1
-        if await self._look(bool(fetched)):
+        if await self._look({one.cursor.partition.topic for one in fetched}):
             await self._commit()
         return fetched
 
@@ -245,18 +193,38 @@ class GroupReader:
                 return answer
         return None
 
+    async def stored(self, scope: str) -> Mapping[str, str]:
+        """What the inbox holds of a scope; while it is busy, wait."""
+        return await self._patiently(lambda: self._member.inbox.positions(scope)) or {}
+
+    async def store(self, moves: Sequence[Position]) -> bool:
+        """Move positions alone; while the inbox is busy, wait. False: somebody else moved one that is guarded."""
+        try:
+            await self._patiently(lambda: self._member.inbox.accept([], positions=moves))
+        except PositionMoved:
+            return False
+        return True
+
     async def _place(self) -> None:
         """Seek every partition that has no cursor to where the inbox says, and let it run."""
         homeless = [at for at in self._consumer.assignment() if at not in self._cursors]
         if not homeless:
             return
-        stored = await self._patiently(lambda: self._member.inbox.positions(self.scope)) or {}
-        known = {at: stored[position_key(at)] for at in homeless if position_key(at) in stored}
-        fresh = await self._begin([at for at in homeless if at not in known])
-        begun = {at: (self._member.resume(at, position), position) for at, position in known.items()} | fresh
+        stored = await self.stored(self.scope)
+        if self._member.places is not None:
+            begun = await self._member.places.begin(self, homeless, stored)
+        else:
+            begun = await self._resumed(homeless, stored)
         for partition, (offset, position) in begun.items():
             if self._is_assigned(partition):
                 self._start(partition, position, offset)
+
+    async def _resumed(
+        self, homeless: Sequence[TopicPartition], stored: Mapping[str, str]
+    ) -> dict[TopicPartition, tuple[int, str]]:
+        known = {at: stored[position_key(at)] for at in homeless if position_key(at) in stored}
+        fresh = await self._begin([at for at in homeless if at not in known])
+        return {at: (self._member.resume(at, position), position) for at, position in known.items()} | fresh
 
     def _start(self, partition: TopicPartition, stored: str, offset: int) -> None:
         self._cursors[partition] = Cursor(partition, stored, offset, offset, answered_at_s=self._loop.time())
@@ -266,20 +234,16 @@ class GroupReader:
     async def _begin(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
         """Where partitions that were never read begin, and what the inbox then holds of them."""
         late = [at for at in partitions if self._member.starts[at.topic] == "latest"]
-        begun = {at: (offset, "") for at, offset in (await self._oldest(set(partitions) - set(late))).items()}
+        begun = {at: (offset, "") for at, offset in (await self.oldest(set(partitions) - set(late))).items()}
         ends = await newest_offsets(self._member.access, late) if late else {}
         for partition, offset in ends.items():
-            with contextlib.suppress(PositionMoved):
-                begun[partition] = (offset, await self._store_end(partition, offset))
+            # Found anew after a restart the end would have moved, and what came in between would be lost.
+            if await self.store([Position(self.scope, position_key(partition), str(offset), expect="")]):
+                begun[partition] = (offset, str(offset))
         return begun
 
-    async def _store_end(self, partition: TopicPartition, offset: int) -> str:
-        """Found anew after a restart the end would have moved, and what came in between would be lost."""
-        move = Position(self.scope, position_key(partition), str(offset), expect="")
-        await self._patiently(lambda: self._member.inbox.accept([], positions=[move]))
-        return move.value
-
-    async def _oldest(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def oldest(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The first offset that the broker has of each. Raises one of `TROUBLE`."""
         if not partitions:
             return {}
         async with asyncio.timeout(self._patience_s):
@@ -288,7 +252,7 @@ class GroupReader:
 
     async def _step_over(self, positions: Mapping[TopicPartition, int]) -> None:
         """The broker no longer has what comes next: say so, and read on from the oldest record that it has."""
-        oldest = await self._oldest(positions)
+        oldest = await self.oldest(positions)
         for partition, offset in oldest.items():
             cursor = self._cursors.get(partition)
             if cursor is None or not self._is_assigned(partition):
@@ -299,24 +263,32 @@ class GroupReader:
             self._tell(ListenerState.LISTENING, note)
             if offset > lost:
                 self._consumer.seek(partition, offset)
+            elif self._member.places is not None:
+                self._member.places.shrunk(partition)
+                self._forget(cursor)
             else:
                 # The topic was made anew: what was read of the old one must not be mixed with it.
                 self._start(partition, cursor.stored, offset)
                 self._cursors[partition].is_anew = True
 
-    async def _look(self, got_records: bool) -> bool:
-        """Make sure that the same broker still answers and that every partition still moves. False: not asked now."""
+    async def _look(self, of_topics: Collection[str]) -> bool:
+        """Make sure that the same broker has the same topics, and that every partition moves. False: not asked now.
+
+        What was just read is of the topics that it has after that.
+        """
         now = self._loop.time()
         due = now >= self._look_at_s
-        if not due and not got_records:
+        if not due and not of_topics:
             return False
-        sight = await self._link.look(self._member.starts if due else [next(iter(self._topics))])
+        sight = await self._link.look(self._member.starts if due else of_topics)
         self._check_cluster(sight)
+        if any(self.topic_ids.get(topic) != topic_id for topic, topic_id in sight.ids.items()):
+            raise SourceUnavailable("a topic was created or made anew: joining again")
         if not due:
             return True
         self._look_at_s = now + self._look_every_s
-        if sight.partitions.keys() != self._topics:
-            raise SourceUnavailable("topics were created or deleted: joining again")
+        if sight.partitions != self.partitions:
+            raise SourceUnavailable("topics or partitions were created or deleted: joining again")
         await self._step_over(self._check_progress(now))
         return True
 

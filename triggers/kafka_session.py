@@ -102,6 +102,8 @@ async def _topics_there(member: Membership, link: BrokerLink) -> Sight:
         await create_topics(member.access, missing)
         sight = await link.look(member.starts)
         missing = sorted(member.starts.keys() - sight.partitions.keys())
+    if member.places is not None:
+        member.places.missing(missing)
     for topic in missing:
         member.tell(ListenerState.RETRYING, _absent(servers, topic, sight), [topic])
     if not sight.partitions:

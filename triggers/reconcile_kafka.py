@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from triggers.base import Arrival, Binding, Fate, KafkaAccess, Offer
 from triggers.errors import SourceUnavailable
 from triggers.event import Event
+from triggers.kafka_begin import NOBODY, Begun, begun_scope
 from triggers.kafka_client import (
     MISSING,
     TROUBLE,
@@ -22,8 +23,9 @@ from triggers.kafka_client import (
     reading_consumer,
     trouble_note,
 )
+from triggers.kafka_member import position_key
 from triggers.kafka_records import event_of, source_of
-from triggers.kafka_values import FORMATS
+from triggers.kafka_values import FORMATS, read_bytes
 from triggers.match import offer
 from triggers.reconciled import Ground, Reconciled
 
@@ -72,20 +74,24 @@ async def arrivals(binding: Binding, ground: Ground) -> Reconciled:
     found = Reconciled()
     async with _opened(ground, binding.trigger.topic) as broker:
         scope = f"kafka:{broker.sight.cluster}:{broker.access.group_prefix}.arrivals"
+        known = await ground.inbox.positions(begun_scope(scope))
         for part in await _parts(broker, binding.trigger.topic, await ground.inbox.positions(scope), found):
             if part.position is None:
                 continue
-            first = max(part.oldest, part.position - MOST_RECORDS)
+            begun = Begun.of(known.get(position_key(part.at), NOBODY))
+            first = max(part.oldest, part.position - MOST_RECORDS, begun.marks.get(binding.name, 0))
             async for records in broker.read(part.at, first, min(part.position, part.end)):
-                await _records(binding, ground, broker.sight.cluster, records, found)
+                await _records(binding, ground, broker.sight.cluster, records, found, begun.life)
     return found
 
 
 async def _records(
-    binding: Binding, ground: Ground, cluster: str, records: Sequence[ConsumerRecord], found: Reconciled
+    binding: Binding, ground: Ground, cluster: str, records: Sequence[ConsumerRecord], found: Reconciled, life: int
 ) -> None:
-    read, source = FORMATS[binding.trigger.value], source_of(cluster, binding.trigger.topic)
-    made = [(one, *event_of(one, source, ground.now, read)) for one in records]
+    # What is framed for a schema registry is known by its place, whatever it holds.
+    read = FORMATS.get(binding.trigger.value, read_bytes)
+    source = source_of(cluster, binding.trigger.topic)
+    made = [(one, *event_of(one, source, ground.now, read, life)) for one in records]
     known = await ground.known.keys([event.key for _, event, _ in made])
     found.checked += len(made)
     for record, event, dead in made:

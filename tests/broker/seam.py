@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import signal
 import socket
 import uuid
@@ -87,6 +88,10 @@ class RecordingInbox:
         """Wait for `count` events and return all of them, in the order of their acceptance."""
         await self.until(lambda: len(self.events) >= count)
         return list(self.events.values())
+
+    def offsets(self) -> dict[tuple[str, str], str]:
+        """How far each partition was read, without what else the inbox holds of it."""
+        return {place: value for place, value in self.stored.items() if not re.search(r":(begun|dead)\b", place[0])}
 
     def ranges(self) -> list[OffsetRange]:
         """The offset ranges of all batches."""

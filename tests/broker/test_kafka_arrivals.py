@@ -35,7 +35,7 @@ async def test_a_record_is_known_by_its_place(kafka: str, topic: str) -> None:
     await produce(kafka, topic, [b'{"month": 2}'], key=b"flights")
     async with listening(listener_of([KafkaArrivals(topic, params={"month": "data.month"})], access, inbox)):
         (arrival,) = await inbox.until_events(1)
-    ((scope, key),) = inbox.stored
+    ((scope, key),) = inbox.offsets()
     cluster = scope.split(":")[1]
     event = arrival.event
     assert (event.source, event.id, event.type) == (f"kafka:{cluster}/{topic}", "0/0", "dev.tidemill.kafka.record")
@@ -164,7 +164,7 @@ async def test_a_position_that_somebody_else_moved_is_read_on_from(kafka: str, t
     await produce(kafka, topic, NUMBERS[:1])
     async with listening(listener_of([KafkaArrivals(topic)], access_to(kafka), inbox)):
         await inbox.until_events(1)
-        (place,) = inbox.stored
+        (place,) = inbox.offsets()
         inbox.stored[place] = "40"
         await produce(kafka, topic, NUMBERS[1:])
         await inbox.until_events(61)
@@ -175,7 +175,7 @@ async def test_latest_skips_what_was_there_and_nothing_that_comes(kafka: str, to
     inbox, access = RecordingInbox(), access_to(kafka)
     await produce(kafka, topic, NUMBERS[:5])
     async with listening(listener_of([KafkaArrivals(topic, start="latest")], access, inbox)):
-        await inbox.until(lambda: list(inbox.stored.values()) == ["5"])
+        await inbox.until(lambda: list(inbox.offsets().values()) == ["5"])
     await produce(kafka, topic, NUMBERS[5:8])
     async with listening(listener_of([KafkaArrivals(topic, start="latest")], access, inbox)):
         await inbox.until_events(3)
