@@ -63,12 +63,29 @@ def _types_in(annotation: Any) -> Iterator[type]:
 
 
 def check_trigger_params(model: Params | None, trigger: Any, problems: Problems) -> None:
-    """Note parameters a trigger fills that the pipeline does not have."""
+    """Note parameters a trigger fills that the pipeline does not have, and values it gives that would never do."""
     known = _names(model)
     for name in trigger.params:
         if known is not None and name not in known:
             has = f"the pipeline's are {', '.join(sorted(known))}" if known else "the pipeline takes none"
             problems.add(f"trigger {trigger.name!r} fills parameter {name!r}, but {has}{nearest(name, known)}")
+    given = {name: one["value"] for name, one in trigger.params.items() if isinstance(one, Mapping)}
+    for wrong in _wrong_values(model, given):
+        problems.add(f"trigger {trigger.name!r}: params {wrong}")
+
+
+def _wrong_values(model: Params | None, given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with these parameters, whatever the others will be."""
+    if model is None or not given:
+        return []
+    try:
+        model.model_validate(dict(given))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        return [_told(one) for one in found if one["loc"] and one["loc"][0] in given]
+    except (LookupError, AttributeError, TypeError):
+        return []  # a validator of the author's counts on the others being there
+    return []
 
 
 def parse_params(pipeline: str, model: Params | None, raw: Mapping[str, Any] | None) -> BaseModel | None:
