@@ -13,6 +13,7 @@ from triggers.object_feed import BucketFeed
 
 logger = logging.getLogger("tidemill.objects")
 
+FIRST_LOOK = "looking through it for the first time since the start"
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -55,6 +56,8 @@ class ObjectsListener:
     async def _serve(self, feed: BucketFeed) -> None:
         await feed.remember()
         failures = 0
+        # It may take long, and what it finds is told as it goes.
+        self._states[feed] = (ListenerState.LISTENING, FIRST_LOOK)
         while True:
             try:
                 await feed.look()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ class Bucket:
     heads: list[str] = field(default_factory=list)
     url: str = ""
     versions: int = 0
+    listed: Callable[[], None] = lambda: None
 
     def put(self, key: str, content: bytes = b"x") -> Stored:
         """Write an object, as a new version."""
@@ -108,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         keys = self.bucket.after(after, prefix)
         shown, more = keys[: self.bucket.page], len(keys) > self.bucket.page
         contents = "".join(self._entry(key, self.bucket.objects[key]) for key in shown)
+        self.bucket.listed()
         token = f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>" if more else ""
         listing = (
             f"<ListBucketResult><Name>{self.bucket.name}</Name><KeyCount>{len(shown)}</KeyCount>"

@@ -328,6 +328,25 @@ async def test_a_partition_is_whole_when_nothing_in_it_changed_for_a_while(world
     assert [event.data["files"] for event in inbox.events.values()] == [6]
 
 
+async def test_a_partition_that_is_finished_while_it_is_listed_is_told_with_all_that_is_in_it(world: World) -> None:
+    """Its marker is met by a listing that has passed the place of what was written before the marker."""
+    world.bucket.page = 1
+    world.bucket.put("landing/dt=1/B.csv", b"b")
+
+    def finish() -> None:
+        world.bucket.listed = lambda: None
+        world.bucket.put("landing/dt=1/A.csv", b"a")
+        world.bucket.put("landing/dt=1/_SUCCESS")
+
+    async with world.listening(world.objects("landing/dt=*/", complete="marker")) as inbox:
+        await world.looked()
+        world.bucket.put("landing/dt=1/C.csv", b"c")
+        world.bucket.listed = finish
+        await world.keys(1)
+        await world.looked(12)
+    assert [event.data["files"] for event in inbox.events.values()] == [3]
+
+
 async def test_where_keys_grow_with_time_only_what_is_after_the_last_one_is_listed(world: World) -> None:
     world.bucket.page = 10
     for number in range(100):

@@ -96,6 +96,29 @@ async def test_an_object_that_is_both_listed_and_told_of_is_one_run(database: st
     assert len(await rows(database, "select from runs")) == len(await rows(database, "select from events")) == 2
 
 
+async def test_a_bucket_that_cannot_be_listed_is_told_where_people_look(database: str, tmp_path: Path) -> None:
+    with serving(Bucket()) as bucket:
+        bucket.failing = (403, "AccessDenied")
+        keys = {"access_key_id": "k", "secret_access_key": "s"}
+        listed = Objects("s3://bucket/*.csv", endpoint=bucket.url, region="eu-west-1", options=keys, poll_s=0.05)
+        name = f"one/{listed.name}"
+        async with api(database, tmp_path, *Role, pipelines=(Pipeline("one", [add], on=[listed]),)) as one:
+
+            async def told(state: str) -> str:
+                async with asyncio.timeout(20):
+                    while not (found := (await one.http.get("/readyz")).json()["triggers"][name]).startswith(state):
+                        await asyncio.sleep(0.02)
+                return str(found)
+
+            assert "retrying: s3://bucket: the credentials may not list" in await told("retrying")
+            [shown] = [
+                row for row in (await one.http.get("/api/v1/triggers")).json()["triggers"] if row["kind"] == "objects"
+            ]
+            assert (shown["state"], "may not list" in shown["note"]) == ("retrying", True)
+            bucket.failing = None
+            assert await told("listening") == "listening"
+
+
 async def test_event_grid_validates_in_both_of_its_schemas(database: str, tmp_path: Path) -> None:
     hook = ObjectNotices("grid", verify=Bearer("t"), origins=["eventgrid.azure.net"])
     asked = [{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "512d38b6"}}]

@@ -12,7 +12,7 @@ from service.checkup.finding import Finding, Verdict
 from service.db.facts import DatabaseFacts
 from service.settings import Artifacts, Database, Kafka, Settings
 from stages import Pipeline, stage
-from triggers import Every, Files, GitHub, KafkaArrivals, Webhook
+from triggers import Every, Files, GitHub, KafkaArrivals, Objects, Webhook
 from triggers.base import Trigger
 
 SECRET = GitHub(secret="env:CHECKUP_SECRET")
@@ -35,6 +35,16 @@ def facts(**changed: object) -> DatabaseFacts:
     good = {"version": "18.1", "version_number": 180_001, "undurable": (), "standby": False, "may_create": True}
     good |= {"missing": (), "unknown": (), "skew_s": 0.0, "unsure_s": 0.001}
     return DatabaseFacts(**{**good, **changed})  # type: ignore[arg-type]
+
+
+def test_a_bucket_that_cannot_be_listed_is_complained_of() -> None:
+    keys = {"access_key_id": "k", "secret_access_key": "s"}
+    away = Objects("s3://bucket/*", endpoint="http://127.0.0.1:1", region="eu-west-1", options=keys)
+    found = triggers.check(Settings(), listening(away, Objects("memory://here/*")))
+    assert [one.verdict for one in found] == [Verdict.WARNING]
+    assert "mill/objects:s3://bucket/*: s3://bucket: it does not answer: check endpoint=" in told(
+        found, Verdict.WARNING
+    )
 
 
 @pytest.mark.parametrize(
