@@ -235,6 +235,10 @@ class Client(ScheduleCalls):
         """Events accepted in a time, whole and oldest first; `next` of the answer is `after` of the next page."""
         return self._get("/api/v1/inbox", **{"from": since, "to": until}, source=source, after=after, limit=limit)
 
+    def known(self, source: str, ids: Sequence[str]) -> Json:
+        """Those of `ids` of which there is an event of this source."""
+        return self._post("/api/v1/inbox/known", {"source": source, "ids": list(ids)})
+
     def reconcile(
         self, trigger: str | None = None, *, since: str | None = None, until: str | None = None, repair: bool = False
     ) -> Json:

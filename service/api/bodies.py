@@ -191,6 +191,13 @@ class ReconcileBody(Body):
     repair: bool = False
 
 
+class KnownBody(Body):
+    """Ids of events of one source."""
+
+    source: Key
+    ids: Annotated[list[Key], Field(max_length=1000)]
+
+
 class BacktestBody(Body):
     """A trigger, the time, and what would be different: a `where`, a `cron` expression, `batch(100, 60)` and so on."""
 

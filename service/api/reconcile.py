@@ -8,17 +8,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answers import Json
-from service.api.bodies import ReconcileBody
+from service.api.bodies import KnownBody, ReconcileBody
 from service.api.context import Context
 from service.api.endpoint import LIMIT, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit, read_model
 from service.asking.known import KnownEvents
 from service.asking.reconciling import reconciled
-from service.asking.shapes import ReconcileAnswer
+from service.asking.shapes import KnownAnswer, ReconcileAnswer
 from service.asking.which import which
 from service.db.inbox_pages import InboxPages
 from service.shapes import InboxPage
+from triggers.event import event_key
 from triggers.reconciled import Ground
 
 DAY = timedelta(days=1)
@@ -57,6 +58,14 @@ def _instant(request: Request, name: str) -> datetime | None:
     if found is None or found.tzinfo is None:
         raise Problem(422, f"{name}={given[:80]!r}: expected a time with its zone, such as 2026-11-27T02:00:00Z")
     return found
+
+
+async def known(context: Context, request: Request) -> Response:
+    """Which of some events were accepted."""
+    body = await read_model(request, context.limit_bytes, KnownBody)
+    keys = {event_key(body.source, one): one for one in body.ids}
+    found = await KnownEvents(context.daemon.reads).keys(list(keys))
+    return Json({"known": [one for key, one in keys.items() if key in found]})
 
 
 async def compare(context: Context, request: Request) -> Response:
@@ -99,6 +108,16 @@ ENDPOINTS = (
         query=PAGE_QUERY,
         answers={200: InboxPage},
         problems=(422,),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/inbox/known",
+        summary="Which of up to 1,000 events of one source were accepted, by their ids",
+        tag="events",
+        handler=known,
+        body=KnownBody,
+        answers={200: KnownAnswer},
+        problems=(413, 415, 422),
     ),
     Endpoint(
         method="POST",

@@ -191,3 +191,9 @@ class BacktestAnswer(TypedDict):
     runs: list[RehearsedRun]
     ticks: TicksShape | None
     read_until: datetime | None
+
+
+class KnownAnswer(TypedDict):
+    """Those of the ids asked for of which there is an event."""
+
+    known: list[str]

@@ -10,6 +10,7 @@ import typer
 from service.cli import exits
 from service.cli.firing import instant
 from service.cli.options import AsJson, ConfigFile
+from service.cli.redelivery import compare_deliveries
 
 Name = Annotated[
     str | None, typer.Argument(metavar="[TRIGGER]", help="Only this trigger, as `tidemill triggers` has it.")
@@ -17,6 +18,15 @@ Name = Annotated[
 Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="From this time on; default: a day ago.")]
 Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time; default: now.")]
 Repair = Annotated[bool, typer.Option("--repair", help="Accept what is missing, with the identity it would have had.")]
+Deliveries = Annotated[
+    str | None,
+    typer.Option(
+        "--deliveries", metavar="URL", help="Of a webhook: GitHub's list of what it delivered, .../hooks/ID/deliveries."
+    ),
+]
+Variable = Annotated[
+    str, typer.Option("--token-env", metavar="NAME", help="The environment variable that holds GitHub's token.")
+]
 Everything = Annotated[bool, typer.Option("--all", help="Also list what has no event as it should be.")]
 
 
@@ -31,12 +41,15 @@ def reconcile(
     until: Until = None,
     repair: Repair = False,
     everything: Everything = False,
+    deliveries: Deliveries = None,
+    variable: Variable = "GITHUB_TOKEN",
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare what sources have with the inbox: ticks that were due, files that lie there, Kafka below the positions.
 
-    Says what has no event, and why. Exits with 1 where something is missing that should not be, 0 otherwise.
+    Says what has no event, and why. Of a webhook, --deliveries reads what GitHub says it delivered; --repair then asks
+    GitHub to deliver again. Exits with 1 where something is missing that should not be, 0 otherwise.
 
     Example: tidemill reconcile --from 2026-11-26T00:00:00Z
     """
@@ -44,7 +57,11 @@ def reconcile(
     from service.cli.output import print_json
 
     client = open_client(config_file)
-    found = client.reconcile(trigger, since=instant(since, "--from"), until=instant(until, "--to"), repair=repair)
+    span = instant(since, "--from"), instant(until, "--to")
+    if deliveries is not None:
+        found = compare_deliveries(client, trigger or "", deliveries, variable, *span, repair=repair)
+    else:
+        found = client.reconcile(trigger, since=span[0], until=span[1], repair=repair)
     if as_json:
         print_json(found)
     else:
