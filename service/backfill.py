@@ -6,7 +6,7 @@ ticks are events of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,7 +17,7 @@ from triggers.base import Arrival, Binding, Fate, Offer
 from triggers.event import Event
 from triggers.handling import Handling
 from triggers.match import matches, params_of
-from triggers.schedule import Schedule, due_times, newest_due, rfc3339, tick_event
+from triggers.schedule import Schedule, due_times, newest_due, rfc3339, several, tick_event
 
 MOST_TICKS = 100_000
 LOWEST_PRIORITY = -100
@@ -115,10 +115,11 @@ def _told(schedules: Mapping[str, Binding]) -> str:
 def described(binding: Binding) -> str:
     """What a schedule says about when it is due: another text, other ticks."""
     trigger: Schedule = binding.trigger
-    parts: Sequence[tuple[str, object]] = (
-        ("from", trigger.start),
-        ("until", trigger.end),
-        ("except", trigger.exclude),
-        ("only", trigger.only),
+    parts = (
+        ("from", trigger.start and rfc3339(trigger.start)),
+        ("until", trigger.end and rfc3339(trigger.end)),
+        *(("except", str(calendar)) for calendar in several(trigger.exclude)),
+        *(("only", str(calendar)) for calendar in several(trigger.only)),
+        ("days of", trigger.zone.key if trigger.exclude or trigger.only else None),
     )
     return "; ".join([trigger.default_name(), *(f"{word} {value}" for word, value in parts if value)])

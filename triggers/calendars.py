@@ -75,6 +75,12 @@ class Calendar:
         object.__setattr__(self, "_days", DaySet.read(self.dates))
         object.__setattr__(self, "_numbers", frozenset(map(_weekday, self.weekdays)))
 
+    def __str__(self) -> str:
+        """What it holds, the same in every process."""
+        rule = self.rule and f"{getattr(self.rule, '__module__', '')}.{getattr(self.rule, '__qualname__', 'rule')}"
+        parts = (*map(str, self.dates), *self.weekdays, self.file and str(self.file), rule)
+        return ", ".join(part for part in parts if part)
+
     def look_in(self, root: Path) -> None:
         """Where a relative path starts from."""
         object.__setattr__(self, "_root", root)

@@ -114,7 +114,7 @@ class Schedule(Trigger, ABC):
 
     def look_in(self, root: Path) -> None:
         """Where the relative paths of its calendars start from."""
-        for calendar in (*_several(self.exclude), *_several(self.only)):
+        for calendar in (*several(self.exclude), *several(self.only)):
             calendar.look_in(root)
 
     def lacks(self, root: Path) -> Sequence[str]:
@@ -127,9 +127,9 @@ class Schedule(Trigger, ABC):
         return () if due is not None else ("it is never due again: look at its end and calendars",)
 
     def _keeps(self, day: date) -> bool:
-        if any(calendar.has(day) for calendar in _several(self.exclude)):
+        if any(calendar.has(day) for calendar in several(self.exclude)):
             return False
-        only = _several(self.only)
+        only = several(self.only)
         return not only or any(calendar.has(day) for calendar in only)
 
 
@@ -268,7 +268,8 @@ def _aware(instant: object, what: str) -> datetime | None:
     return instant.astimezone(UTC)
 
 
-def _several(calendars: Calendars) -> Sequence[Calendar]:
+def several(calendars: Calendars) -> Sequence[Calendar]:
+    """One or more calendars as a list."""
     return (calendars,) if isinstance(calendars, Calendar) else calendars
 
 

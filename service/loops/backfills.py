@@ -26,7 +26,7 @@ LOOK = 500
 # How often to look for backfills whose notice was lost.
 IDLE_S = 30.0
 # Runs end in quick succession: they are counted together.
-PAUSE_S = 0.1
+PAUSE_S = 0.05
 
 
 class Backfills:
