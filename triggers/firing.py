@@ -33,6 +33,9 @@ from triggers.kafka import KafkaArrivals, KafkaBatches
 from triggers.kafka_records import event_of, source_of
 from triggers.kafka_values import FORMATS, ReadValue, read_json
 from triggers.manual import Manual
+from triggers.object_event import event_of as object_event
+from triggers.object_notices import read
+from triggers.objects import Objects, ObjectTopic
 from triggers.payload import parse_json
 from triggers.route import FILE, Route
 from triggers.schedule import Schedule, tick_event
@@ -237,6 +240,23 @@ def _found(path: str, root: Path, trigger: Files, *, folder: bool) -> Found:
     size = sum(member.status.st_size for member in members)
     newest_ns = max((member.status.st_mtime_ns for member in members), default=0)
     return Found(path, f"{key}/", folder_stamp(members), size, newest_ns, (0,), Verdict.READY, files=len(members))
+
+
+@make.register
+async def _object(trigger: Objects, firing: Firing) -> Fired:
+    """The object or folder must be there, and be one that the trigger would see. `path` is its address or its key."""
+    from triggers.object_found import found_at
+
+    return Fired(await found_at(trigger, firing.path, firing.at))
+
+
+@make.register
+async def _told(trigger: ObjectTopic, firing: Firing) -> Fired:
+    """A notification of one object, as its store words it."""
+    notice = read(parse_json(firing.payload or "{}", "the record"), {}, firing.at)
+    if len(notice.objects) != 1:
+        raise InvalidEvent(f"this record tells of {len(notice.objects)} objects: fire them one by one")
+    return Fired(object_event(notice.objects[0]))
 
 
 def reader_of(trigger: KafkaArrivals) -> ReadValue:

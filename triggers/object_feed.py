@@ -17,8 +17,7 @@ from triggers.file_event import encode_path
 from triggers.match import offer
 from triggers.object_event import ObjectChange, event_of, landed
 from triggers.object_memory import ROW_MARKS, Marks, mark_of, packed, row_of, rows_of, unpacked
-from triggers.object_place import Place
-from triggers.object_scan import FolderSum, Looker, Scan, of_folders
+from triggers.object_scan import FolderSum, Scan, looker_of, sums_of
 from triggers.objects import Objects
 
 T = TypeVar("T")
@@ -47,10 +46,7 @@ class BucketFeed:
         self.bindings = bindings
         self._inbox = surroundings.inbox
         self._clock = surroundings.clock
-        access = trigger.access
-        place = access.place
-        place = Place(place.store, place.bucket, access.account) if place.store == "az" else place
-        self._looker = Looker(access.open(), place, trigger.pattern, trigger.policy)
+        self._looker = looker_of(trigger)
         self.scope = scope_of(trigger)
         self._remembers = not trigger.ordered or trigger.rescan_s is not None
         self._marks = Marks()
@@ -67,7 +63,7 @@ class BucketFeed:
         stored = dict(await self._patiently(partial(self._inbox.positions, self.scope)))
         self._cursor = self._stored_cursor = stored.pop(CURSOR, "")
         self._rows = set(stored)
-        self._marks = await asyncio.to_thread(_unpacked, stored)
+        self._marks = await asyncio.to_thread(marks_in, stored)
 
     async def look(self) -> None:
         """Look through the bucket once, and tell of what is new. Raises `SourceUnavailable`."""
@@ -130,19 +126,11 @@ class BucketFeed:
     # Whole folders
 
     async def _look_at_folders(self, scan: Scan) -> None:
-        pattern = self.trigger.pattern
-        sums: dict[str, FolderSum] = {}
-        async for chunk in self._looker.listed(pattern.prefix):
-            for folder, one in of_folders(pattern, chunk):
-                total = sums.setdefault(folder, FolderSum())
-                if self._looker.is_member(one.key, folder):
-                    total.add(one.key.removeprefix(f"{folder}/"), one)
+        sums = await sums_of(self._looker)
         seen = array("Q")
         self.waiting = 0
         told: list[Told] = []
         for folder, total in sums.items():
-            if any(map(self._looker.policy.ignores, folder.split("/"))):
-                continue
             mark = mark_of(f"{folder}/", total.digest)
             if mark in self._marks:
                 seen.append(mark)
@@ -235,7 +223,8 @@ def scope_of(trigger: Objects) -> str:
     return f"objects:{encode_path(trigger.url)} {' '.join(settings)}"
 
 
-def _unpacked(rows: Mapping[str, str]) -> Marks:
+def marks_in(rows: Mapping[str, str]) -> Marks:
+    """The marks that stored rows hold."""
     return Marks(mark for text in rows.values() for mark in unpacked(text))
 
 

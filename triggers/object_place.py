@@ -86,6 +86,10 @@ class ObjectPattern:
             return False
         return key.rstrip("/") in self.folders_of(key) if key.endswith("/") else self.matches(key)
 
+    def key_in(self, url: str) -> str:
+        """The key in the address of an object or folder."""
+        return _address(url)[1]
+
     def folders_of(self, key: str) -> Iterator[str]:
         """The folders over the object `key` that it means, without a `/` at their ends."""
         spots, path = self.keys.start(), ""

@@ -16,6 +16,7 @@ from triggers.file_policy import Policy, Sign, Verdict, parse_manifest
 from triggers.object_access import telling
 from triggers.object_event import ObjectChange, bare_etag
 from triggers.object_place import ObjectPattern, Place
+from triggers.objects import Objects
 
 CHUNK = 1_000
 SIGNS_KEPT = 1_000
@@ -91,14 +92,18 @@ class Looker:
         is_known = self.place.store != "gs" or one.version
         if is_known and one.size_bytes != 0:
             return one
+        found = await self.find(one.key)
+        return found if found is None or not is_known else one
+
+    async def find(self, key: str) -> ObjectChange | None:
+        """The object `key` as it is now. Raises `SourceUnavailable`."""
         from obstore import head_async
 
         with telling(self.place.uri):
             try:
-                found = self._change(await head_async(self._store, one.key))
+                return self._change(await head_async(self._store, key))
             except FileNotFoundError:
                 return None
-        return one if is_known else found
 
     async def is_complete(self, one: ObjectChange, scan: Scan) -> bool:
         """Whether its marker or manifest says so. Raises `SourceUnavailable`."""
@@ -187,6 +192,26 @@ class Looker:
 
 class _NoManifest(Exception):
     """What is called like a manifest cannot be one."""
+
+
+def looker_of(trigger: Objects) -> Looker:
+    """What looks for the objects of a trigger. Raises `InvalidTrigger` where a secret is missing."""
+    access = trigger.access
+    place = access.place
+    if place.store == "az":
+        place = Place(place.store, place.bucket, access.account)
+    return Looker(access.open(), place, trigger.pattern, trigger.policy)
+
+
+async def sums_of(looker: Looker) -> dict[str, FolderSum]:
+    """What is in each folder that the pattern means, by its path. Raises `SourceUnavailable`."""
+    sums: dict[str, FolderSum] = {}
+    async for chunk in looker.listed(looker.pattern.prefix):
+        for folder, one in of_folders(looker.pattern, chunk):
+            total = sums.setdefault(folder, FolderSum())
+            if looker.is_member(one.key, folder):
+                total.add(one.key.removeprefix(f"{folder}/"), one)
+    return {folder: total for folder, total in sums.items() if not any(map(looker.policy.ignores, folder.split("/")))}
 
 
 def of_folders(pattern: ObjectPattern, chunk: Iterable[ObjectChange]) -> Iterable[tuple[str, ObjectChange]]:

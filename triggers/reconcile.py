@@ -19,6 +19,7 @@ from triggers.files import Files
 from triggers.kafka import KafkaArrivals, KafkaBatches
 from triggers.match import offer
 from triggers.missed import Tick, judge
+from triggers.objects import Objects
 from triggers.reconciled import Ground, Reconciled
 from triggers.schedule import Schedule, due_times, rfc3339, tick_event
 
@@ -98,6 +99,13 @@ async def _files(trigger: Files, binding: Binding, ground: Ground) -> Reconciled
     from triggers.reconcile_files import files
 
     return await files(binding, ground)
+
+
+@reconcile.register
+async def _objects(trigger: Objects, binding: Binding, ground: Ground) -> Reconciled:
+    from triggers.reconcile_objects import objects
+
+    return await objects(binding, ground)
 
 
 @reconcile.register
