@@ -15,7 +15,8 @@ from triggers.base import Clock
 logger = logging.getLogger("tidemill.sinks")
 
 STANDBY_S = 2.0
-HORIZON_S = 0.05
+# While an older transaction is open what came after it may not be read; most are over in a moment.
+HORIZON_S = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 LONGEST_WAIT_S = 300.0
 
@@ -43,15 +44,18 @@ class Relay:
             await self.sink.close()
 
     async def _follow(self, tail: Tail) -> None:
+        looks = 0
         while True:
             seen = self._news.count
             page = await tail.page()
             if page is not None:
+                looks = 0
                 done = await self._deliver(tail, page)
                 await faults.reach("sink.delivered")
                 await tail.move(page.last, delivered=done.sent, refused=done.refused)
             elif await tail.more():
-                await self._clock.sleep(HORIZON_S)
+                await self._clock.sleep(HORIZON_S[min(looks, len(HORIZON_S) - 1)])
+                looks += 1
             else:
                 await self._news.changed(seen)
 

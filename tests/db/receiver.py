@@ -29,13 +29,14 @@ class Request:
 
 @dataclass(slots=True)
 class Receiver:
-    """`answers` are given in turn; after them, `201`. `dead` connections are closed without an answer."""
+    """`answers` are given in turn; after them, `201`. A `silent` one answers nothing until the other side hangs up."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     answer_to: Callable[[Request], Answer] | None = None
     connections: int = 0
+    silent: bool = False
     _grew: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def got(self, count: int, where: Callable[[Request], bool] = lambda one: True) -> list[Request]:
@@ -52,6 +53,9 @@ class Receiver:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
                 self._grew.set()
+                if self.silent:
+                    await reader.read()
+                    return
                 status, headers, body = self._answer(request)
                 told = {**headers, "Content-Length": str(len(body))}
                 lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())

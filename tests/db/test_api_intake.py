@@ -86,6 +86,15 @@ async def test_a_signed_delivery_starts_one_run_however_often_it_comes(database:
     assert (ping.status_code, ping.content) == (204, b"")
 
 
+async def test_a_large_delivery_is_checked_as_any_other(database: str, tmp_path: Path) -> None:
+    """Off the loop, where its digest keeps nobody waiting."""
+    body = json.dumps({"notes": "x" * 200_000}).encode()
+    async with api(database, tmp_path, Role.API) as one:
+        forged = await one.http.post("/hooks/signed", content=body + b" ", headers=signed(body))
+        assert "does not match the body" in problem(forged, 401)
+        assert (await one.http.post("/hooks/signed", content=body, headers=signed(body))).status_code == 202
+
+
 async def test_what_is_wrong_with_a_delivery_is_told_with_its_status(database: str, tmp_path: Path) -> None:
     body = b'{"a":1}'
     async with api(database, tmp_path, Role.API) as one:

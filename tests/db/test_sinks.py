@@ -22,9 +22,10 @@ from service.model import RunState
 from service.news import News
 from service.settings import EventMode, Lifecycle, Role
 from service.sinks.base import Delivered, Facts, SinkTrouble
+from service.sinks.outgoing import TIMEOUT_S
 from stages import Pipeline
 from tests.db.api import JSON, Api, add, api, breaks
-from tests.db.daemons import daemon, settings
+from tests.db.daemons import daemon, reached, settings
 from tests.db.receiver import Receiver, Request, receiver
 from tests.db.writing import rows
 from triggers.cloudevents import from_http
@@ -174,6 +175,7 @@ async def test_one_process_delivers_and_another_goes_on_when_it_is_gone(
             others.hear("")
             assert await first.got(2) == [1, 2]
             assert second.told == []
+            await told(database, 2)
             await connection.execute(KILL_HOLDER)
             await log(connection, 3)
             async with asyncio.timeout(30):
@@ -262,6 +264,23 @@ async def test_an_outage_of_the_api_holds_up_only_its_statuses(
     assert 'tidemill_sink_lag_seconds{sink="status:good/webhook:ci"}' in metrics
     assert run["state"] in {"running", "succeeded"}
     assert told.path == f"/repos/acme/flights/statuses/{SHA}"
+
+
+async def test_an_api_that_does_not_answer_holds_up_neither_runs_nor_the_end(database: str, tmp_path: Path) -> None:
+    async with receiver() as github:
+        github.silent = True
+        hook = Webhook("ci", report=GitHubStatus(token="t", url=github.url))
+        async with reporting(database, tmp_path, Pipeline("good", [add], on=[hook])) as one:
+            await push(one, "ci")
+            await github.got(1)
+            assert await reached(one.daemon, 1) is RunState.SUCCEEDED
+            begun = asyncio.get_running_loop().time()
+        # Less than the time for which it would have waited for the answer.
+        assert asyncio.get_running_loop().time() - begun < TIMEOUT_S
+    # Nothing was lost: it is told by whoever comes next.
+    port, pipeline = int(github.url.rpartition(":")[2]), Pipeline("good", [add], on=[hook])
+    async with receiver(port) as again, reporting(database, tmp_path, pipeline):
+        await again.got(1, lambda request: state_of(request) == "success")
 
 
 async def test_a_commit_that_is_not_there_is_counted_and_holds_up_nobody(database: str, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ EVENT = {
     "subject": "me/repo",
     "occurred_at": AT,
     "accepted_at": AT,
-    "cloudevent": {"data": {"ref": "main"}},
+    "cloudevent": {"data": {"ref": "main"}, "traceparent": f"00-{'4b' * 16}-00f067aa0ba902b7-01"},
 }
 OUTPUT = {"digest": "8f2c01d4aabbccdd" * 4, "codec": "parquet", "size_bytes": 1_400_000}
 TRACEBACK = (
@@ -75,6 +75,7 @@ TRACEBACK = (
 )
 ERROR = {"type": "builtins.ValueError", "message": "bad", "traceback": TRACEBACK}
 RUN = {
+    "events": 1,
     "id": 12,
     "pipeline": "flights",
     "version": "3b4c318ab35f",
@@ -140,6 +141,7 @@ def test_a_run_tells_its_whole_story_to_a_pipe_uncut(show: Show) -> None:
     lines = [line.split() for line in told.splitlines()]
     assert ["run", "12", "of", "flights", "failed"] in lines
     assert ["event", "delivery-1", "(me/repo)"] in lines
+    assert ["trace", "4b" * 16] in lines
     assert ["ingest", "lost", "1", "500", "ms"] in lines
     assert any(
         " ".join(line) == "succeeded 2 500 ms 8f2c01d4aa parquet 1.4 MB rows 27,004 r2 0.83125" for line in lines
