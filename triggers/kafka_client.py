@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidTopicError,
+    KafkaConnectionError,
     KafkaError,
     NodeNotReadyError,
     TopicAlreadyExistsError,
@@ -171,6 +172,8 @@ class BrokerLink:
         try:
             async with asyncio.timeout(self._answer_s):
                 await self._client.bootstrap()
+            if not self._client.cluster.brokers():
+                raise SourceUnavailable(f"broker {self._access.bootstrap_servers} knows of no brokers")
         except TROUBLE as error:
             await self._client.close()
             # A token that was refused may be renewed by now.
@@ -206,7 +209,11 @@ class BrokerLink:
     async def _ask(self, request: TopicsRequest) -> Any:
         node = self._client.get_random_node()
         try:
-            return await self._client.send(node, request)
+            try:
+                return await self._client.send(node, request)
+            except KafkaConnectionError:
+                # Brokers end connections that are idle, or whose login is over: the next one is a new one.
+                return await self._client.send(node, request)
         except NodeNotReadyError:
             told = self._client.cluster.broker_metadata(node)
             reason = await diagnose(self._access, [(told.host, told.port)]) if told else ""

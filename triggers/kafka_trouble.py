@@ -62,7 +62,9 @@ async def _try(options: Mapping[str, Any], host: str, port: int) -> str:
         async with asyncio.timeout(_PATIENCE_S):
             given = {name: options[name] for name in _CONNECTION_OPTIONS if name in options}
             connection = await create_conn(host, port, request_timeout_ms=int(1000 * _PATIENCE_S), **given)
-            await connection.send(MetadataRequest([]))
+            answer = await connection.send(MetadataRequest([]))
+            if not answer.brokers:
+                return f"{named} {_nobody(options)}"
     except TokenUnavailable as error:
         return f"no token for {named}: {error}"
     except (KafkaError, OSError, TimeoutError) as error:
@@ -148,8 +150,18 @@ def _handshake(error: ssl.SSLError) -> str:
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         return f"wants a certificate of ours ({reason}): set kafka.ssl_certfile and kafka.ssl_keyfile"
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:
-        return f"refuses our certificate ({reason}): have kafka.ssl_certfile signed by an authority it trusts"
+        return (
+            f"refuses our certificate, or misses one ({reason}): "
+            "set kafka.ssl_certfile to one that is signed by an authority it trusts"
+        )
     return f"does not speak TLS as we do ({reason}): check that {_PROTOCOL} is what it speaks at that port"
+
+
+def _nobody(options: Mapping[str, Any]) -> str:
+    """Apache Kafka refuses a token by a challenge, which the client does not read, and then knows of no brokers."""
+    if "sasl_oauth_token_provider" in options:
+        return _login(AuthenticationFailedError(), options)
+    return "answers, but knows of no brokers: is its cluster up?"
 
 
 def _login(error: BaseException, options: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from service.embedded.kafka import executable
 
 PEM = Path(__file__).parent / "tls"
 KEY_PASSWORD = "only-for-tests"
-_API_VERSIONS, _HANDSHAKE, _AUTHENTICATE = 18, 17, 36
+_METADATA, _API_VERSIONS, _HANDSHAKE, _AUTHENTICATE = 3, 18, 17, 36
 _UNSUPPORTED, _REFUSED = 33, 58
 _ITERATIONS = 4096
 
@@ -48,7 +48,9 @@ def server_context(certificate: str = "broker.pem", *, wants_client: bool = Fals
 class Gate:
     """Stands before a broker. `users` log in with a password, by each of `mechanisms`, `token_ok` judges tokens.
 
-    A connection ends after `session_s`, as brokers end the sessions whose time is over.
+    A connection ends after `session_s`, as brokers end the sessions whose time is over. With `challenges` a token is
+    refused as Apache Kafka does it: by a challenge (RFC 7628 section 3.2.2), and to a client that goes on regardless it
+    knows of no brokers.
     """
 
     broker: tuple[str, int]
@@ -58,6 +60,7 @@ class Gate:
     users: dict[str, str] = field(default_factory=dict)
     token_ok: Callable[[str], bool] = lambda token: False
     session_s: float | None = None
+    challenges: bool = False
     logins: list[str] = field(default_factory=list)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -196,6 +199,8 @@ class _Login:
                 code, told, said, logged_in = self._authenticate(body[4:])
                 answer = frame[4:8] + struct.pack(">h", code) + (_text(told) if told else b"\xff\xff")
                 answer += struct.pack(">i", len(said)) + said + (struct.pack(">q", 0) if version else b"")
+            elif key == _METADATA and self.gate.challenges:
+                answer = frame[4:8] + struct.pack(">iihii", 0, 0, -1, -1, 0)
             else:
                 return False
             self.writer.write(_framed(answer))
@@ -227,7 +232,11 @@ class _Login:
             return self._welcome(user)
         if self.mechanism == "OAUTHBEARER":
             token = said.decode().split("Bearer ")[1].split("\x01")[0]
-            return self._welcome(token) if self.gate.token_ok(token) else (_REFUSED, "invalid_token", b"", False)
+            if self.gate.token_ok(token):
+                return self._welcome(token)
+            if self.gate.challenges:
+                return 0, "", b'{"status":"invalid_token"}', False
+            return _REFUSED, "invalid_token", b"", False
         if self.scram is None:
             self.scram = _Scram(self.mechanism, self.gate.users)
             return 0, "", self.scram.first(said), False

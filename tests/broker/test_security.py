@@ -245,11 +245,13 @@ async def test_a_session_that_the_broker_ends_is_followed_by_one_with_a_new_toke
     async with opened(gate) as servers:
         kafka, inbox = kafka_of(servers, **from_endpoint(tokens)), RecordingInbox()
         await one_record_arrives(kafka)
-        async with listening(listener_of([KafkaArrivals("t")], access_of(kafka), inbox)):
+        listener = listener_of([KafkaArrivals("t")], access_of(kafka), inbox)
+        async with listening(listener):
             await inbox.until_events(1)
             before = len(set(gate.logins))
             async with asyncio.timeout(30):
                 while len(set(gate.logins)) < before + 3:
+                    assert "closes the connection" not in listener.statuses()[0].note
                     await asyncio.sleep(0.05)
             producer = AIOKafkaProducer(bootstrap_servers=servers, **access_of(kafka).options)
             await producer.start()
@@ -278,6 +280,15 @@ async def test_an_endpoint_that_gives_no_token_is_told(gate: Gate, tokens: Token
         assert "answered without an access_token" in await refusal(kafka_of(servers, **from_endpoint(tokens)))
         away = from_endpoint(tokens) | {"sasl_token_url": "http://127.0.0.1:1/token"}
         assert "gives no token: " in await refusal(kafka_of(servers, **away))
+
+
+async def test_a_token_that_is_refused_by_a_challenge_is_told(gate: Gate, tmp_path: Path) -> None:
+    gate.mechanisms, gate.token_ok, gate.challenges = ("OAUTHBEARER",), alive, True
+    file = tmp_path / "token"
+    file.write_text(jwt(1_000_000_000))
+    async with opened(gate) as servers:
+        note = await refusal(kafka_of(servers, sasl_mechanism=SaslMechanism.OAUTHBEARER, sasl_token_file=file))
+    assert f"refuses the token in {file}, which expired at 2001-09-09 01:46:40Z: have it renewed" in note
 
 
 async def test_a_token_file_is_read_again_and_an_expired_token_is_told(gate: Gate, tmp_path: Path) -> None:
