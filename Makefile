@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip
 UV := $(BIN)/uv
 # uv's own scratch files stay in .venv too.
 UV_INSTALL := mkdir -p $(VENV)/tmp && TMPDIR="$(CURDIR)/$(VENV)/tmp" $(UV) pip install --python $(BIN)/python
-LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-version 3.11 --quiet $(UPGRADE)
+LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-version 3.11 --quiet \
+	--constraints lock-constraints.txt $(UPGRADE)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

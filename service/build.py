@@ -31,7 +31,7 @@ from triggers.base import KafkaAccess, Listener, Surroundings
 from triggers.schedule import Schedule
 
 if TYPE_CHECKING:
-    from triggers.records import RangeReader
+    from triggers.readers import AnyReader
 
 logger = logging.getLogger("tidemill")
 
@@ -87,7 +87,7 @@ def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
 def _daemon(
     lending: Lending, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
 ) -> Daemon:
-    settings, reader = lending.settings, _reader(kafka)
+    settings, reader = lending.settings, _reader(kafka, catalogue)
     ground = Ground(
         lending=lending,
         catalogue=catalogue,
@@ -134,9 +134,18 @@ def _server() -> Callable[[Daemon], Server]:
     return ApiServer
 
 
-def _reader(kafka: KafkaAccess | None) -> RangeReader | None:
-    if kafka is None:
-        return None
-    from triggers.records import RangeReader
+def _reader(kafka: KafkaAccess | None, catalogue: Catalogue) -> AnyReader | None:
+    """What reads micro-batches again, None where there are none."""
+    from triggers.stream_shards import StreamBatches
 
-    return RangeReader(kafka)
+    streams = [one.trigger for one in catalogue.bindings() if isinstance(one.trigger, StreamBatches)]
+    if kafka is None and not streams:
+        return None
+    from triggers.readers import AnyReader
+
+    ranges = None
+    if kafka is not None:
+        from triggers.records import RangeReader
+
+        ranges = RangeReader(kafka)
+    return AnyReader(ranges, streams)

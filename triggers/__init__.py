@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from triggers.event import Event
     from triggers.files import Files
     from triggers.kafka import KafkaArrivals, KafkaBatches
+    from triggers.kinesis import KinesisBatches
     from triggers.manual import Manual
     from triggers.object_senders import SNS, GooglePush
     from triggers.objects import ObjectNotices, Objects, ObjectTopic
     from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
+    from triggers.pulsar import PulsarBatches
     from triggers.rate import RateLimit
     from triggers.reports import GitHubStatus, GitLabStatus
     from triggers.schedule import Cron, Every, QuartzCron
@@ -54,6 +56,7 @@ __all__ = [
     "Jenkins",
     "KafkaArrivals",
     "KafkaBatches",
+    "KinesisBatches",
     "Latest",
     "Manual",
     "Max",
@@ -62,6 +65,7 @@ __all__ = [
     "ObjectNotices",
     "ObjectTopic",
     "Objects",
+    "PulsarBatches",
     "QuartzCron",
     "RateLimit",
     "StandardWebhooks",
@@ -96,6 +100,7 @@ _HOMES = {
     "Jenkins": "providers",
     "KafkaArrivals": "kafka",
     "KafkaBatches": "kafka",
+    "KinesisBatches": "kinesis",
     "Latest": "coalesce",
     "Manual": "manual",
     "Max": "aggregates",
@@ -105,6 +110,7 @@ _HOMES = {
     "ObjectTopic": "objects",
     "Objects": "objects",
     "QuartzCron": "schedule",
+    "PulsarBatches": "pulsar",
     "RateLimit": "rate",
     "StandardWebhooks": "signatures",
     "StreamFeatures": "stream",

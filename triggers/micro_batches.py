@@ -60,10 +60,6 @@ class MicroBatches(Trigger):
         self._one_of("bad", get_args(Bad))
         self._path("by", "key", may_be_none=True)
         self._path("event_time", "timestamp")
-        if self.coalesce is not None:
-            raise InvalidTrigger(
-                f"{self.name}: coalesce does not go with micro-batches: max_records and max_wait_s say how large one is"
-            )
         if self.mode == "ordered" and self.rate_limit is not None:
             raise InvalidTrigger(
                 f"{self.name}: rate_limit drops batches, and mode='ordered' promises each in its turn: limit the "

@@ -11,7 +11,9 @@ from triggers.event import Event
 
 HTTP, KAFKA, BATCH, WEBHOOK, FILE = "http", "kafka", "kafka-batch", "webhook", "file"
 SCHEDULE, MANUAL, APPROVAL, OBJECT = "schedule", "manual", "approval", "object"
+STREAM = "stream-batch"
 
+_STREAMS = ("kinesis:", "pulsar:")
 _BATCH_TYPES = {"dev.tidemill.kafka.batch", "dev.tidemill.stream.features"}
 _OURS = {
     "tidemill:schedule/": SCHEDULE,
@@ -47,6 +49,8 @@ def route_of(event: Event, root: str = "/") -> Route:
         return Route(FILE, _path_of(event.data), root)
     if event.type.startswith("dev.tidemill.object.") and isinstance(event.data, Mapping):
         return Route(OBJECT, str(event.data.get("url", "")))
+    if event.source.startswith(_STREAMS):
+        return Route(STREAM, f"{event.source.partition(':')[0]}/{event.source.rpartition('/')[2]}")
     if event.source.startswith("kafka:"):
         topic = event.source.rpartition("/")[2]
         return Route(BATCH if event.type in _BATCH_TYPES else KAFKA, topic)

@@ -208,10 +208,11 @@ async def produce(
 
 
 class RestartableBroker:
-    """A broker that comes back at the same address, as a new and empty cluster."""
+    """A broker that comes back at the same address, as a new and empty cluster. Clients are sent to `advertised`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, advertised: str | None = None) -> None:
         self._home = home
+        self._advertised = advertised
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.servers = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -236,7 +237,7 @@ class RestartableBroker:
         return Order(
             command=[
                 *(str(program), "--cluster-id", str(uuid.uuid4()), "--storage-engine", "memory://tansu/"),
-                *("--listener-url", url, "--advertised-listener-url", url),
+                *("--listener-url", url, "--advertised-listener-url", f"tcp://{self._advertised or self.servers}"),
             ],
             folder=str(self._home),
             lock=str(self._home / "broker.lock"),

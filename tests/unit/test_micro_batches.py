@@ -147,7 +147,7 @@ def test_only_an_ordered_trigger_puts_its_runs_in_a_sequence(mode: Any, sequence
         ({"lateness_s": -1}, "lateness_s=-1: give seconds"),
         ({"max_records": 1.5}, "max_records=1.5: give a whole number"),
         ({"max_bytes": 0}, "max_bytes=0: give a whole number"),
-        ({"coalesce": Batch(10, 1)}, "coalesce does not go with micro-batches"),
+        ({"coalesce": Batch(10, 1)}, "its events are batches already"),
         ({"mode": "ordered", "rate_limit": RateLimit(1, 1)}, "rate_limit drops batches"),
     ],
 )
