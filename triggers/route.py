@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from triggers.event import Event
+from triggers.event import REPLAY, Event
 
 HTTP, KAFKA, BATCH, WEBHOOK, FILE = "http", "kafka", "kafka-batch", "webhook", "file"
 SCHEDULE, MANUAL, APPROVAL, OBJECT = "schedule", "manual", "approval", "object"
@@ -15,6 +15,7 @@ STREAM = "stream-batch"
 
 _STREAMS = ("kinesis:", "pulsar:")
 _BATCH_TYPES = {"dev.tidemill.kafka.batch", "dev.tidemill.stream.features"}
+_SUBRUN = "dev.tidemill.subrun"
 _OURS = {
     "tidemill:schedule/": SCHEDULE,
     "tidemill:manual/": MANUAL,
@@ -51,6 +52,8 @@ def route_of(event: Event, root: str = "/") -> Route:
         return Route(OBJECT, str(event.data.get("url", "")))
     if event.source.startswith(_STREAMS):
         return Route(STREAM, f"{event.source.partition(':')[0]}/{event.source.rpartition('/')[2]}")
+    if event.type == _SUBRUN or event.source.startswith(REPLAY):
+        return Route("subrun" if event.type == _SUBRUN else "replay")
     if event.source.startswith("kafka:"):
         topic = event.source.rpartition("/")[2]
         return Route(BATCH if event.type in _BATCH_TYPES else KAFKA, topic)

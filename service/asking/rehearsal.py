@@ -18,7 +18,7 @@ from stages.pipeline import Pipeline
 from triggers.admission import Admission
 from triggers.base import Arrival, Binding, Fate, Offer
 from triggers.cloudevents import restore
-from triggers.event import Event
+from triggers.event import FIRED_BY, Event
 from triggers.manual import MANUAL, Manual, manual_offer
 from triggers.match import offer
 from triggers.route import FILE, Route, route_of
@@ -65,7 +65,7 @@ class Rehearsal:
         event = restore(one["cloudevent"])
         told = next((each for each in one["outcomes"] if each["pipeline"] == self.pipeline.name), None)
         mine = told is not None and told["trigger"] == self.name
-        if not mine and (self.binding.trigger.deaf_to(_route(event), self.pipeline.name) or _ran(told)):
+        if not mine and (self._deaf(event) or _ran(told)):
             return
         self.seen += 1
         fate, reason = self._fate(event, one, told if mine else None)
@@ -74,6 +74,11 @@ class Rehearsal:
         self.after[fate.value] += 1
         if fate.value != before:
             self._note(one, event, before, told["reason"] if told is not None and mine else NOBODY, fate, reason)
+
+    def _deaf(self, event: Event) -> bool:
+        """Whether such an event does not get to it; what was fired went to one trigger alone."""
+        elsewhere = self.binding.trigger.deaf_to(_route(event), self.pipeline.name) is not None
+        return elsewhere or FIRED_BY in event.extensions
 
     def _note(self, one: InboxEvent, event: Event, before: str, was: str, fate: Fate, reason: str) -> None:
         self.changes += 1

@@ -167,6 +167,13 @@ async def test_coalescing_follows_the_times_at_which_events_were_accepted(mill: 
     assert [one["events"] for one in found["runs"]] == [1, 1, 1, 1]
 
 
+async def test_what_was_fired_at_another_trigger_counts_for_that_one_alone(mill: Api) -> None:
+    fired = await mill.post("/api/v1/fire", {"name": "limited/data", "payload": "{}"})
+    assert fired.json()["events"][0]["fate"] == "ran"
+    assert (await backtested(mill, DATA, where={}))["events"] == 0
+    assert changes(await backtested(mill, "limited/data", where={"type": "x"}))[0][1:] == ("ran", "ignored")
+
+
 async def test_only_that_time_is_read(mill: Api) -> None:
     await sent(mill, 1, 2, 3)
     await rows(mill.daemon.dsn, "update events set accepted_at = now() - interval '1 day' * (4 - seq)")

@@ -239,6 +239,21 @@ async def test_a_shared_run_is_replayed_with_all_its_events(mill: Api) -> None:
     assert [one["same_output"] for one in found["stages"]] == [True]
 
 
+async def test_what_is_known_of_a_replay_goes_with_its_run(mill: Api) -> None:
+    run = (await sent(mill, "1", "ask"))["runs"][0]
+    await reached(mill.daemon, run)
+    answer = await replayed(mill, "1")
+    await reached(mill.daemon, answer["run"])
+    for table in ("replays", "fenced_effects"):
+        assert await rows(mill.daemon.dsn, f"select from {table}")
+    for _ in range(2):  # a sub-run goes once the run it belongs to is gone
+        await mill.call(mill.client.clean_up, dry_run=False, days=0)
+    assert await rows(mill.daemon.dsn, "select from runs where pipeline in ('outer', 'inner')") == []
+    for table in ("replays", "fenced_effects"):
+        assert await rows(mill.daemon.dsn, f"select from {table}") == []
+    assert (await mill.call(mill.client.event, "1"))["replays"] == []
+
+
 async def test_a_repeat_is_the_same_replay(mill: Api) -> None:
     await fitted(mill, "1")
     first = await replayed(mill, "1", id="k")

@@ -35,6 +35,8 @@ def test_our_own_events_tell_how_they_came() -> None:
     assert route_of(event("kafka:abc/data.arrivals")) == Route("kafka", "data.arrivals")
     batch = event("kafka:abc/data.arrivals", type="dev.tidemill.kafka.batch")
     assert route_of(batch) == Route("kafka-batch", "data.arrivals")
+    assert route_of(event("tidemill:replay/p", type="dev.tidemill.replay")).kind == "replay"
+    assert route_of(event("tidemill:emitted/a/b/subrun", type="dev.tidemill.subrun")).kind == "subrun"
     assert route_of(event("/anybody")) == route_of(event("tidemill:emitted/a/b")) == Route("http")
     vote: dict[str, Any] = {"pipeline": "a", "run_id": 1, "gate": "g", "decision": "approved", "by": "kim"}
     assert route_of(approval_event(**vote, reason="", now=NOW, subjects={})).kind == "approval"
