@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -302,3 +302,28 @@ async def test_a_claim_passes_by_a_run_that_an_event_is_joining(database: str, t
             assert [row["id"] for row in claimed] == [first.run_id]
     finally:
         await connection.close()
+
+
+async def test_an_event_that_was_ignored_may_still_join_and_one_that_was_late_may_not(
+    database: str, tmp_path: Path
+) -> None:
+    picky = Manual(name="picky", where={"type": "other"})
+    late, gathering = Manual(name="late", max_age_s=1), Manual(name="gathering", coalesce=Batch(9, LONG_S))
+    pipeline = Seen(gathering).pipeline
+    async with daemon(settings(database, tmp_path, Role.TRIGGERS), pipeline) as one:
+
+        async def told(event_id: str, trigger: Trigger, age_s: float = 0.0) -> Outcome:
+            at = datetime.now(UTC) - timedelta(seconds=age_s)
+            happened = Event(source="tests", id=event_id, type="t", time=at)
+            [receipt] = await one.inbox.accept([Arrival(happened, [offer(Binding("seen", trigger), happened)])])
+            return receipt.outcomes[0]
+
+        first = await told("a", gathering)
+        assert (await told("b", picky)).fate is Fate.IGNORED
+        joined = await told("b", gathering)
+        assert (joined.fate, joined.run_id, joined.trigger) == (Fate.COALESCED, first.run_id, "gathering")
+        assert await told("b", picky) == joined
+        skipped = await told("c", late, age_s=5)
+        assert skipped.fate is Fate.LATE
+        assert await told("c", gathering) == skipped
+    assert list((await members(database)).values()) == [["a", "b"]]
