@@ -5,9 +5,12 @@ from __future__ import annotations
 from service.catalogue import Catalogue
 from service.checkup import broker
 from service.checkup.finding import Verdict
-from service.settings import Kafka, Settings
+from service.settings import Kafka, Registry, Settings
 from stages import Pipeline, stage
+from tests.unit.test_schema_registry import Server, server
 from triggers import KafkaArrivals, KafkaBatches
+
+__all__ = ["server"]
 
 
 @stage
@@ -32,3 +35,32 @@ async def test_a_missing_topic_is_no_problem_where_daemons_create_it(kafka: str,
     settings = Settings(kafka=Kafka(bootstrap_servers=kafka, create_topics=True))
     found = await broker.check(settings, listening(topic))
     assert [one.verdict for one in found] == [Verdict.OK, Verdict.WARNING]
+
+
+def reading(*triggers: KafkaArrivals) -> Catalogue:
+    return Catalogue({"mill": Pipeline("mill", [only], on=list(triggers))}, {"mill": "tests:mill"})
+
+
+async def test_a_missing_topic_for_dead_records_is_told(kafka: str, topic: str) -> None:
+    catalogue = reading(KafkaArrivals(topic, dead_letter="checkup-dead"))
+    [_, missing] = await broker.check(Settings(kafka=Kafka(bootstrap_servers=kafka)), catalogue)
+    assert (missing.verdict, "topic checkup-dead, which" in missing.says) == (Verdict.PROBLEM, True)
+    assert "(for dead records)" in missing.says
+
+
+async def test_triggers_that_read_a_topic_differently_are_told(kafka: str, topic: str) -> None:
+    catalogue = reading(KafkaArrivals(topic), KafkaArrivals(topic, name="other", value="text"))
+    [found] = await broker.check(Settings(kafka=Kafka(bootstrap_servers=kafka)), catalogue)
+    assert (found.verdict, "so let them agree" in found.says) == (Verdict.PROBLEM, True)
+
+
+async def test_the_schema_registry_is_asked_where_a_trigger_needs_it(kafka: str, topic: str, server: Server) -> None:
+    catalogue, there = reading(KafkaArrivals(topic, value="registry")), Kafka(bootstrap_servers=kafka)
+    [_, none] = await broker.check(Settings(kafka=there), catalogue)
+    assert (none.verdict, none.advice) == (Verdict.PROBLEM, "set TIDEMILL_REGISTRY_URL")
+    given = Settings(kafka=there, registry=Registry(url=server.url))
+    [_, fine] = await broker.check(given, catalogue)
+    assert (fine.verdict, fine.says) == (Verdict.OK, f"answers at {server.url}")
+    server.login = "Basic somebody"
+    [_, refused] = await broker.check(given, catalogue)
+    assert (refused.verdict, "refuses us (401)" in refused.says) == (Verdict.PROBLEM, True)
