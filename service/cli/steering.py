@@ -121,12 +121,13 @@ def skip(
     from service.cli.output import print_json
 
     client = open_client(config_file)
-    planned = client.skip(run, stage, reason, on=on or "same", dry_run=True) if dry_run or on else None
+    asked: dict[str, Any] = {"by": asker(by), "on": on or "same"}
+    planned = client.skip(run, stage, reason, **asked, dry_run=True) if dry_run or on else None
     if planned is not None and not as_json:
         _show_plan(planned)
         if not dry_run and not yes and sys.stdin.isatty():
             typer.confirm(f"go on with run {run} without {stage}?", abort=True)
-    answer = planned if dry_run else client.skip(run, stage, reason, by=asker(by), on=on or "same")
+    answer = planned if dry_run else client.skip(run, stage, reason, **asked)
     if as_json:
         print_json(answer)
     elif not dry_run:

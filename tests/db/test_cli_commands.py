@@ -134,6 +134,40 @@ def test_a_rejected_run_fails_and_resume_asks_again(tidemill: Tidemill) -> None:
     assert ended(tidemill, run) == "cancelled"
 
 
+def test_a_link_decides_a_gate_by_its_button(tidemill: Tidemill) -> None:
+    run = str(json.loads(tidemill("run", "mill", "--wait", "--json")[1])["id"])
+    code, out, _ = tidemill("link", run, "register-deploy", "--for", "lou", "--decision", "approve", "--expires", "8h")
+    assert code == 0
+    url = out.strip()
+    assert "Approve gate register-deploy?" in httpx.get(url).text
+    assert "waits for" in tidemill("show", run)[1]
+    assert httpx.post(url, data={"confirm": "approved"}).status_code == 200
+    assert ended(tidemill, run) == "succeeded"
+    assert httpx.post(url, data={"confirm": "approved"}).status_code == 410
+    assert tidemill("link", run, "register-deploy", "--for", "lou")[0] == 2
+    assert tidemill("link", run, "register-deploy", "--for", "lou", "--expires", "soon")[0] == 2
+
+
+def test_a_stage_that_others_need_is_not_skipped_and_one_that_may_be_is_shown_first(tidemill: Tidemill) -> None:
+    run = json.loads(tidemill("run", "mill", "--param", "fail=gone", "--wait", "--json")[1])["id"]
+    code, _, err = tidemill("skip", str(run), "ingest", "--reason", "gone", "--on", "latest", "--dry-run")
+    assert code == 2
+    assert "ingest cannot be skipped: train cannot do without its output" in err
+    planned = tidemill("skip", str(run), "deploy", "--reason", "not now", "--on", "latest", "--dry-run")
+    assert planned[0] == 0
+    assert "skipped by kim: not now" in planned[1]
+    assert ended(tidemill, str(run)) == "failed"
+    assert tidemill("skip", str(run), "deploy", "--reason", "not now")[1].startswith(f"run {run} goes on without deploy")
+
+
+def test_names_that_are_not_there_are_told_with_those_that_are(tidemill: Tidemill) -> None:
+    run = str(json.loads(tidemill("run", "mill", "--wait", "--json")[1])["id"])
+    code, _, err = tidemill("logs", run, "trian")
+    assert (code, "has no stage 'trian'" in err, "did you mean 'train'" in err) == (2, True, True)
+    code, _, err = tidemill("runs", "--pipeline", "mil")
+    assert (code, "no pipeline 'mil' is known" in err) == (2, True)
+
+
 def test_a_gate_is_decided_about_the_artifact_that_was_shown(tidemill: Tidemill) -> None:
     run = str(json.loads(tidemill("run", "mill", "--wait", "--json")[1])["id"])
     subject = json.loads(tidemill("show", run, "--json")[1])["gates"][0]["subject"]
