@@ -27,7 +27,7 @@ from stages.problems import Problems, caller, nearest, place_of_error, place_of_
 from stages.rules import Rule, broken, is_list, made_by, text
 from stages.runners.base import runner_names
 from stages.settings import check_settings
-from stages.signature import Signature, is_async, read_signature
+from stages.signature import Signature, awaits, is_async, read_signature
 from triggers.base import Trigger
 from triggers.errors import TriggerError
 
@@ -178,6 +178,7 @@ class Pipeline:
             upstream=graph.upstream_of(stage, signature),
             downstream=frozenset(dst for src, dst in self.arrows if src == stage.name),
             is_async=is_async(stage.function),
+            awaits=awaits(stage.function),
             takes_event=not sources.isdisjoint((Source.EVENT, Source.EVENTS)),
             takes_events=Source.EVENTS in sources,
             takes_params=Source.PARAMS in sources,

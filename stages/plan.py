@@ -61,6 +61,7 @@ class PlanStage:
     `output_type` is what is stored: what the function's return annotation says, None if nothing, and a list of that
     where the stage is mapped. `optional` are the inputs it can do without. `list_type` is what a mapped stage's list is
     stored as. `takes_event`: it takes the event of its run, or all of them; `takes_events`: all of them.
+    `awaits`: whether its function, where that is async, may be suspended at all.
     """
 
     name: str
@@ -86,6 +87,7 @@ class PlanStage:
     key_prefix: hashlib.blake2b = field(repr=False, compare=False)
     spec: str | None = None
     list_type: Any = None
+    awaits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

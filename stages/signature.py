@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import typing
 from collections.abc import Callable, Collection, Hashable, Sequence
@@ -154,6 +155,17 @@ def _unfilled(name: str, stage_names: Collection[str]) -> str:
         return f"parameter {name!r} is no stage: annotate it {_LIKELY[name]}"
     known = ", ".join(sorted(stage_names))
     return f"no stage is called like its parameter {name!r}{nearest(name, stage_names)}; the stages are {known}"
+
+
+_SUSPENDING = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH"})
+
+
+def awaits(function: Callable[..., Any]) -> bool:
+    """Whether an async function may be suspended: one without any `await` runs through, and cannot be cancelled."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_COROUTINE:
+        return True
+    return any(one.opname in _SUSPENDING for one in dis.get_instructions(code))
 
 
 def is_async(function: Callable[..., Any]) -> bool:

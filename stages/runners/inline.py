@@ -45,7 +45,7 @@ class InlineRunner:
         """See `Runner`."""
         stopping, over = Mark(), Mark()
         made = self._made(stage, call, stopping, over)
-        if stage.is_async:
+        if stage.is_async and stage.awaits:
             made = self._tools.strays.run(made, stop=stopping.set, leave=partial(self._left, stage, over))
         if call.timeout_s is None:
             return await made

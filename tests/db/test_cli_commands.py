@@ -157,7 +157,9 @@ def test_a_stage_that_others_need_is_not_skipped_and_one_that_may_be_is_shown_fi
     assert planned[0] == 0
     assert "skipped by kim: not now" in planned[1]
     assert ended(tidemill, str(run)) == "failed"
-    assert tidemill("skip", str(run), "deploy", "--reason", "not now")[1].startswith(f"run {run} goes on without deploy")
+    assert tidemill("skip", str(run), "deploy", "--reason", "not now")[1].startswith(
+        f"run {run} goes on without deploy"
+    )
 
 
 def test_names_that_are_not_there_are_told_with_those_that_are(tidemill: Tidemill) -> None:
