@@ -22,7 +22,7 @@ from triggers.event import Event
 from triggers.schedule import Schedule
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
-STEADY_S = 30.0
+STEADY_S = 60.0
 
 
 @dataclass(slots=True)
