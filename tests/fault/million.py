@@ -93,7 +93,18 @@ async def storm(libs: Path, records: int, folder: Path, limit_s: float) -> None:
             print(f"{time.monotonic() - began:.0f} s: {line}", flush=True)
 
         began = time.monotonic()
-        raging = Storm(dsn, broker.servers, "storm", folder, records, kill, calm_s=(5, 15), tells=told)
+        raging = Storm(
+            dsn,
+            broker.servers,
+            "storm",
+            folder,
+            records,
+            kill,
+            batch=4000,
+            lives_s=(8, 20),
+            calm_s=(15, 30),
+            tells=told,
+        )
         await raging.rage(limit_s)
         took_s = time.monotonic() - began
         batches = await raging.check()
@@ -102,7 +113,8 @@ async def storm(libs: Path, records: int, folder: Path, limit_s: float) -> None:
         await postgres.stop()
     print(
         f"{records} records in {took_s:.0f} s through {batches} batches; daemons killed {raging.killed}, told to leave "
-        f"{raging.left}, broker killed {raging.troubled}: every offset in exactly one successful batch of each pipeline"
+        f"{raging.left}, broker killed {raging.troubled}, runs resumed {raging.resumed}: every "
+        "offset in exactly one successful batch of each pipeline"
     )
 
 

@@ -16,7 +16,8 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from tests.db.writing import rows
+from service.db.steering import Resume
+from tests.db.writing import rows, writing
 from tests.fault.daemons import daemon_process
 
 PARTITIONS = 6
@@ -115,7 +116,7 @@ async def produce(servers: str, topic: str, count: int, pause_s: float) -> None:
 
 async def _send_some(producer: AIOKafkaProducer, topic: str, sent: int, count: int) -> int:
     """A bite of records, confirmed."""
-    upto = min(count, sent + 3_000)
+    upto = min(count, sent + 12_000)
     waiting = []
     for number in range(sent, upto):
         value = b'{"n": %d, "pad": "%s"}' % (number, _PADDING.encode())
@@ -165,6 +166,7 @@ class Storm:
     killed: int = 0
     left: int = 0
     troubled: int = 0
+    resumed: int = 0
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -178,29 +180,46 @@ class Storm:
             for number in range(self.daemons):
                 group.create_task(self._member(number))
             group.create_task(self._break())
+            group.create_task(self._resume())
             await produce(self.servers, self.topic, self.records, self.pause_s)
             self.tells(f"all records are written; broker troubled {self.troubled} times, daemons killed {self.killed}")
             await self._until_done()
             self.quiet.set()
 
     async def _member(self, number: int) -> None:
-        """One daemon after the other: killed, or told to leave."""
+        """One daemon after the other."""
         folder = self.folder / f"daemon-{number}"
         folder.mkdir(exist_ok=True)
-        pipelines = [f"tests.fault.storm_pipelines:{name}" for name in PIPELINES]
         while not self.quiet.is_set():
-            serving = daemon_process(self.dsn, folder, *pipelines, roles="triggers,executor", **self._variables())
-            async with serving as process:
-                await self._sleep(random.uniform(*self.lives_s))
-                if random.random() < 0.7:
-                    process.kill()
-                    self.killed += 1
-                else:
-                    process.terminate()
-                    self.left += 1
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(process.wait(), 10)
+            # Started while Postgres or the machine has no time for it, one may give up: the next one is tried.
+            with contextlib.suppress(TimeoutError, AssertionError):
+                await self._life(folder)
             await self._sleep(random.uniform(0, 1.5))
+
+    async def _life(self, folder: Path) -> None:
+        """A daemon that is killed, or told to leave, after a while."""
+        pipelines = [f"tests.fault.storm_pipelines:{name}" for name in PIPELINES]
+        serving = daemon_process(self.dsn, folder, *pipelines, roles="triggers,executor", **self._variables())
+        async with serving as process:
+            await self._sleep(random.uniform(*self.lives_s))
+            if random.random() < 0.7:
+                process.kill()
+                self.killed += 1
+                return
+            process.terminate()
+            self.left += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 10)
+
+    async def _resume(self) -> None:
+        """The person who is asked when a run has lost five daemons in a row: it is resumed."""
+        async with writing(self.dsn, lease_s=60.0) as writer:
+            while not self.quiet.is_set():
+                query = "select id from runs where state = 'failed' and failure::text like $1"
+                for row in await rows(self.dsn, query, f"%{b'adopted'.hex()}%"):
+                    [done] = await writer.submit(Resume(row["id"], "the person"))
+                    self.resumed += done
+                await self._sleep(1.0)
 
     def _variables(self) -> dict[str, str]:
         return {
@@ -228,7 +247,10 @@ class Storm:
     async def _until_done(self) -> None:
         while True:
             done = await self._done()
-            self.tells(f"in successful batches: {done}; killed {self.killed}, left {self.left}, broker {self.troubled}")
+            self.tells(
+                f"in successful batches: {done}; killed {self.killed}, left {self.left}, "
+                f"broker {self.troubled}, resumed {self.resumed}"
+            )
             if all(count >= self.records for count in done.values()):
                 # Records whose sending was repeated may still be on their way.
                 before, done = done, await self._done_after(3.0)
