@@ -63,6 +63,17 @@ def make_event(attributes: Mapping[str, Any], data: Any, received_at: datetime) 
     )
 
 
+def check_event(event: Event) -> Event:
+    """The event, if its attributes are text that can be stored. Raises `InvalidEvent` (422)."""
+    for name in ("id", "source", "type", "subject", "dataschema"):
+        value = getattr(event, name)
+        if value is not None:
+            _text(name, value)
+    for name, value in event.extensions.items():
+        _extension(name, value)
+    return event
+
+
 def timestamp(value: Any) -> datetime:
     """An RFC 3339 time, in UTC, cut to microseconds. Raises `InvalidEvent`."""
     try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
+from triggers.attributes import check_event
 from triggers.base import Binding, Trigger
 from triggers.delivery import Answer, Delivery, Reader
 from triggers.errors import InvalidEvent, InvalidTrigger
@@ -132,7 +133,8 @@ def trusted(webhook: Webhook, delivery: Delivery) -> Delivery:
 async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Answer:
     """The events of a delivery that was admitted; none for a ping, which only wants to hear that somebody is there.
 
-    Raises `InvalidEvent`: 415 content type, 400 malformed, 422 too deep. The same delivery makes the same events.
+    Raises `InvalidEvent`: 415 content type, 400 malformed, 422 too deep, or an attribute that cannot be one. The same
+    delivery makes the same events.
     """
     if webhook.read is not None:
         events = await webhook.read.read(delivery)
@@ -143,7 +145,7 @@ async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Ans
         events = payload_event(delivery, sender)
     if isinstance(events, Answer):
         return events
-    return [replace(one, extensions=traced(one.extensions, delivery.headers)) for one in events]
+    return [check_event(replace(one, extensions=traced(one.extensions, delivery.headers))) for one in events]
 
 
 def payload_event(delivery: Delivery, sender: Sender | None) -> Sequence[Event]:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -157,6 +158,30 @@ def test_pipelines_share_a_hook_only_with_one_verifier(monkeypatch: pytest.Monke
     monkeypatch.delenv("HOOK_SECRET")
     with pytest.raises(InvalidTrigger, match="'HOOK_SECRET' is not set"):
         hooks([first])
+
+
+@dataclass(frozen=True)
+class Reads:
+    """A reader that takes the sender at its word."""
+
+    event: Event
+
+    async def read(self, delivery: Delivery) -> Sequence[Event]:
+        return [self.event]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"type": "\0"}, {"id": ""}, {"subject": "a\n"}, {"id": "x" * 3_000}, {"extensions": {"a": "\0"}},
+     {"extensions": {"A": "b"}}, {"source": "\ud800"}, {"dataschema": "\0"}],
+    ids=repr,
+)  # fmt: skip
+def test_what_no_reader_may_let_through_is_refused_for_all_of_them(told: dict[str, Any]) -> None:
+    right = Event(source="s", id="1", type="t", time=NOW)
+    assert delivered(Webhook("ci", read=Reads(right)), {}, b"") == [right]
+    with pytest.raises(InvalidEvent) as refused:
+        delivered(Webhook("ci", read=Reads(replace(right, **told))), {}, b"")
+    assert refused.value.status == 422
 
 
 FORM_OR_JSON = st.sampled_from(["application/json", "application/x-www-form-urlencoded", "a/b+json;charset=x"])
