@@ -70,6 +70,8 @@ async def test_a_daemon_that_dies_after_the_commit_leaves_its_letters_to_the_nex
     """Once before anything was copied, once when all was copied and not ticked off."""
     inbox, access, topic, dead = RecordingInbox(), access_to(kafka), make_topic(), make_topic()
     triggers = [KafkaArrivals(topic, dead_letter=dead)]
+    async with listening(listener_of(triggers, access, inbox)):
+        await inbox.until(lambda: len(inbox.offsets()) == 1)
     await produce(kafka, topic, [b"{", b"["])
     inbox.die_after.append(Killed())
     await death_of(listener_of(triggers, access, inbox))

@@ -128,19 +128,20 @@ async def test_partitions_are_each_read_in_order(kafka: str, make_topic: Callabl
 
 async def test_a_kill_around_the_commit_neither_loses_nor_doubles(kafka: str, make_topic: Callable[..., str]) -> None:
     before, after = RecordingInbox(), RecordingInbox()
-    before.refuse.append(Killed())
-    after.die_after.append(Killed())
 
-    async def die_and_live_on(inbox: RecordingInbox) -> None:
+    async def die_and_live_on(inbox: RecordingInbox, deaths: list[Exception]) -> None:
         topic, access = make_topic(), access_to(kafka)
+        async with listening(listener_of([KafkaArrivals(topic)], access, inbox)):
+            await inbox.until(lambda: len(inbox.offsets()) == 1)
         await produce(kafka, topic, NUMBERS)
+        deaths.append(Killed())
         await death_of(listener_of([KafkaArrivals(topic)], access, inbox))
         async with listening(listener_of([KafkaArrivals(topic)], access, inbox)):
             await inbox.until_events(len(NUMBERS))
             await produce(kafka, topic, [b'{"number": 100}'])
             await inbox.until_events(len(NUMBERS) + 1)
 
-    await asyncio.gather(die_and_live_on(before), die_and_live_on(after))
+    await asyncio.gather(die_and_live_on(before, before.refuse), die_and_live_on(after, after.die_after))
     assert numbers(before) == numbers(after) == list(range(101))
     assert before.repeats == after.repeats == 0
 
