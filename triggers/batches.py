@@ -54,11 +54,12 @@ class BatchesListener:
 class Gathering:
     """Records of one partition on their way into a batch. `due_at_s` is when the first of them has waited enough.
 
-    `watermark_ms` is that of the batches accepted so far.
+    `watermark_ms` is that of the batches accepted so far, `life` how often the topic was made anew before.
     """
 
     cursor: Cursor
     watermark_ms: int | None = None
+    life: int = 0
     due_at_s: float = 0.0
     size_bytes: int = 0
     records: list[ConsumerRecord] = field(default_factory=list)
@@ -99,6 +100,13 @@ class Gathering:
         return ends
 
 
+def _gathering_at(cursor: Cursor) -> Gathering:
+    life = life_of(cursor.stored)
+    if cursor.is_anew:
+        return Gathering(cursor, life=life + 1)
+    return Gathering(cursor, watermark_of(cursor.stored), life)
+
+
 def range_of(cluster: str, isolation: Isolation, records: Sequence[ConsumerRecord]) -> OffsetRange:
     """Where these records of one partition, in the order of their offsets, can be read again."""
     first, last = records[0], records[-1]
@@ -106,15 +114,16 @@ def range_of(cluster: str, isolation: Isolation, records: Sequence[ConsumerRecor
     return replace(found, isolation=isolation)
 
 
-def batch_event(group: str, offsets: OffsetRange, times: Times, now: datetime) -> Event:
-    """The event of a micro-batch.
+def batch_event(group: str, offsets: OffsetRange, times: Times, now: datetime, life: int = 0) -> Event:
+    """The event of a micro-batch. `life` counts how often the topic was made anew: its offsets begin again each time.
 
     Two members of a group may cut the same records differently, but only one of them moves the position on: so no
     two accepted batches of a group share a record.
     """
+    place = f"{group}:{offsets.partition}/{offsets.first}-{offsets.last}"
     return Event(
         source=source_of(offsets.cluster, offsets.topic),
-        id=f"{group}:{offsets.partition}/{offsets.first}-{offsets.last}",
+        id=f"{place}~{life}" if life else place,
         type=BATCH_TYPE,
         time=time_of_batch(times, now),
         subject=f"{offsets.topic}/{offsets.partition}",
@@ -127,14 +136,22 @@ def _plain_event(source: str, now: datetime, record: ConsumerRecord) -> Event:
     return event_of(record, source, now)[0]
 
 
-def position_of(next_offset: int, watermark_ms: int | None) -> str:
-    """What the inbox holds of a partition: where to read on, and the watermark of what was read, if it has one."""
-    return str(next_offset) if watermark_ms is None else f"{next_offset}@{watermark_ms}"
+def position_of(next_offset: int, watermark_ms: int | None, life: int = 0) -> str:
+    """What the inbox holds of a partition: where to read on, how often its topic was made anew (where it was), and the
+    watermark of what was read, if it has one.
+    """
+    told = f"{next_offset}~{life}" if life else str(next_offset)
+    return told if watermark_ms is None else f"{told}@{watermark_ms}"
 
 
 def offset_of(position: str) -> int:
     """Where to read on from a position."""
-    return int(position.partition("@")[0])
+    return int(position.partition("@")[0].partition("~")[0])
+
+
+def life_of(position: str) -> int:
+    """How often the topic was made anew before."""
+    return int(position.partition("@")[0].partition("~")[2] or 0)
 
 
 def watermark_of(position: str) -> int | None:
@@ -197,8 +214,7 @@ class _Batcher:
         for one in fetched:
             at = one.cursor.partition
             if at not in self._gathering or self._gathering[at].cursor is not one.cursor:
-                before = None if one.cursor.is_anew else watermark_of(one.cursor.stored)
-                self._gathering[at] = Gathering(one.cursor, before)
+                self._gathering[at] = _gathering_at(one.cursor)
             self._gathering[at].add(one.records, now_s + self._trigger.max_wait_s)
 
     def _cut(self, now_s: float) -> Sequence[tuple[Gathering, Batches]]:
@@ -213,9 +229,9 @@ class _Batcher:
             closing = partial(self._closed, reader.cluster, bite, gathering.watermark_ms)
             # Looking into every value takes its time.
             closed, dead = await asyncio.to_thread(closing) if self._trigger.looks_inside else closing()
-            arrivals = [*dead, *(self._arrival(reader, gathering.cursor, one) for one in closed)]
+            arrivals = [*dead, *(self._arrival(reader, gathering, one) for one in closed)]
             next_offset, watermark_ms = bite[-1][-1].offset + 1, closed[-1].times.watermark
-            position = position_of(next_offset, watermark_ms)
+            position = position_of(next_offset, watermark_ms, gathering.life)
             if not await reader.accept(gathering.cursor, arrivals, next_offset, position):
                 return
             gathering.watermark_ms = watermark_ms
@@ -236,7 +252,7 @@ class _Batcher:
                 )
         return closed, dead
 
-    def _arrival(self, reader: GroupReader, cursor: Cursor, closed: Closed[ConsumerRecord]) -> Arrival:
+    def _arrival(self, reader: GroupReader, gathering: Gathering, closed: Closed[ConsumerRecord]) -> Arrival:
         self._status.last_seen_at = now = self._surroundings.clock.now()
         self._status.read_until = time_of(closed.records[-1].timestamp, now)
         offsets = closed.offsets
@@ -245,8 +261,9 @@ class _Batcher:
         if self._surroundings.fetched is not None:
             size_bytes = sum(map(_value_bytes, closed.records))
             self._surroundings.fetched.keep(offsets, RecordsView(closed.records), size_bytes)
-        event = batch_event(self._group, offsets, closed.times, now)
-        return batch_arrival(self._binding, event, f"{reader.scope} {position_key(cursor.partition)}", offsets)
+        event = batch_event(self._group, offsets, closed.times, now, gathering.life)
+        shard = f"{reader.scope} {position_key(gathering.cursor.partition)}"
+        return batch_arrival(self._binding, event, shard, offsets)
 
     def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:
         self._status.state, self._status.note = state, note

@@ -200,6 +200,7 @@ class ShardLoop:
         if self._trigger.bad == "dead":
             arrivals = [*dead_arrivals(records, self._follower.binding, partial(self._plain, now)), *arrivals]
         self._follower.status.last_seen_at = now
+        self._follower.status.read_until = time_of_batch(closed[-1].times, now)
         reached = Mark(records[-1].place, watermark_ms=closed[-1].times.watermark)
         await self._move(mark, reached, arrivals)
         return reached

@@ -56,7 +56,10 @@ class KeptRecords:
     def keep(self, offsets: AnyRange, records: Sequence[Record], size_bytes: int) -> None:
         """Keep a batch whose keys and values take `size_bytes`. One that is larger than everything is not kept."""
         size_bytes += _OVERHEAD_BYTES * len(records)
-        if size_bytes > self._limit_bytes or offsets in self._kept:
+        if offsets in self._kept:
+            # The same place may hold other records by now, if its topic was made anew.
+            self._size_bytes -= self._kept.pop(offsets)[1]
+        if size_bytes > self._limit_bytes:
             return
         self._kept[offsets] = (records, size_bytes)
         self._size_bytes += size_bytes

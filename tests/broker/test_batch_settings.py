@@ -13,7 +13,7 @@ import pyarrow as pa
 from service.model import RunState
 from service.settings import Role
 from stages import Event, Pipeline, Record, Records, stage
-from tests.broker.seam import RecordingInbox, access_to, listener_of, listening, produce, producing
+from tests.broker.seam import RecordingInbox, access_to, listener_of, listening, produce, producing, recreate_topic
 from tests.db.daemons import daemon, reached, settings
 from tests.db.writing import rows
 from triggers import KafkaBatches
@@ -130,3 +130,18 @@ async def test_stages_get_the_batch_in_the_shape_they_ask_for(
     assert shapes.seen == {
         "frame": good, "table": good, "plain": good, "raw": [b'{"n": 1}', b"broken", b'{"n": 2}'],
     }  # fmt: skip
+
+
+async def test_records_of_a_topic_made_anew_are_other_batches(kafka: str, topic: str) -> None:
+    inbox = RecordingInbox()
+    trigger = KafkaBatches(topic, max_records=5, max_wait_s=0.2)
+    await produce(kafka, topic, [b"{}"] * 8)
+    async with listening(listener_of([trigger], access_to(kafka), inbox)):
+        await inbox.until_events(2)
+        await recreate_topic(kafka, topic)
+        await produce(kafka, topic, [b"{}"] * 5)
+        arrivals = await inbox.until_events(3)
+    assert [arrival.event.id.rpartition(":")[2] for arrival in arrivals] == ["0/0-4", "0/5-7", "0/0-4~1"]
+    assert inbox.repeats == 0
+    [position] = inbox.stored.values()
+    assert position.partition("@")[0] == "5~1"

@@ -14,7 +14,7 @@ from triggers import Batch, KafkaBatches, RateLimit
 from triggers.base import Binding, Fate, OffsetRange, ShardRange, range_of_event, range_of_fields
 from triggers.batch_events import batch_arrival, close, dead_arrivals, sequence_of, time_of_batch
 from triggers.batch_values import Times, key_at, split, times_of, why_bad
-from triggers.batches import offset_of, position_of, watermark_of
+from triggers.batches import life_of, offset_of, position_of, watermark_of
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
 
@@ -96,6 +96,10 @@ def test_times_are_told_as_people_write_them() -> None:
 def test_a_watermark_is_kept_with_the_position() -> None:
     assert (position_of(25, 7_000), position_of(25, None)) == ("25@7000", "25")
     assert [(offset_of(one), watermark_of(one)) for one in ("25@7000", "25")] == [(25, 7_000), (25, None)]
+    assert [position_of(25, None, 2), position_of(25, 7, 2)] == ["25~2", "25~2@7"]
+    assert [(offset_of(one), life_of(one), watermark_of(one)) for one in ("25~2@7", "25~2", "25@7")] == [
+        (25, 2, 7), (25, 2, None), (25, 0, 7),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("bad", [b"", b"{", b"[1]", b"7", b"\xff"])
