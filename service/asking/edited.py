@@ -33,10 +33,14 @@ def _loaded(path: Path) -> object:
     for folder in (str(path.parent), str(Path.cwd())):
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    described = importlib.util.spec_from_file_location(path.stem, path)
+    # A name of its own, so that it stands in the way of no module of its author's.
+    described = importlib.util.spec_from_file_location(f"tidemill_edited_{path.stem}", path)
     if described is None or described.loader is None:
         raise Invalid(f"--file: {path} is no Python file")
     module = importlib.util.module_from_spec(described)
-    sys.modules[path.stem] = module
-    described.loader.exec_module(module)
+    sys.modules[described.name] = module
+    try:
+        described.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise Invalid(f"--file: {path.name} cannot be loaded: {type(error).__name__}: {error}") from error
     return module

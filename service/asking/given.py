@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent
 from triggers.event import Event
 from triggers.file_event import encode_path, landed
+from triggers.files import Files
 from triggers.firing import made_up, reader_of
 from triggers.kafka import KafkaArrivals
 from triggers.kafka_records import event_of, source_of
@@ -63,12 +65,15 @@ async def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -
         return Given(event, Route(KAFKA, target), dead)
     if kind == WEBHOOK:
         return Given(await _delivered(asked, target, catalogue, now), Route(WEBHOOK, target))
-    return _landed(target, root, now)
+    return _landed(target, catalogue, root, now)
 
 
-def _landed(target: str, root: Path, now: datetime) -> Given:
+def _landed(target: str, catalogue: Catalogue, root: Path, now: datetime) -> Given:
+    """Only what a trigger would see is looked at on the disk."""
     path = os.path.normpath(root / target) + ("/" if target.endswith("/") else "")
-    return Given(_file(path, root, now), Route(FILE, path, str(root)))
+    route = Route(FILE, path, str(root))
+    seen = any(one.trigger.deaf_to(route, one.pipeline) is None for one in catalogue.bindings(Files))
+    return Given(_file(path, root, now, look=seen), route)
 
 
 def _reading(catalogue: Catalogue, topic: str) -> list[Binding]:
@@ -108,13 +113,13 @@ async def _delivered(asked: Asked, hook: str, catalogue: Catalogue, now: datetim
     return events[0]
 
 
-def _file(path: str, root: Path, now: datetime) -> Event:
+def _file(path: str, root: Path, now: datetime, *, look: bool) -> Event:
     """What a file would be once it has landed. Where it lies already its size and time are its own."""
-    try:
-        status = os.stat(path)  # noqa: PTH116
-        size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
-    except (OSError, ValueError):
-        size_bytes, mtime_ns = 0, int(now.timestamp()) * 1_000_000_000
+    size_bytes, mtime_ns = 0, int(now.timestamp()) * 1_000_000_000
+    if look:
+        with contextlib.suppress(OSError, ValueError):
+            status = os.stat(path)  # noqa: PTH116
+            size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
     key = encode_path(path.removeprefix(str(root).rstrip("/") + "/"))
     files = 1 if path.endswith("/") else None
     return landed(

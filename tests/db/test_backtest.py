@@ -233,7 +233,12 @@ async def test_an_edited_file_is_tried_in_the_command_alone(mill: Api, tmp_path:
         cwd=tmp_path,
     )
     assert json.loads(out)["ticks"]["new"] == ["2026-01-01T03:00:00Z"], err
-    for spec, told in (("mine.py:none", "has no pipeline 'none'"), ("mine.py", "write it as FILE.py:NAME")):
+    (tmp_path / "broken.py").write_text("import no_such_module_anywhere")
+    for spec, told in (
+        ("broken.py:x", "cannot be loaded: ModuleNotFoundError"),
+        ("mine.py:none", "has no pipeline 'none'"),
+        ("mine.py", "write it as FILE.py:NAME"),
+    ):
         code, _, err = await tidemill(mill, "backtest", DATA, "--file", spec, cwd=tmp_path)
         assert (code, told in err) == (2, True), err
 

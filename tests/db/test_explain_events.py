@@ -132,6 +132,9 @@ async def test_a_file_is_explained_by_its_path(asked: Api, tmp_path: Path) -> No
     assert missed["reason"].endswith("landing/deep/a.csv is not like landing/*.csv")
     hidden = of(await explained(asked, **{"as": "file:landing/.a.csv"}), "months", "files:landing/*.csv")
     assert not hidden["reached"]
+    (tmp_path / "secret.txt").write_text("four")
+    elsewhere = await explained(asked, **{"as": "file:secret.txt"})
+    assert elsewhere["cloudevent"]["data"]["size_bytes"] == 0, "what no trigger would see is not looked at"
 
 
 async def test_an_accepted_event_is_explained_as_it_came(asked: Api) -> None:
