@@ -168,8 +168,11 @@ class ArrivalsListener:
         arrivals: list[Arrival] = []
         letters: list[Letter] = []
         begun = self._beginnings.of(at)
+        all_from = max(begun.marks.values(), default=0)
         for record in records:
-            bindings = [one for one in topic.bindings if begun.marks.get(one.name, 0) <= record.offset]
+            bindings = topic.bindings
+            if record.offset < all_from:
+                bindings = [one for one in bindings if begun.marks.get(one.name, 0) <= record.offset]
             if not bindings:
                 continue
             event, dead = event_of(record, source, now, read, begun.life)

@@ -115,6 +115,8 @@ def _trace(record: ReadRecord) -> dict[str, str]:
 
 def _beside(record: ReadRecord, skip: tuple[str, ...] = ()) -> dict[str, str]:
     """A record's key and headers as extensions."""
+    if not record.key and not record.headers:
+        return {}
     beside: dict[str, str] = {}
     if record.key:
         text = _text(record.key)
