@@ -103,3 +103,20 @@ async def ran(dsn: str) -> Sequence[tuple[str, str]]:
     """Event id and state of every run, by due time."""
     query = "select e.id, r.state from runs r join events e on e.key = r.event_key order by e.occurred_at, r.id"
     return [(row["id"], row["state"]) for row in await rows(dsn, query)]
+
+
+async def watch_under_way(dsn: str) -> None:
+    """Let the database note, with each run that is started, how many are unfinished in that transaction's eyes."""
+    for statement in (
+        "create table under_way_seen (runs bigint not null)",
+        "create function note_under_way() returns trigger language plpgsql as $$ begin"
+        " insert into under_way_seen select count(*) from runs where finished_at is null; return null; end $$",
+        "create trigger note_under_way after insert on runs for each statement execute function note_under_way()",
+    ):
+        await rows(dsn, statement)
+
+
+async def most_under_way(dsn: str) -> int:
+    """The most that was noted."""
+    [row] = await rows(dsn, "select max(runs) as most from under_way_seen")
+    return int(row["most"])

@@ -12,7 +12,7 @@ import pytest
 
 from service.db.backfills import StopBackfill
 from service.loops import backfills
-from tests.db.backfilling import DAY, Seen, all_roles, ask, daily, over, ran
+from tests.db.backfilling import DAY, Seen, all_roles, ask, daily, most_under_way, over, ran, watch_under_way
 from tests.db.daemons import daemon
 from tests.db.writing import rows
 from triggers import Cron
@@ -62,19 +62,14 @@ async def test_every_tick_of_the_stretch_runs_once_in_order_and_says_that_it_was
 
 async def test_newest_first_and_so_many_at_once(database: str, tmp_path: Path) -> None:
     seen = Seen(slow=True)
+    await watch_under_way(database)
     async with daemon(all_roles(database, tmp_path), daily(seen, NIGHTLY)) as one:
         backfill = await ask(one, "daily", DAY, DAY + 9 * DAYS, max_parallel=3, newest_first=True)
         await over(database, backfill)
     assert seen.most == 3
     assert sorted(seen.due(), reverse=True)[:3] == sorted(seen.due()[:3], reverse=True)
     assert sorted(seen.due()) == EARLY
-    assert await _most_started(database) <= 3
-
-
-async def _most_started(dsn: str) -> int:
-    """How many runs were queued or running at once, by their own times."""
-    found = await rows(dsn, "select queued_at, finished_at from runs")
-    return max(sum(o["queued_at"] <= one["queued_at"] < o["finished_at"] for o in found) for one in found)
+    assert await most_under_way(database) == 3
 
 
 async def test_a_tick_that_ran_does_not_run_again_unless_asked_and_one_that_was_late_does(
