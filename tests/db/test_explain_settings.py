@@ -69,7 +69,7 @@ async def test_an_event_that_would_share_a_run_says_which(asked: Api) -> None:
 async def test_an_event_too_many_is_foretold(asked: Api) -> None:
     assert (await foretold(asked, event("1", "r")))[0] == "ran"
     fate, reason = await foretold(asked, event("2", "r"))
-    assert (fate, reason) == ("rate-limited", "rate-limited: this trigger starts at most 1 run in 600 s (rate_limit)")
+    assert (fate, reason) == ("rate-limited", "this trigger starts at most 1 run in 600 s (rate_limit)")
 
 
 async def test_a_paused_trigger_is_foretold(asked: Api) -> None:
