@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -75,7 +76,7 @@ def reading_consumer(
     one that is told so.
     """
     membership: Mapping[str, Any] = {"group_id": group, **timing(access)} if group else {}
-    return AIOKafkaConsumer(
+    consumer = AIOKafkaConsumer(
         **{
             "enable_auto_commit": False,
             "auto_offset_reset": "none",
@@ -89,11 +90,44 @@ def reading_consumer(
             **_connection(access),
         }
     )
+    _connects_whole(consumer._client)
+    return consumer
 
 
 def writing_producer(access: KafkaAccess, *, largest_bytes: int = 1024 * 1024) -> AIOKafkaProducer:
     """A producer of what may be written twice: the embedded broker knows no idempotent producers."""
-    return AIOKafkaProducer(acks="all", linger_ms=20, max_request_size=largest_bytes, **_connection(access))
+    producer = AIOKafkaProducer(acks="all", linger_ms=20, max_request_size=largest_bytes, **_connection(access))
+    _connects_whole(producer.client)
+    return producer
+
+
+def _connects_whole(client: Any) -> None:
+    """Have a client that is cancelled while it connects finish that first, within a bound, so that it can be closed.
+
+    It keeps the connection to the first broker to itself until that has answered. Cancelled in between it would leave
+    behind an open socket, and the task that reads from it.
+    """
+    client.bootstrap = partial(_finish, client.bootstrap)
+
+
+async def _finish(bootstrap: Callable[[], Awaitable[None]]) -> None:
+    failures: list[BaseException] = []
+
+    async def connect() -> None:
+        try:
+            await bootstrap()
+        except TROUBLE as error:
+            failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        connecting = group.create_task(connect())
+        try:
+            await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            await asyncio.wait([connecting], timeout=_STOP_S)
+            raise
+    if failures:
+        raise failures[0]
 
 
 def trouble_note(access: KafkaAccess, error: BaseException) -> str:
@@ -166,6 +200,7 @@ class BrokerLink:
         self._access = access
         self._answer_s = timing(access)["request_timeout_ms"] / 1000
         self._client = AIOKafkaClient(**_connection(access))
+        _connects_whole(self._client)
 
     async def open(self) -> None:
         """Connect. Raises one of `TROUBLE`, which says what is in the way, and is closed then."""
@@ -232,6 +267,7 @@ async def create_topics(
     partitions = partitions or (_EMBEDDED_PARTITIONS if access.embedded else -1)
     wanted = [NewTopic(name, partitions, copies, topic_configs=settings) for name in topics]
     admin = AIOKafkaAdminClient(**_connection(access))
+    _connects_whole(admin._client)
     try:
         async with asyncio.timeout(timing(access)["request_timeout_ms"] / 1000):
             await admin.start()

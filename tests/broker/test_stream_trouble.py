@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 
 from tests.broker.seam import (
     RecordingInbox,
@@ -118,3 +119,26 @@ async def test_stopped_while_it_starts_it_ends_as_well(broker: RestartableBroker
     async with listening(listener):
         await told(listener, ListenerState.LISTENING)
     assert {task for task in asyncio.all_tasks() if not task.done()} == tasks
+
+
+async def test_stopped_at_any_of_its_first_requests_it_leaves_no_connection(
+    broker: RestartableBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, send = asyncio.all_tasks(), AIOKafkaConnection.send
+    reached, left = asyncio.Event(), 0
+
+    def counting(self: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            reached.set()
+        return send(self, *args, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", counting)
+    for number in range(1, 21):
+        reached.clear()
+        left = number
+        listener = listener_of([STREAM], access_to(broker.servers, create_topics=True), RecordingInbox())
+        async with listening(listener), asyncio.timeout(20):
+            await reached.wait()
+        assert {task for task in asyncio.all_tasks() if not task.done()} == tasks, f"stopped at request {number}"
