@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from triggers.adapters import AsCloudEvent
     from triggers.aggregates import Aggregate, Count, Max, Mean, Min, Sum
     from triggers.approval import Approval
     from triggers.calendars import Calendar
@@ -35,6 +36,7 @@ __all__ = [
     "SNS",
     "Aggregate",
     "Approval",
+    "AsCloudEvent",
     "Batch",
     "Bearer",
     "Bitbucket",
@@ -79,6 +81,7 @@ _HOMES = {
     "SNS": "object_senders",
     "Aggregate": "aggregates",
     "Approval": "approval",
+    "AsCloudEvent": "adapters",
     "Batch": "coalesce",
     "Bearer": "signatures",
     "Bitbucket": "providers",

@@ -89,6 +89,11 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and value != "" and _FORBIDDEN.search(value) is None
 
 
+def is_uri(value: str) -> bool:
+    """Whether `value` is an absolute URI (RFC 3986)."""
+    return _URI.fullmatch(value) is not None
+
+
 def _check_version(version: Any) -> None:
     if version is None:
         raise InvalidEvent('specversion is missing: a CloudEvent says "1.0" there')

@@ -16,18 +16,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from triggers.event import Event
 from triggers.headers import Headers, fold
+from triggers.senders import Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One request to `POST /hooks/HOOK`. `headers` are folded: lower-case names (`triggers.headers.fold`).
 
-    `vouched` are the headers that may name the delivery, best first: those that its verified sender sets itself. `dry`:
-    nobody sent it, somebody asks what would become of it (`tidemill explain`), so nothing may be told to the outside.
+    `vouched` are the headers that may name the delivery, best first: those that its verified sender sets itself.
+    `sender` is that provider; where no scheme tells, the one whose headers these are. `dry`: nobody sent it, somebody
+    asks what would become of it (`tidemill explain`), so nothing may be told to the outside.
     """
 
     hook: str
@@ -36,6 +38,7 @@ class Delivery:
     received_at: datetime
     query: Mapping[str, str] = field(default_factory=dict)
     vouched: Sequence[str] = ()
+    sender: Sender | None = None
     dry: bool = False
 
     @classmethod
@@ -66,3 +69,11 @@ class Reader(Protocol):
 
     async def read(self, delivery: Delivery) -> Sequence[Event] | Answer:
         """Raises `InvalidEvent`, and nothing else whatever was sent."""
+
+
+@runtime_checkable
+class Choosy(Reader, Protocol):
+    """A reader that knows only some senders."""
+
+    def check_sender(self, sender: Sender) -> None:
+        """Raises `InvalidTrigger` where it cannot read what this provider sends."""

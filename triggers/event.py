@@ -19,6 +19,8 @@ EMITTED = "tidemill:emitted/"
 REPLAY = "tidemill:replay/"
 # The extension that names who made an event in a trigger's place.
 FIRED_BY = "tidemillfiredby"
+# The extension that names the hook of an event whose source is what the delivery is about.
+HOOK = "tidemillhook"
 
 # The extension that holds the headers of a Kafka record, as a JSON object in text.
 HEADERS = "kafkaheaders"

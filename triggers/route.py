@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from triggers.event import REPLAY, Event
+from triggers.event import HOOK, REPLAY, Event
 
 HTTP, KAFKA, BATCH, WEBHOOK, FILE = "http", "kafka", "kafka-batch", "webhook", "file"
 SCHEDULE, MANUAL, APPROVAL, OBJECT = "schedule", "manual", "approval", "object"
@@ -43,9 +43,11 @@ def route_of(event: Event, root: str = "/") -> Route:
     """By which way an event that was accepted has come, as its source tells. Posted events have sources of their own,
     and so have CloudEvents read from Kafka: they count as posted.
     """
-    for source, kind in _OURS.items():
-        if event.source.startswith(source):
-            return Route(kind, unquote(event.source.removeprefix(source)))
+    ours = route_of_source(event.source)
+    if ours is not None:
+        return ours
+    if HOOK in event.extensions:
+        return Route(WEBHOOK, str(event.extensions[HOOK]))
     if event.source == "tidemill:files" and isinstance(event.data, Mapping):
         return Route(FILE, _path_of(event.data), root)
     if event.type.startswith("dev.tidemill.object.") and isinstance(event.data, Mapping):
@@ -58,6 +60,14 @@ def route_of(event: Event, root: str = "/") -> Route:
         topic = event.source.rpartition("/")[2]
         return Route(BATCH if event.type in _BATCH_TYPES else KAFKA, topic)
     return Route(HTTP)
+
+
+def route_of_source(source: str) -> Route | None:
+    """By which way the events of a source of ours come that tells as much; None for any other."""
+    for start, kind in _OURS.items():
+        if source.startswith(start):
+            return Route(kind, unquote(source.removeprefix(start)))
+    return None
 
 
 def _path_of(data: Mapping[str, Any]) -> str:

@@ -2,35 +2,31 @@
 
 Three parts, each in its place: `verify` (`triggers.signatures`, `triggers.providers`) tells who sent it, `read`
 (`triggers.delivery.Reader`) which events it means, and this module holds them together. Without `read`, a delivery is
-one event with the payload as its data, worded as its provider does (`triggers.senders`). Another kind of delivery is a
-reader in a file of its own; nothing here has to know of it.
+one event with the payload as its data, worded as its provider does (`triggers.delivered`). Another kind of delivery is
+a reader in a file of its own; nothing here has to know of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl
 
 from triggers.attributes import check_event
 from triggers.base import Binding, Trigger
-from triggers.delivery import Answer, Delivery, Reader
-from triggers.errors import InvalidEvent, InvalidTrigger
+from triggers.delivered import payload_event
+from triggers.delivery import Answer, Choosy, Delivery, Reader
+from triggers.errors import InvalidTrigger
 from triggers.event import Event
-from triggers.payload import media_type, parse_json, require_utf8
 from triggers.reports import Report
 from triggers.route import WEBHOOK, Route
-from triggers.senders import Sender, delivery_id, found, sender_of, subject_of
+from triggers.senders import sender_of
 from triggers.signatures import DELIVERY_HEADERS, Verifier
 from triggers.trace import traced
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
-_FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 1_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +73,8 @@ class Webhook(Trigger):
                 raise InvalidTrigger(f"webhook {self.hook!r}: {setting} is {value!r}: give a whole number above 0")
         if isinstance(self.origins, str) or not all(isinstance(one, str) and one for one in self.origins):
             raise InvalidTrigger(f"webhook {self.hook!r}: origins is {self.origins!r}: give a list of host names")
+        if isinstance(self.read, Choosy) and self.verify is not None and self.verify.sender is not None:
+            self.read.check_sender(self.verify.sender)
 
     def shared(self) -> tuple[Any, ...]:
         """What all who listen to one hook must agree in."""
@@ -127,7 +125,10 @@ def admit(webhook: Webhook, delivery: Delivery) -> Delivery:
 def trusted(webhook: Webhook, delivery: Delivery) -> Delivery:
     """A delivery whose sender is taken to be the right one."""
     vouched = DELIVERY_HEADERS if webhook.verify is None else webhook.verify.delivery_headers
-    return replace(delivery, vouched=vouched)
+    sender = webhook.verify.sender if webhook.verify is not None else None
+    if sender is None and vouched == DELIVERY_HEADERS:
+        sender = sender_of(delivery.headers)
+    return replace(delivery, vouched=vouched, sender=sender)
 
 
 async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Answer:
@@ -139,65 +140,7 @@ async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Ans
     if webhook.read is not None:
         events = await webhook.read.read(delivery)
     else:
-        sender = webhook.verify.sender if webhook.verify is not None else None
-        if sender is None and delivery.vouched == DELIVERY_HEADERS:
-            sender = sender_of(delivery.headers)
-        events = payload_event(delivery, sender)
+        events = payload_event(delivery)
     if isinstance(events, Answer):
         return events
     return [check_event(replace(one, extensions=traced(one.extensions, delivery.headers))) for one in events]
-
-
-def payload_event(delivery: Delivery, sender: Sender | None) -> Sequence[Event]:
-    """One event with the payload as its data, none for a ping.
-
-    Its id is the sender's delivery id, else `Idempotency-Key`, where its scheme vouches for them; else what the payload
-    says; else a digest of the raw body.
-    """
-    headers, body = delivery.headers, delivery.body
-    if sender is not None and sender.event_of(headers) in sender.pings:
-        return []
-    data = payload_of(headers.get("content-type", ""), body)
-    happened = sender.event_of(headers, data) if sender is not None else ""
-    if sender is not None and happened in sender.pings:
-        return []
-    told = found(data, sender.id_in_body) if sender is not None else ""
-    event = Event(
-        source=delivery.source,
-        id=delivery_id(headers, delivery.vouched) or told or digest_of(body),
-        type=sender.type_of(happened) if sender is not None and happened else "dev.tidemill.webhook",
-        time=delivery.received_at,
-        subject=subject_of(data),
-        datacontenttype="application/json",
-        data=data,
-    )
-    return [event]
-
-
-def digest_of(body: bytes) -> str:
-    """What names a delivery that nobody gave a name."""
-    return "body-" + hashlib.blake2b(body, digest_size=16).hexdigest()
-
-
-def payload_of(content_type: str, body: bytes) -> Any:
-    """The payload as a JSON value, also out of a form. Raises `InvalidEvent` (400, 415, 422)."""
-    media = media_type(content_type)
-    if media is not None and media.is_json:
-        require_utf8(media)
-        return parse_json(body, "the body")
-    if media is not None and media.essence == _FORM:
-        return _from_form(body)
-    raise InvalidEvent(f"content type {content_type[:80]!r} is not understood: post application/json", status=415)
-
-
-def _from_form(body: bytes) -> Any:
-    """A form's `payload` field as JSON (GitHub), else its fields. A repeated field counts with its last value."""
-    try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS))
-    except ValueError:
-        raise InvalidEvent(f"the form is not UTF-8 or has more than {_MOST_FIELDS} fields", status=400) from None
-    if "payload" in fields:
-        return parse_json(fields["payload"], "the form's payload")
-    if not any(fields.values()):
-        raise InvalidEvent("the form has no values: post JSON with Content-Type: application/json", status=400)
-    return fields

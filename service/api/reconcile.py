@@ -21,6 +21,7 @@ from service.db.inbox_pages import InboxPages
 from service.shapes import InboxPage
 from triggers.event import event_key
 from triggers.reconciled import Ground
+from triggers.route import WEBHOOK, route_of_source
 
 DAY = timedelta(days=1)
 PAGE_QUERY = {
@@ -61,11 +62,15 @@ def _instant(request: Request, name: str) -> datetime | None:
 
 
 async def known(context: Context, request: Request) -> Response:
-    """Which of some events were accepted."""
+    """Which of some events were accepted. Those that came by the hook of a source `tidemill:hooks/...` count as its."""
     body = await read_model(request, context.limit_bytes, KnownBody)
+    inbox = KnownEvents(context.daemon.reads)
     keys = {event_key(body.source, one): one for one in body.ids}
-    found = await KnownEvents(context.daemon.reads).keys(list(keys))
-    return Json({"known": [one for key, one in keys.items() if key in found]})
+    found = {keys[key] for key in await inbox.keys(list(keys))}
+    route = route_of_source(body.source)
+    if route is not None and route.kind == WEBHOOK:
+        found |= await inbox.delivered(route.target, [one for one in keys.values() if one not in found])
+    return Json({"known": [one for one in keys.values() if one in found]})
 
 
 async def compare(context: Context, request: Request) -> Response:

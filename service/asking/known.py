@@ -12,9 +12,11 @@ from service.db.inbox_pages import InboxPages
 from service.db.reads import Reads
 from triggers.base import Binding
 from triggers.cloudevents import restore
-from triggers.event import Event, EventKey
+from triggers.event import HOOK, Event, EventKey
 
 _CHUNK = 5_000
+# Events that are read whole, at once.
+_WHOLE = 20
 
 
 class KnownEvents:
@@ -29,6 +31,14 @@ class KnownEvents:
         for start in range(0, len(keys), _CHUNK):
             rows = await self._reads.fetch("known_events", keys[start : start + _CHUNK])
             found |= {EventKey(row["key"]) for row in rows}
+        return found
+
+    async def delivered(self, hook: str, ids: Sequence[str]) -> Set[str]:
+        """Those of `ids` that came by this hook, as events whose source is what they are about."""
+        found: set[str] = set()
+        for start in range(0, len(ids), _WHOLE):
+            rows = await self._reads.fetch("events_of_ids", ids[start : start + _WHOLE])
+            found |= {row["id"] for row in rows if orjson.loads(row["envelope"]).get(HOOK) == hook}
         return found
 
     async def reasons(self, keys: Sequence[EventKey], pipeline: str) -> Mapping[EventKey, str]:

@@ -32,6 +32,9 @@ def test_our_own_events_tell_how_they_came() -> None:
     assert route_of(tick) == Route("schedule", "a/b/cron:0 2 * * *")
     assert route_of(manual_event("my pipeline", {}, None, "1", "kim", NOW)) == Route("manual", "my pipeline")
     assert route_of(event("tidemill:hooks/ci")) == Route("webhook", "ci")
+    assert route_of(event("https://api.github.com/repos/a/b", extensions={"tidemillhook": "ci"})) == Route(
+        "webhook", "ci"
+    )
     assert route_of(event("kafka:abc/data.arrivals")) == Route("kafka", "data.arrivals")
     batch = event("kafka:abc/data.arrivals", type="dev.tidemill.kafka.batch")
     assert route_of(batch) == Route("kafka-batch", "data.arrivals")

@@ -1,0 +1,1 @@
+select id, envelope from events where id = any ($1::text[])
