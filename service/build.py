@@ -136,7 +136,7 @@ def _server() -> Callable[[Daemon], Server]:
 
 def _reader(kafka: KafkaAccess | None, catalogue: Catalogue) -> AnyReader | None:
     """What reads micro-batches again, None where there are none."""
-    from triggers.stream_shards import StreamBatches
+    from triggers.continuous.shards import StreamBatches
 
     streams = [one.trigger for one in catalogue.bindings() if isinstance(one.trigger, StreamBatches)]
     if kafka is None and not streams:
@@ -145,7 +145,7 @@ def _reader(kafka: KafkaAccess | None, catalogue: Catalogue) -> AnyReader | None
 
     ranges = None
     if kafka is not None:
-        from triggers.records import RangeReader
+        from triggers.kafka.range_reader import RangeReader
 
         ranges = RangeReader(kafka)
     return AnyReader(ranges, streams)

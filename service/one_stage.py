@@ -103,7 +103,7 @@ async def run_stage(
     async with AsyncExitStack() as stack:
         reader: RecordReader | None = None if lent.records is None else _Read(lent.records)
         if reader is None and stage.takes_records and (kafka := kafka_access(settings)):
-            from triggers.records import RangeReader
+            from triggers.kafka.range_reader import RangeReader
 
             reader = ranges = RangeReader(kafka)
             stack.push_async_callback(ranges.close)

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from triggers.adapters import AsCloudEvent
-    from triggers.aggregates import Aggregate, Count, Max, Mean, Min, Sum
     from triggers.approval import Approval
-    from triggers.calendars import Calendar
     from triggers.cloudevents import CloudEvents
     from triggers.coalesce import Batch, Latest
+    from triggers.continuous.kinesis import KinesisBatches
+    from triggers.continuous.pulsar import PulsarBatches
     from triggers.event import Event
     from triggers.files import Files
     from triggers.kafka import KafkaArrivals, KafkaBatches
-    from triggers.kinesis import KinesisBatches
     from triggers.manual import Manual
-    from triggers.object_senders import SNS, GooglePush
     from triggers.objects import ObjectNotices, Objects, ObjectTopic
+    from triggers.objects.senders import SNS, GooglePush
     from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
-    from triggers.pulsar import PulsarBatches
     from triggers.rate import RateLimit
     from triggers.reports import GitHubStatus, GitLabStatus
     from triggers.schedule import Cron, Every, QuartzCron
+    from triggers.schedule.calendars import Calendar
     from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
     from triggers.stream import StreamFeatures
+    from triggers.stream.aggregates import Aggregate, Count, Max, Mean, Min, Sum
     from triggers.webhook import Webhook
 
 __all__ = [
@@ -78,18 +78,18 @@ __all__ = [
 
 _HOMES = {
     "HMAC": "signatures",
-    "SNS": "object_senders",
-    "Aggregate": "aggregates",
+    "SNS": "objects.senders",
+    "Aggregate": "stream.aggregates",
     "Approval": "approval",
     "AsCloudEvent": "adapters",
     "Batch": "coalesce",
     "Bearer": "signatures",
     "Bitbucket": "providers",
     "Buildkite": "providers",
-    "Calendar": "calendars",
+    "Calendar": "schedule.calendars",
     "CircleCI": "providers",
     "CloudEvents": "cloudevents",
-    "Count": "aggregates",
+    "Count": "stream.aggregates",
     "Cron": "schedule",
     "Event": "event",
     "Every": "schedule",
@@ -99,25 +99,25 @@ _HOMES = {
     "GitLab": "providers",
     "GitLabStatus": "reports",
     "Gitea": "providers",
-    "GooglePush": "object_senders",
+    "GooglePush": "objects.senders",
     "Jenkins": "providers",
     "KafkaArrivals": "kafka",
     "KafkaBatches": "kafka",
-    "KinesisBatches": "kinesis",
+    "KinesisBatches": "continuous.kinesis",
     "Latest": "coalesce",
     "Manual": "manual",
-    "Max": "aggregates",
-    "Mean": "aggregates",
-    "Min": "aggregates",
+    "Max": "stream.aggregates",
+    "Mean": "stream.aggregates",
+    "Min": "stream.aggregates",
     "ObjectNotices": "objects",
     "ObjectTopic": "objects",
     "Objects": "objects",
     "QuartzCron": "schedule",
-    "PulsarBatches": "pulsar",
+    "PulsarBatches": "continuous.pulsar",
     "RateLimit": "rate",
     "StandardWebhooks": "signatures",
     "StreamFeatures": "stream",
-    "Sum": "aggregates",
+    "Sum": "stream.aggregates",
     "Webhook": "webhook",
 }
 

@@ -24,18 +24,18 @@ from triggers.cloudevents import CloudEvents, from_json
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent
 from triggers.event import FIRED_BY, Event
-from triggers.file_digest import identify
-from triggers.file_event import encode_path, landed
-from triggers.file_policy import Verdict
-from triggers.file_stamp import Found, file_stamp, folder_stamp, members_of
 from triggers.files import Files
+from triggers.files.digest import identify
+from triggers.files.event import encode_path, landed
+from triggers.files.policy import Verdict
+from triggers.files.stamp import Found, file_stamp, folder_stamp, members_of
 from triggers.kafka import KafkaArrivals, KafkaBatches
-from triggers.kafka_records import event_of, source_of
-from triggers.kafka_values import FORMATS, ReadValue, read_json
+from triggers.kafka.records import event_of, source_of
+from triggers.kafka.values import FORMATS, ReadValue, read_json
 from triggers.manual import Manual
-from triggers.object_event import event_of as object_event
-from triggers.object_notices import read
 from triggers.objects import Objects, ObjectTopic
+from triggers.objects.event import event_of as object_event
+from triggers.objects.notices import read
 from triggers.payload import parse_json
 from triggers.route import FILE, Route
 from triggers.schedule import Schedule, tick_event
@@ -245,7 +245,7 @@ def _found(path: str, root: Path, trigger: Files, *, folder: bool) -> Found:
 @make.register
 async def _object(trigger: Objects, firing: Firing) -> Fired:
     """The object or folder must be there, and be one that the trigger would see. `path` is its address or its key."""
-    from triggers.object_found import found_at
+    from triggers.objects.found import found_at
 
     return Fired(await found_at(trigger, firing.path, firing.at))
 

@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from triggers.base import OffsetRange, Record
-from triggers.batch_values import key_at
 from triggers.continuous import Found, Source, as_records
+from triggers.continuous.shards import StreamBatches
 from triggers.errors import RecordsGone
-from triggers.kept_records import KeptRecords
+from triggers.kafka.batch_values import key_at
+from triggers.kafka.kept_records import KeptRecords
 from triggers.ranges import AnyRange, ShardRange
-from triggers.stream_shards import StreamBatches
 
 _KEPT_BYTES = 64 * 1024 * 1024
 
 
 class KafkaRecords(Protocol):
-    """As much of `triggers.records.RangeReader` as is asked for here."""
+    """As much of `triggers.kafka.range_reader.RangeReader` as is asked for here."""
 
     async def read(self, offsets: AnyRange) -> Sequence[Record]: ...
     def keep(self, offsets: AnyRange, records: Sequence[Record], size_bytes: int) -> None: ...

@@ -20,7 +20,7 @@ from service.asking.which import which
 from service.db.inbox_pages import InboxPages
 from service.shapes import InboxPage
 from triggers.event import event_key
-from triggers.reconciled import Ground
+from triggers.reconcile.reconciled import Ground
 from triggers.route import WEBHOOK, route_of_source
 
 DAY = timedelta(days=1)

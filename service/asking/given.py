@@ -19,12 +19,12 @@ from triggers.cloudevents import from_json
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent
 from triggers.event import Event
-from triggers.file_event import encode_path, landed
 from triggers.files import Files
+from triggers.files.event import encode_path, landed
 from triggers.firing import made_up, reader_of
 from triggers.kafka import KafkaArrivals
-from triggers.kafka_records import event_of, source_of
-from triggers.kafka_values import read_json
+from triggers.kafka.records import event_of, source_of
+from triggers.kafka.values import read_json
 from triggers.route import FILE, HTTP, KAFKA, WEBHOOK, Route
 from triggers.webhook import Webhook, hooks, receive, trusted
 

@@ -20,7 +20,7 @@ _WHOLE = 20
 
 
 class KnownEvents:
-    """Implements `triggers.reconciled.Known` over Postgres. Every call may raise `DatabaseUnavailable`."""
+    """Implements `triggers.reconcile.reconciled.Known` over Postgres. Every call may raise `DatabaseUnavailable`."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads

@@ -17,7 +17,7 @@ from triggers.reconcile import reconcile
 from triggers.route import KAFKA, Route, route_of
 
 if TYPE_CHECKING:
-    from triggers.reconciled import Ground, Lack
+    from triggers.reconcile.reconciled import Ground, Lack
 
 _BITE = 500
 

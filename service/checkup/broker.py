@@ -15,7 +15,7 @@ from triggers.kafka import KafkaArrivals, check_agreement
 
 if TYPE_CHECKING:
     from triggers.base import KafkaAccess
-    from triggers.kafka_client import Sight
+    from triggers.kafka.client import Sight
 
 
 async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
@@ -31,7 +31,7 @@ async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
     topics = listened_to(catalogue)
     if access is None:
         return [_none_set(topics, embeds=settings.database.url is None)]
-    from triggers.kafka_client import TROUBLE, trouble_note
+    from triggers.kafka.client import TROUBLE, trouble_note
 
     try:
         sight = await _look(access, list(topics))
@@ -62,7 +62,7 @@ async def _registry(access: KafkaAccess, catalogue: Catalogue) -> list[Finding]:
         return []
     if access.registry is None:
         return [problem("registry", f"none is set, but {readers[0].name} needs one", "set TIDEMILL_REGISTRY_URL")]
-    from triggers.schema_registry import SchemaRegistry, check_packages
+    from triggers.schemas.registry import SchemaRegistry, check_packages
 
     try:
         check_packages(readers[0].name)
@@ -73,7 +73,7 @@ async def _registry(access: KafkaAccess, catalogue: Catalogue) -> list[Finding]:
 
 
 async def _look(access: KafkaAccess, topics: list[str]) -> Sight:
-    from triggers.kafka_client import BrokerLink
+    from triggers.kafka.client import BrokerLink
 
     link = BrokerLink(access)
     await link.open()

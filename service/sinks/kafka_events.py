@@ -16,7 +16,7 @@ from service.sinks.lifecycle import told_of
 from triggers.base import KafkaAccess
 from triggers.cloudevents_out import binary_kafka, structured_kafka
 from triggers.event import Event
-from triggers.kafka_client import MISSING, TROUBLE, BrokerLink, create_topics, trouble_note, writing_producer
+from triggers.kafka.client import MISSING, TROUBLE, BrokerLink, create_topics, trouble_note, writing_producer
 
 SEND_S = 20.0
 CLOSE_S = 3.0

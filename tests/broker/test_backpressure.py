@@ -9,10 +9,11 @@ import pytest
 
 from tests.broker.seam import RecordingInbox, access_to, listener_of, listening, produce, producing, told
 from tests.unit.test_schema_registry import Server, framed, server
-from triggers import KafkaArrivals, arrivals
-from triggers.arrivals import ArrivalsListener
+from triggers import KafkaArrivals
 from triggers.base import KafkaAccess, ListenerState, RegistryAccess
 from triggers.errors import InboxBusy
+from triggers.kafka import arrivals
+from triggers.kafka.arrivals import ArrivalsListener
 
 __all__ = ["server"]
 

@@ -18,7 +18,7 @@ from tests.db.daemons import daemon, reached, settings
 from tests.db.writing import rows
 from triggers import KafkaBatches
 from triggers.base import Fate, OffsetRange
-from triggers.records import RangeReader
+from triggers.kafka.range_reader import RangeReader
 
 
 async def produce_keys(servers: str, topic: str, count: int) -> None:

@@ -98,8 +98,8 @@ async def test_each_pipeline_may_have_a_topic_of_its_own_for_dead_records(
 async def test_a_dead_letter_topic_that_is_not_there_is_told_and_holds_the_good_ones_up_no_more_than_must_be(
     kafka: str, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggers.kafka_letters.MOST_WAITING", 20)
-    monkeypatch.setattr("triggers.kafka_letters._RETRY_S", 0.2)
+    monkeypatch.setattr("triggers.kafka.letters.MOST_WAITING", 20)
+    monkeypatch.setattr("triggers.kafka.letters._RETRY_S", 0.2)
     inbox, dead = RecordingInbox(), f"{topic}-dead"
     await produce(kafka, topic, [b"{"] * 5 + [b"1"] * 5)
     listener = listener_of([KafkaArrivals(topic, dead_letter=dead)], access_to(kafka), inbox)
@@ -122,7 +122,7 @@ async def test_a_dead_letter_topic_that_is_not_there_is_told_and_holds_the_good_
 async def test_letters_are_ticked_off_later_where_the_inbox_is_busy(
     kafka: str, make_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggers.kafka_letters._RETRY_S", 0.2)
+    monkeypatch.setattr("triggers.kafka.letters._RETRY_S", 0.2)
     inbox, access, topic, dead = RecordingInbox(), access_to(kafka), make_topic(), make_topic()
     await produce(kafka, topic, [b"{"])
     async with listening(listener_of([KafkaArrivals(topic, dead_letter=dead)], access, inbox)):

@@ -19,9 +19,9 @@ from tests.broker.seam import (
 )
 from triggers import KafkaBatches
 from triggers.base import Fate, KafkaAccess, OffsetRange
-from triggers.batches import offset_of
 from triggers.errors import InboxBusy
-from triggers.records import RangeReader
+from triggers.kafka.batches import offset_of
+from triggers.kafka.range_reader import RangeReader
 
 
 def spans(ranges: Iterable[OffsetRange]) -> list[tuple[int, int, int]]:

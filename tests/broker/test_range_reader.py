@@ -22,8 +22,8 @@ from tests.broker.seam import (
 from triggers import KafkaBatches
 from triggers.base import KafkaAccess, OffsetRange
 from triggers.errors import RecordsGone, SourceUnavailable
-from triggers.kafka_client import BrokerLink
-from triggers.records import RangeReader
+from triggers.kafka.client import BrokerLink
+from triggers.kafka.range_reader import RangeReader
 
 
 async def cluster_of(access: KafkaAccess) -> str:

@@ -13,9 +13,9 @@ import pytest
 
 from tests.broker.seam import Killed, RecordingInbox, access_to, death_of, listener_of, listening
 from triggers.continuous import Found, Mark, Page, Shard
-from triggers.continuous_listener import readable
+from triggers.continuous.kinesis import KinesisBatches
+from triggers.continuous.listener import readable
 from triggers.errors import InvalidTrigger, RecordsGone, SourceUnavailable
-from triggers.kinesis import KinesisBatches
 from triggers.ranges import ShardRange
 from triggers.readers import AnyReader, reread
 

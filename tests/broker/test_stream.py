@@ -25,12 +25,12 @@ from tests.broker.seam import (
     told,
 )
 from triggers import StreamFeatures
-from triggers.aggregates import Aggregate, Count, Sum
 from triggers.base import Fate, ListenerState
 from triggers.errors import InboxBusy
-from triggers.stream_event import FEATURES_TYPE
-from triggers.stream_listener import changelog_of
-from triggers.windows import Mark
+from triggers.stream.aggregates import Aggregate, Count, Sum
+from triggers.stream.event import FEATURES_TYPE
+from triggers.stream.listener import changelog_of
+from triggers.stream.windows import Mark
 
 Windows = dict[tuple[int, str], dict[str, Any]]
 

@@ -26,9 +26,10 @@ from tests.broker.seam import (
     produce,
     told,
 )
-from triggers import StreamFeatures, stream_session
+from triggers import StreamFeatures
 from triggers.base import ListenerState
 from triggers.errors import InboxBusy
+from triggers.stream import session as stream_session
 
 STREAM = StreamFeatures("t", "k", time="t", window_s=10, grace_s=0, idle_s=None, flush_every_s=0.05)
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from triggers.cron import CronExpression
-from triggers.cron_fields import DEBIAN, EXTENDED, QUARTZ, Syntax
+from triggers.cron.fields import DEBIAN, EXTENDED, QUARTZ, Syntax
 from triggers.errors import InvalidTrigger
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "vectors" / "cron"

@@ -9,8 +9,8 @@ import pytest
 
 from tests.conformance.vectors import vectors
 from triggers.errors import InvalidEvent
-from triggers.object_event import event_of
-from triggers.object_notices import read
+from triggers.objects.event import event_of
+from triggers.objects.notices import read
 
 SAMPLES = vectors("payloads/object_storage.json")["samples"]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

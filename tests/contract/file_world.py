@@ -23,8 +23,8 @@ from triggers.base import (
 )
 from triggers.errors import InboxBusy
 from triggers.event import Event
-from triggers.file_listener import FilesListener
 from triggers.files import Files
+from triggers.files.listener import FilesListener
 
 PATIENCE_S = 20.0
 

@@ -18,12 +18,12 @@ from tests.broker.seam import access_to, produce
 from tests.fault.storm import free_port
 from triggers import KafkaBatches
 from triggers.base import KafkaAccess, Record
-from triggers.kinesis import KinesisBatches
+from triggers.continuous.kinesis import KinesisBatches
+from triggers.continuous.pulsar import PulsarBatches
+from triggers.kafka.range_reader import RangeReader
 from triggers.micro_batches import MicroBatches
-from triggers.pulsar import PulsarBatches
 from triggers.ranges import AnyRange
 from triggers.readers import AnyReader
-from triggers.records import RangeReader
 
 
 class Stream(Protocol):

@@ -13,8 +13,8 @@ import pytest
 
 from tests.contract.file_world import World
 from triggers.base import Binding, Fate
-from triggers.file_event import path_of
 from triggers.files import Files
+from triggers.files.event import path_of
 
 CSV = Files("landing/**/*.csv", stable_s=0.1)
 

@@ -17,11 +17,11 @@ from tests.contract.file_world import PATIENCE_S, RecordingInbox, SystemClock
 from tests.contract.s3_server import Bucket, serving
 from triggers.base import Binding, ListenerState, Surroundings, TriggerStatus
 from triggers.event import Event
-from triggers.object_event import event_of
-from triggers.object_listener import ObjectsListener
-from triggers.object_notices import read
-from triggers.object_reading import ObjectChanged, fetch_object
 from triggers.objects import Objects
+from triggers.objects.event import event_of
+from triggers.objects.listener import ObjectsListener
+from triggers.objects.notices import read
+from triggers.objects.reading import ObjectChanged, fetch_object
 
 KEYS = {"access_key_id": "k", "secret_access_key": "s"}
 
@@ -165,7 +165,7 @@ async def test_azure_is_known_by_its_account_and_etag_by_a_listing_as_by_a_notif
 async def test_files_and_memory_are_listed_too(world: World, tmp_path: Path) -> None:
     from obstore import put
 
-    from triggers.object_access import memory
+    from triggers.objects.access import memory
 
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.csv").write_bytes(b"file")

@@ -14,10 +14,10 @@ import pytest
 from tests.contract.file_world import RecordingInbox, SystemClock
 from tests.contract.streams import kinesis_server as moto_server
 from triggers.base import Binding, Surroundings
-from triggers.object_event import event_of
-from triggers.object_listener import ObjectsListener
-from triggers.object_notices import read
 from triggers.objects import Objects
+from triggers.objects.event import event_of
+from triggers.objects.listener import ObjectsListener
+from triggers.objects.notices import read
 
 KEYS = {"access_key_id": "k", "secret_access_key": "s"}
 SIGNED = {

@@ -30,7 +30,7 @@ from triggers import Cron
 from triggers.base import Surroundings
 from triggers.cron import CronExpression
 from triggers.event import Event
-from triggers.schedule_clock import ScheduleClock
+from triggers.schedule.clock import ScheduleClock
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
 ZONES = (

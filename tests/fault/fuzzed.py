@@ -10,8 +10,8 @@ from stages import Event, Pipeline, stage
 from stages.gates import approved
 from triggers.approval import Approval
 from triggers.cloudevents import CloudEvents
-from triggers.object_senders import SNS, GooglePush
 from triggers.objects import ObjectNotices
+from triggers.objects.senders import SNS, GooglePush
 from triggers.providers import Bitbucket, Buildkite, CircleCI, Gitea, GitLab, Jenkins
 from triggers.signatures import HMAC, Bearer, GitHub, StandardWebhooks
 from triggers.webhook import Webhook

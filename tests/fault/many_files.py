@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from triggers.base import Arrival, Binding, Position, Receipt, Surroundings
-from triggers.file_listener import FilesListener
 from triggers.files import Files
+from triggers.files.listener import FilesListener
 
 
 class DiskInbox:

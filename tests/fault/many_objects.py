@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tests.fault.many_files import DiskInbox, SystemClock, peak_mib
 from triggers.base import Binding, Surroundings
-from triggers.object_listener import ObjectsListener
 from triggers.objects import Objects
+from triggers.objects.listener import ObjectsListener
 
 
 async def main(folder: Path, url: str, wanted: int) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 from tests.contract.file_world import World
 from triggers.base import ListenerState
-from triggers.file_digest import FileChanged, digest_file, identify
-from triggers.file_event import path_of
-from triggers.file_policy import Verdict
-from triggers.file_stamp import Found, file_stamp
 from triggers.files import Files
+from triggers.files.digest import FileChanged, digest_file, identify
+from triggers.files.event import path_of
+from triggers.files.policy import Verdict
+from triggers.files.stamp import Found, file_stamp
 
 CSV = Files("landing/**/*.csv", stable_s=0.1)
 
@@ -159,7 +159,7 @@ async def test_a_burst_over_nested_new_folders_and_three_restarts_is_each_file_o
 async def test_files_long_gone_are_forgotten_also_where_it_is_written_down(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triggers.file_feed.GONE_S", 0.2)
+    monkeypatch.setattr("triggers.files.feed.GONE_S", 0.2)
     trigger = Files("landing/**/*.csv", complete="rename", poll=True, rescan_s=0.1)
     for number in range(1_200):
         world.write(f"landing/{number % 10}/{number}.csv", str(number))

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import pytest
 from aiokafka import TopicPartition
 
-from triggers import KafkaArrivals, kafka_begin
+from triggers import KafkaArrivals
 from triggers.base import Binding, KafkaAccess, Position
-from triggers.kafka_begin import Beginnings, Begun, admit, begun_scope
+from triggers.kafka import begin as kafka_begin
+from triggers.kafka.begin import Beginnings, Begun, admit, begun_scope
 
 AT, SCOPE = TopicPartition("t", 0), "kafka:c:g"
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triggers.cron import CronExpression
-from triggers.cron_fields import EXTENDED, QUARTZ, Syntax
+from triggers.cron.fields import EXTENDED, QUARTZ, Syntax
 from triggers.errors import InvalidTrigger
 
 

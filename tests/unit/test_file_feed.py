@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from triggers.base import Binding, Position
-from triggers.file_feed import HINTS_KEPT, Feed
-from triggers.file_policy import Promise, Verdict
-from triggers.file_scan import Survey
-from triggers.file_stamp import Found
 from triggers.files import Files
+from triggers.files.feed import HINTS_KEPT, Feed
+from triggers.files.policy import Promise, Verdict
+from triggers.files.scan import Survey
+from triggers.files.stamp import Found
 
 FILE = Found("/r/in/a.csv", "in/a.csv", "1:1:1:1", 1, 1, (0,), Verdict.UNCHANGED_FIRST)
 CHANGED = replace(FILE, stamp="2:2:2:1")

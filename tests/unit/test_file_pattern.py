@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triggers.errors import InvalidTrigger
-from triggers.file_pattern import Pattern
-from triggers.file_scan import cover
+from triggers.files.pattern import Pattern
+from triggers.files.scan import cover
 
 
 def means(text: str, path: str, root: str = "/srv/root") -> bool:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triggers.errors import InvalidTrigger
-from triggers.file_event import decode_path, encode_path, landed, path_of
-from triggers.file_policy import Promise, Sighting, Sign, Verdict, is_due, parse_manifest, sight
 from triggers.files import Files
+from triggers.files.event import decode_path, encode_path, landed, path_of
+from triggers.files.policy import Promise, Sighting, Sign, Verdict, is_due, parse_manifest, sight
 
 NO_SIGN = Sign()
 

@@ -11,7 +11,7 @@ from service.errors import ConfigError
 from service.kafka_access import kafka_access, kafka_problems
 from service.settings import Kafka, SaslMechanism, SecurityProtocol, Settings
 from service.values import Pair
-from triggers.kafka_trouble import why
+from triggers.kafka.trouble import why
 
 PASSWORD = "only-for-tests"
 CERTIFICATE = """\

@@ -11,16 +11,17 @@ import orjson
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from triggers import Event, KafkaArrivals, KafkaBatches, kafka_values
+from triggers import Event, KafkaArrivals, KafkaBatches
 from triggers.base import OffsetRange, Record, range_of_event
-from triggers.batch_values import Times
-from triggers.batches import Gathering, batch_event
 from triggers.cloudevents import restore, to_json
 from triggers.errors import InvalidTrigger
-from triggers.kafka_group import Cursor
-from triggers.kafka_records import event_of, key_and_headers
-from triggers.kafka_values import read_bytes, read_text
-from triggers.kept_records import KeptRecords, RecordsView
+from triggers.kafka import values as kafka_values
+from triggers.kafka.batch_values import Times
+from triggers.kafka.batches import Gathering, batch_event
+from triggers.kafka.group import Cursor
+from triggers.kafka.kept_records import KeptRecords, RecordsView
+from triggers.kafka.records import event_of, key_and_headers
+from triggers.kafka.values import read_bytes, read_text
 from triggers.where import mismatch
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

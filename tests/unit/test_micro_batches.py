@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from triggers import Batch, KafkaBatches, RateLimit
 from triggers.base import Binding, Fate, OffsetRange, ShardRange, range_of_event, range_of_fields
-from triggers.batch_events import batch_arrival, close, dead_arrivals, sequence_of, time_of_batch
-from triggers.batch_values import Times, key_at, split, times_of, why_bad
-from triggers.batches import life_of, offset_of, position_of, watermark_of
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
+from triggers.kafka.batch_events import batch_arrival, close, dead_arrivals, sequence_of, time_of_batch
+from triggers.kafka.batch_values import Times, key_at, split, times_of, why_bad
+from triggers.kafka.batches import life_of, offset_of, position_of, watermark_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from triggers.errors import InvalidEvent
 from triggers.event import Event
-from triggers.object_event import ObjectChange, event_of, landed
-from triggers.object_notices import Handshake, read
-from triggers.object_place import Place
+from triggers.objects.event import ObjectChange, event_of, landed
+from triggers.objects.notices import Handshake, read
+from triggers.objects.place import Place
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -13,12 +13,13 @@ import orjson
 import pytest
 
 from tests.unit.rsa_keys import EXPONENT, KeyPair, key_pair
-from triggers import object_senders, web
+from triggers import web
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger, SourceUnavailable
-from triggers.object_reader import NoticeReader
-from triggers.object_senders import GOOGLE_KEYS, SNS, GooglePush
 from triggers.objects import ObjectNotices
+from triggers.objects import senders as object_senders
+from triggers.objects.reader import NoticeReader
+from triggers.objects.senders import GOOGLE_KEYS, SNS, GooglePush
 from triggers.rsa import Certificate, NoKey
 from triggers.signatures import BadSignature
 from triggers.webhook import admit, receive

@@ -15,8 +15,8 @@ import triggers
 from stages import Event, stage
 from triggers import ObjectNotices, Objects, ObjectTopic
 from triggers.errors import InvalidTrigger
-from triggers.object_memory import ROW_MARKS, Marks, mark_of, packed, row_of, rows_of, unpacked
-from triggers.object_place import ObjectPattern, Place, azure_address
+from triggers.objects.memory import ROW_MARKS, Marks, mark_of, packed, row_of, rows_of, unpacked
+from triggers.objects.place import ObjectPattern, Place, azure_address
 from triggers.route import Route
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from triggers.approval import approval_event
 from triggers.base import Binding
 from triggers.event import Event
-from triggers.file_event import landed
 from triggers.files import Files
+from triggers.files.event import landed
 from triggers.kafka import KafkaArrivals
 from triggers.manual import Manual, manual_event
 from triggers.route import Route, route_of

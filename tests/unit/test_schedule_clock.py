@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from triggers.alarm import Alarm
 from triggers.base import (
     Arrival,
     Binding,
@@ -27,9 +26,10 @@ from triggers.base import (
 )
 from triggers.errors import InboxBusy
 from triggers.event import EventKey, utc_now
-from triggers.jitter import rung_at
 from triggers.schedule import Cron, Every, Schedule
-from triggers.schedule_clock import RECHECK_S, ScheduleClock
+from triggers.schedule.alarm import Alarm
+from triggers.schedule.clock import RECHECK_S, ScheduleClock
+from triggers.schedule.jitter import rung_at
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAST = timedelta(milliseconds=20)

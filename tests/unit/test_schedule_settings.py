@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from triggers import Cron, Every, QuartzCron
 from triggers.base import Binding
 from triggers.errors import InvalidTrigger
-from triggers.jitter import judged, rung_at
 from triggers.schedule import Schedule, due_times, tick_event
+from triggers.schedule.jitter import judged, rung_at
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -25,13 +25,13 @@ from service.errors import ConfigError
 from service.kafka_access import registry_access, registry_problems
 from service.settings import Registry
 from tests.broker.secured import KEY_PASSWORD, PEM, server_context
-from triggers import schema_registry
 from triggers.base import RegistryAccess
 from triggers.errors import InvalidEvent, InvalidTrigger, SourceUnavailable
-from triggers.kafka_records import event_of
-from triggers.schema_avro import decoder as avro_decoder
-from triggers.schema_protobuf import _compiled, _named
-from triggers.schema_registry import Schema, SchemaRegistry
+from triggers.kafka.records import event_of
+from triggers.schemas import registry as schema_registry
+from triggers.schemas.avro import decoder as avro_decoder
+from triggers.schemas.protobuf import _compiled, _named
+from triggers.schemas.registry import Schema, SchemaRegistry
 
 FLIGHT = {
     "type": "record",

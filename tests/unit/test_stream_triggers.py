@@ -11,12 +11,12 @@ import orjson
 import pytest
 from aiokafka import ConsumerRecord
 
-from triggers.aggregates import Count, Mean, Sum
 from triggers.errors import InvalidTrigger
 from triggers.stream import StreamFeatures
-from triggers.stream_event import RecordEyes, Unreadable, WindowEvents
-from triggers.stream_listener import changelog_of
-from triggers.windows import Closed, Row
+from triggers.stream.aggregates import Count, Mean, Sum
+from triggers.stream.event import RecordEyes, Unreadable, WindowEvents
+from triggers.stream.listener import changelog_of
+from triggers.stream.windows import Closed, Row
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triggers.aggregates import Aggregate, Count, Max, Mean, Min, Sum, Unusable
-from triggers.windows import Closed, Mark, Reading, Row, Shape, Windows, believable
+from triggers.stream.aggregates import Aggregate, Count, Max, Mean, Min, Sum, Unusable
+from triggers.stream.windows import Closed, Mark, Reading, Row, Shape, Windows, believable
 
 SHAPE = Shape(1000, 500, {"n": Count(), "mean": Mean("x"), "sum": Sum("x")}, "shape")
 BLANK = Mark(0, 0)

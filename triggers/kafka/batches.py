@@ -1,0 +1,269 @@
+"""Listens to micro-batches of topics: many records are one event, which says where they are and not what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from operator import attrgetter
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from triggers.base import Arrival, Binding, ListenerState, OffsetRange, Surroundings, TriggerStatus
+from triggers.event import Event
+from triggers.kafka import KafkaBatches
+from triggers.kafka.batch_events import Closed, batch_arrival, close, dead_arrivals, time_of_batch
+from triggers.kafka.batch_values import Times
+from triggers.kafka.client import access_of
+from triggers.kafka.group import Cursor, Fetched, GroupReader, Membership, position_key
+from triggers.kafka.kept_records import RecordsView
+from triggers.kafka.records import event_of, source_of, time_of
+from triggers.kafka.session import keep_reading
+from triggers.ranges import Isolation
+
+BATCH_TYPE = "dev.tidemill.kafka.batch"
+
+_WAIT_S = 0.5
+_ACCEPT_BATCHES = 500
+_ACCEPT_BATCHES_BY_KEY = 5
+_value_bytes = attrgetter("serialized_value_size")
+
+Batches = Sequence[Sequence[ConsumerRecord]]
+
+
+class BatchesListener:
+    """Runs one consumer group for each binding: batches of one trigger do not wait for those of another."""
+
+    def __init__(self, bindings: Sequence[Binding], surroundings: Surroundings) -> None:
+        self._batchers = [_Batcher(binding, surroundings) for binding in bindings]
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for batcher in self._batchers:
+                group.create_task(batcher.run())
+
+    def statuses(self) -> Sequence[TriggerStatus]:
+        """One for each binding. Lag is that of the partitions this process reads."""
+        return [batcher.status() for batcher in self._batchers]
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Records of one partition on their way into a batch. `due_at_s` is when the first of them has waited enough.
+
+    `watermark_ms` is that of the batches accepted so far, `life` how often the topic was made anew before.
+    """
+
+    cursor: Cursor
+    watermark_ms: int | None = None
+    life: int = 0
+    due_at_s: float = 0.0
+    size_bytes: int = 0
+    records: list[ConsumerRecord] = field(default_factory=list)
+
+    def add(self, records: Sequence[ConsumerRecord], due_at_s: float) -> None:
+        """Append what was read next."""
+        if not self.records:
+            self.due_at_s = due_at_s
+        self.records += records
+        self.size_bytes += sum(map(_value_bytes, records))
+
+    def cut(self, trigger: KafkaBatches, now_s: float) -> Batches:
+        """Take out the batches that are closed: those that are full, and the rest when it is due."""
+        ends = self._ends(trigger)
+        if now_s >= self.due_at_s and self.records and (not ends or ends[-1] < len(self.records)):
+            ends.append(len(self.records))
+        batches = [self.records[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        if batches:
+            self.records = self.records[ends[-1] :]
+            self.size_bytes = sum(map(_value_bytes, self.records))
+            self.due_at_s = now_s + trigger.max_wait_s
+        return batches
+
+    def _ends(self, trigger: KafkaBatches) -> list[int]:
+        """Where full batches end. None holds more than `max_bytes`, unless it is a single record."""
+        if self.size_bytes < trigger.max_bytes:
+            return list(range(trigger.max_records, len(self.records) + 1, trigger.max_records))
+        ends: list[int] = []
+        start = size = 0
+        for at, size_bytes in enumerate(map(_value_bytes, self.records)):
+            if at > start and size + size_bytes > trigger.max_bytes:
+                ends.append(at)
+                start, size = at, 0
+            size += size_bytes
+            if size >= trigger.max_bytes or at + 1 - start == trigger.max_records:
+                ends.append(at + 1)
+                start, size = at + 1, 0
+        return ends
+
+
+def _gathering_at(cursor: Cursor) -> Gathering:
+    life = life_of(cursor.stored)
+    if cursor.is_anew:
+        return Gathering(cursor, life=life + 1)
+    return Gathering(cursor, watermark_of(cursor.stored), life)
+
+
+def range_of(cluster: str, isolation: Isolation, records: Sequence[ConsumerRecord]) -> OffsetRange:
+    """Where these records of one partition, in the order of their offsets, can be read again."""
+    first, last = records[0], records[-1]
+    found = OffsetRange(cluster, first.topic, first.partition, first.offset, last.offset, len(records))
+    return replace(found, isolation=isolation)
+
+
+def batch_event(group: str, offsets: OffsetRange, times: Times, now: datetime, life: int = 0) -> Event:
+    """The event of a micro-batch. `life` counts how often the topic was made anew: its offsets begin again each time.
+
+    Two members of a group may cut the same records differently, but only one of them moves the position on: so no
+    two accepted batches of a group share a record.
+    """
+    place = f"{group}:{offsets.partition}/{offsets.first}-{offsets.last}"
+    return Event(
+        source=source_of(offsets.cluster, offsets.topic),
+        id=f"{place}~{life}" if life else place,
+        type=BATCH_TYPE,
+        time=time_of_batch(times, now),
+        subject=f"{offsets.topic}/{offsets.partition}",
+        data={**offsets.as_data(), "times": times.as_data()},
+        datacontenttype="application/json",
+    )
+
+
+def _plain_event(source: str, now: datetime, record: ConsumerRecord) -> Event:
+    return event_of(record, source, now)[0]
+
+
+def position_of(next_offset: int, watermark_ms: int | None, life: int = 0) -> str:
+    """What the inbox holds of a partition: where to read on, how often its topic was made anew (where it was), and the
+    watermark of what was read, if it has one.
+    """
+    told = f"{next_offset}~{life}" if life else str(next_offset)
+    return told if watermark_ms is None else f"{told}@{watermark_ms}"
+
+
+def offset_of(position: str) -> int:
+    """Where to read on from a position."""
+    return int(position.partition("@")[0].partition("~")[0])
+
+
+def life_of(position: str) -> int:
+    """How often the topic was made anew before."""
+    return int(position.partition("@")[0].partition("~")[2] or 0)
+
+
+def watermark_of(position: str) -> int | None:
+    """The watermark that goes with a position."""
+    _, _, watermark_ms = position.partition("@")
+    return int(watermark_ms) if watermark_ms else None
+
+
+class _Batcher:
+    """One binding's group: gathers what each partition brings, and accepts what is closed."""
+
+    def __init__(self, binding: Binding, surroundings: Surroundings) -> None:
+        self._access = access_of(surroundings, [binding])
+        self._binding = binding
+        self._trigger: KafkaBatches = binding.trigger
+        self._surroundings = surroundings
+        self._group = f"{self._access.group_prefix}.batches.{binding.name}"
+        self._status = TriggerStatus(binding.name, binding.trigger.kind)
+        self._reader: GroupReader | None = None
+        self._gathering: dict[TopicPartition, Gathering] = {}
+
+    async def run(self) -> None:
+        member = Membership(
+            access=self._access,
+            group=self._group,
+            starts={self._trigger.topic: self._trigger.start},
+            inbox=self._surroundings.inbox,
+            clock=self._surroundings.clock,
+            tell=self._tell,
+            resume=lambda partition, position: offset_of(position),
+            isolation=self._trigger.isolation,
+        )
+        await keep_reading(member, self._serve)
+
+    def status(self) -> TriggerStatus:
+        self._status.lag_records = self._reader.lag(self._trigger.topic) if self._reader else None
+        return self._status
+
+    async def _serve(self, reader: GroupReader) -> None:
+        loop = asyncio.get_running_loop()
+        self._reader, self._gathering = reader, {}
+        try:
+            closed: Sequence[tuple[Gathering, Batches]] = ()
+            while True:
+                # While the inbox takes these batches the next records come.
+                async with asyncio.TaskGroup() as group:
+                    for gathering, batches in closed:
+                        group.create_task(self._accept(reader, gathering, batches))
+                    fetched = await reader.poll(self._wait_s(loop.time()))
+                self._gather(fetched, loop.time())
+                self._gathering = {at: one for at, one in self._gathering.items() if reader.owns(one.cursor)}
+                closed = self._cut(loop.time())
+        finally:
+            self._reader = None
+
+    def _wait_s(self, now_s: float) -> float:
+        return max(0.0, min([_WAIT_S, *(one.due_at_s - now_s for one in self._gathering.values() if one.records)]))
+
+    def _gather(self, fetched: Iterable[Fetched], now_s: float) -> None:
+        for one in fetched:
+            at = one.cursor.partition
+            if at not in self._gathering or self._gathering[at].cursor is not one.cursor:
+                self._gathering[at] = _gathering_at(one.cursor)
+            self._gathering[at].add(one.records, now_s + self._trigger.max_wait_s)
+
+    def _cut(self, now_s: float) -> Sequence[tuple[Gathering, Batches]]:
+        cut = [(one, one.cut(self._trigger, now_s)) for one in self._gathering.values()]
+        return [(gathering, batches) for gathering, batches in cut if batches]
+
+    async def _accept(self, reader: GroupReader, gathering: Gathering, batches: Batches) -> None:
+        """Accept one partition's closed batches, until done or until the partition is no longer ours."""
+        step = _ACCEPT_BATCHES if self._trigger.by is None else _ACCEPT_BATCHES_BY_KEY
+        for start in range(0, len(batches), step):
+            bite = batches[start : start + step]
+            closing = partial(self._closed, reader.cluster, bite, gathering.watermark_ms)
+            # Looking into every value takes its time.
+            closed, dead = await asyncio.to_thread(closing) if self._trigger.looks_inside else closing()
+            arrivals = [*dead, *(self._arrival(reader, gathering, one) for one in closed)]
+            next_offset, watermark_ms = bite[-1][-1].offset + 1, closed[-1].times.watermark
+            position = position_of(next_offset, watermark_ms, gathering.life)
+            if not await reader.accept(gathering.cursor, arrivals, next_offset, position):
+                return
+            gathering.watermark_ms = watermark_ms
+
+    def _closed(
+        self, cluster: str, bite: Batches, before: int | None
+    ) -> tuple[Sequence[Closed[ConsumerRecord]], Sequence[Arrival]]:
+        """The batches that these records are, and the dead events among them."""
+        now = self._surroundings.clock.now()
+        closed: list[Closed[ConsumerRecord]] = []
+        dead: list[Arrival] = []
+        for records in bite:
+            closed += close(records, self._trigger, before, partial(range_of, cluster, self._trigger.isolation))
+            before = closed[-1].times.watermark
+            if self._trigger.bad == "dead":
+                dead += dead_arrivals(
+                    records, self._binding, partial(_plain_event, source_of(cluster, self._trigger.topic), now)
+                )
+        return closed, dead
+
+    def _arrival(self, reader: GroupReader, gathering: Gathering, closed: Closed[ConsumerRecord]) -> Arrival:
+        self._status.last_seen_at = now = self._surroundings.clock.now()
+        self._status.read_until = time_of(closed.records[-1].timestamp, now)
+        offsets = closed.offsets
+        assert isinstance(offsets, OffsetRange)
+        # Before the event is accepted, for its run may start at once.
+        if self._surroundings.fetched is not None:
+            size_bytes = sum(map(_value_bytes, closed.records))
+            self._surroundings.fetched.keep(offsets, RecordsView(closed.records), size_bytes)
+        event = batch_event(self._group, offsets, closed.times, now, gathering.life)
+        shard = f"{reader.scope} {position_key(gathering.cursor.partition)}"
+        return batch_arrival(self._binding, event, shard, offsets)
+
+    def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:
+        self._status.state, self._status.note = state, note

@@ -1,0 +1,52 @@
+"""Reads deliveries of object stores' notifications, and answers their handshakes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from triggers import web
+from triggers.delivery import Answer, Delivery
+from triggers.errors import InvalidEvent, SourceUnavailable
+from triggers.event import Event
+from triggers.objects.event import event_of, unreadable
+from triggers.objects.notices import Handshake, read
+from triggers.objects.senders import SNS, GooglePush, is_confirmation
+from triggers.payload import parse_json
+
+logger = logging.getLogger("tidemill.objects")
+
+
+@dataclass(frozen=True)
+class NoticeReader:
+    """See `triggers.delivery.Reader`. `prover` is the sender whose signature has to be checked, where it signs."""
+
+    prover: SNS | GooglePush | None = None
+
+    async def read(self, delivery: Delivery) -> Sequence[Event] | Answer:
+        """One event for each object. Whatever its content type says, a notification is JSON: SNS sends text/plain."""
+        if self.prover is not None and not delivery.dry:
+            await self.prover.prove(delivery)
+        notice = read(parse_json(delivery.body, "the body"), delivery.headers, delivery.received_at)
+        if notice.handshake is not None and not notice.objects:
+            return await _shake_hands(notice.handshake, delivery)
+        unread = [unreadable(record, why, delivery.source, delivery.received_at) for record, why in notice.unread]
+        return [*map(event_of, notice.objects), *unread]
+
+
+async def _shake_hands(wanted: Handshake, delivery: Delivery) -> Answer:
+    if wanted.code:
+        body = orjson.dumps({"validationResponse": wanted.code})
+        return Answer(200, body, "application/json")
+    if not is_confirmation(wanted.url):
+        raise InvalidEvent("SubscribeURL is not an address by which SNS wants to be confirmed")
+    if not delivery.dry:
+        try:
+            await web.fetch(wanted.url)
+        except SourceUnavailable as error:
+            raise InvalidEvent(f"the subscription could not be confirmed: {error}", status=503) from None
+        logger.info("hook %s: confirmed the subscription to an SNS topic", delivery.hook)
+    return Answer(200)

@@ -1,0 +1,1 @@
+"""Values of records by the schemas of a registry."""

@@ -1,0 +1,80 @@
+"""Avro payloads as JSON: times in RFC 3339, decimals as text (exact), bytes in base64, unions as what they hold."""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from triggers.errors import InvalidEvent
+
+if TYPE_CHECKING:
+    from triggers.schemas.registry import Decode, Schema
+
+# What broken bytes make of a decoder.
+BROKEN = (
+    *(EOFError, LookupError, ValueError, ArithmeticError, TypeError, AttributeError),
+    *(struct.error, MemoryError, RecursionError, OSError),
+)
+
+
+def decoder(schema: Schema) -> Decode:
+    """How to read a payload. Raises `InvalidEvent` for a schema that cannot be used."""
+    import fastavro
+    from fastavro.schema import SchemaParseException, UnknownType
+
+    named: dict[str, Any] = {}
+    try:
+        for text in schema.references.values():
+            fastavro.parse_schema(orjson.loads(text), named_schemas=named)
+        parsed = fastavro.parse_schema(orjson.loads(schema.text), named_schemas=named)
+    except (SchemaParseException, UnknownType, *BROKEN) as error:
+        raise InvalidEvent(f"not an Avro schema that can be used: {error!r}") from None
+    return partial(_decode, parsed)
+
+
+def _decode(parsed: Any, payload: bytes) -> Any:
+    import fastavro
+
+    source = BytesIO(payload)
+    try:
+        found = _as_json(fastavro.schemaless_reader(source, parsed, None))
+    except BROKEN as error:
+        raise InvalidEvent(f"not Avro of its schema: {type(error).__name__} {error}".rstrip()) from None
+    left = len(payload) - source.tell()
+    if left:
+        raise InvalidEvent(f"not Avro of its schema: {left} bytes are left over")
+    return found
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, str | int | bool) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(one) for one in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, UUID):
+        return str(value)
+    raise InvalidEvent(f"its schema has a type that has no JSON: {type(value).__name__}")
