@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from triggers.base import Binding, KafkaAccess, Surroundings
 from triggers.errors import InvalidTrigger, SourceUnavailable
+from triggers.kafka.apart import BROKEN
 from triggers.kafka.topics import NO_ID, TopicsRequest
 from triggers.kafka.trouble import addresses, diagnose, why
 from triggers.ranges import Isolation
@@ -295,7 +296,8 @@ async def newest_offsets(access: KafkaAccess, partitions: Sequence[TopicPartitio
             for partition, oldest in (await consumer.beginning_offsets(partitions)).items():
                 consumer.seek(partition, oldest)
             while any(consumer.highwater(partition) is None for partition in partitions):
-                await consumer.getmany(timeout_ms=200, max_records=1)
+                with contextlib.suppress(*BROKEN):
+                    await consumer.getmany(timeout_ms=200, max_records=1)
             return {partition: consumer.highwater(partition) for partition in partitions}
     finally:
         await close(consumer)

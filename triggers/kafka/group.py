@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from math import ceil
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from triggers.base import Arrival, ListenerState, Position
 from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
+from triggers.kafka.apart import BROKEN, read_apart
 from triggers.kafka.client import TROUBLE, BrokerLink, Sight, newest_offsets, timing
 from triggers.kafka.member import Cursor as Cursor
 from triggers.kafka.member import Fetched as Fetched
@@ -75,6 +76,8 @@ class GroupReader:
         except OffsetOutOfRangeError as error:
             await self._step_over(error.args[0])
             return ()
+        except BROKEN as error:
+            got = await self._read_apart(error)
         except TimeoutError:
             raise SourceUnavailable(f"group {self._member.group} gives us no share: joining again") from None
         fetched = [Fetched(self._cursors[at], records) for at, records in got.items() if at in self._cursors]
@@ -83,6 +86,13 @@ class GroupReader:
         if await self._look({one.cursor.partition.topic for one in fetched}):
             await self._commit()
         return fetched
+
+    async def _read_apart(self, error: BaseException) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+        """What the client failed to read. It does not say of which partition: each is read on from where we are."""
+        ours = [cursor for at, cursor in self._cursors.items() if not cursor.held and self._is_assigned(at)]
+        starts = {cursor.partition: cursor.read for cursor in ours}
+        async with asyncio.timeout(self._patience_s):
+            return await read_apart(self._consumer, starts, self._member.isolation, error)
 
     def owns(self, cursor: Cursor) -> bool:
         """Whether what `cursor` has read may still be accepted."""

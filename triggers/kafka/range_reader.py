@@ -11,6 +11,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from triggers.base import AnyRange, KafkaAccess, OffsetRange, Record
 from triggers.errors import RecordsGone, SourceUnavailable
+from triggers.kafka.apart import BROKEN, read_apart
 from triggers.kafka.batch_values import key_at
 from triggers.kafka.client import MISSING, TROUBLE, BrokerLink, close, reading_consumer, trouble_note
 from triggers.kafka.kept_records import KeptRecords, RecordsView
@@ -127,7 +128,11 @@ class _Puller:
         found: list[ConsumerRecord] = []
         last_chance_s = loop.time() + self._shrunk_s
         while await self._consumer.position(partition) <= offsets.last:
-            got = await self._consumer.getmany(partition, timeout_ms=_POLL_MS)
+            try:
+                got = await self._consumer.getmany(partition, timeout_ms=_POLL_MS)
+            except BROKEN as error:
+                at = await self._consumer.position(partition)
+                got = await read_apart(self._consumer, {partition: at}, self.isolation, error)
             found += got.get(partition, ())
             end = self._consumer.highwater(partition)
             # After an election the end that a broker knows may lag for a moment.

@@ -68,7 +68,7 @@ def event_of(
     """
     time = time_of(record.timestamp, now)
     try:
-        check_size(record.value)
+        check_readable(record)
         event = _cloud_event(record, time, read)
         if event is not None:
             beside = _beside(record, skip=_ATTRIBUTES)
@@ -78,6 +78,15 @@ def event_of(
         raw = None if record.value is None else Value(record.value, _RAW)
         return _plain(record, source, time, raw, life), str(error)
     return _plain(record, source, time, value, life), ""
+
+
+def check_readable(record: ReadRecord) -> None:
+    """Raises `InvalidEvent` for a record that Kafka itself cannot read, or that is too large to be read."""
+    # See `triggers.kafka.apart.UnreadableRecord`.
+    unreadable: str = getattr(record, "unreadable", "")
+    if unreadable:
+        raise InvalidEvent(unreadable)
+    check_size(record.value)
 
 
 def _cloud_event(record: ReadRecord, time: datetime, read: ReadValue) -> Event | None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from triggers.base import Arrival, Binding, Fate, KafkaAccess, Offer
 from triggers.errors import SourceUnavailable
 from triggers.event import Event
+from triggers.kafka.apart import BROKEN, read_apart
 from triggers.kafka.begin import NOBODY, Begun, begun_scope
 from triggers.kafka.client import (
     MISSING,
@@ -63,7 +64,11 @@ class _Broker:
         try:
             async with asyncio.timeout(_READ_S):
                 while await self.consumer.position(at) < end:
-                    got = await self.consumer.getmany(at, timeout_ms=_POLL_MS, max_records=_CHUNK)
+                    try:
+                        got = await self.consumer.getmany(at, timeout_ms=_POLL_MS, max_records=_CHUNK)
+                    except BROKEN as error:
+                        start = await self.consumer.position(at)
+                        got = await read_apart(self.consumer, {at: start}, "read_committed", error)
                     yield [one for one in got.get(at, ()) if one.offset < end]
         finally:
             self.consumer.pause(at)
