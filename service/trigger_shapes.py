@@ -54,12 +54,13 @@ class PausesAnswer(TypedDict):
 
 
 class UnpausedAnswer(TypedDict):
-    """Who let a trigger or a pipeline go on."""
+    """Who let a trigger or a pipeline go on, and since when it was paused (null: for a moment just now)."""
 
     name: str
     pipeline: str
     trigger: str | None
     by: str
+    paused_at: datetime | None
 
 
 class TriggersAnswer(TypedDict):

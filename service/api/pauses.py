@@ -33,13 +33,22 @@ async def pause(context: Context, request: Request) -> Response:
 async def unpause(context: Context, request: Request) -> Response:
     """Go on. Raises `Conflict` where it was not paused."""
     body = await read_model(request, context.limit_bytes, UnpauseBody)
-    standing = {named(place): place for place in (await context.views.pauses()).by_place}
+    pauses_now = (await context.views.pauses()).by_place
+    standing = {named(place): place for place in pauses_now}
     place = standing.get(body.what) or _place(context, body.what)
     [lifted] = await context.write(LiftPause(*place, body.by))
     if not lifted:
         paused = f"; paused are {', '.join(sorted(standing))}" if standing else ": nothing is"
         raise Conflict(f"{named(place)} is not paused{paused}")
-    return Json({"name": named(place), "pipeline": place[0], "trigger": place[1] or None, "by": body.by})
+    since = pauses_now[place].at if place in pauses_now else None
+    answer: UnpausedAnswer = {
+        "name": named(place),
+        "pipeline": place[0],
+        "trigger": place[1] or None,
+        "by": body.by,
+        "paused_at": since,
+    }
+    return Json(answer)
 
 
 async def pauses(context: Context, request: Request) -> Response:

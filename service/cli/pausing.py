@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.cli.arguments import Asker, asker
 from service.cli.options import AsJson, ConfigFile
+from service.cli.schedules import instant
 
+if TYPE_CHECKING:
+    from service.client import Client
+
+# Makes the run of an event that was held back the same one, however often it is asked for.
+ONCE = "held-back"
+PAGE = 500
+NOT_PAUSED = 409
+# An event's transaction may begin before that of the pause which holds it back.
+SLACK = timedelta(minutes=1)
 What = Annotated[
     str,
     typer.Argument(
@@ -16,6 +28,17 @@ What = Annotated[
     ),
 ]
 Reason = Annotated[str, typer.Option(help="Why, for those who read it later.")]
+
+RunMissed = Annotated[bool, typer.Option("--run-missed", help="Start runs for the events that were held back.")]
+HeldSince = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from",
+        parser=instant,
+        metavar="TIME",
+        help="With --run-missed, for those accepted since then, also after it was unpaused; default: since the pause.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,22 +69,75 @@ def pause(
     typer.echo(f"go on with: tidemill unpause {_quoted(answer['name'])}")
 
 
-def unpause(what: What, by: Asker = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+def unpause(
+    what: What,
+    run_missed: RunMissed = False,
+    since: HeldSince = None,
+    by: Asker = None,
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Let a trigger or a pipeline that was paused start runs again.
 
-    What came meanwhile stays as it is: `tidemill events --fate paused` lists it.
+    What came meanwhile stays as it is: `tidemill events --fate paused` lists it. With --run-missed each of those events
+    has its run now, oldest first; asking again starts no second one.
 
-    Example: tidemill unpause flights
+    Example: tidemill unpause flights --run-missed
     """
     from service.cli.connection import open_client
     from service.cli.output import print_json
+    from service.client import ApiError
 
-    answer = open_client(config_file).unpause(what, by=asker(by))
+    client, person = open_client(config_file), asker(by)
+    answer: dict[str, Any] = {"name": what, "paused_at": None}
+    try:
+        answer = client.unpause(what, by=person)
+    except ApiError as error:
+        if not (run_missed and since) or error.status != NOT_PAUSED:
+            raise
+    name = answer["name"]
+    after = since or datetime.fromisoformat(answer["paused_at"]) - SLACK
+    started = list(_run_held_back(client, name, after, person)) if run_missed else []
     if as_json:
-        print_json(answer)
+        print_json({**answer, "runs": started})
         return
-    typer.echo(f"{answer['name']} is not paused any more")
+    typer.echo(f"{name} is not paused any more")
+    if run_missed:
+        typer.echo(f"{len(started)} events were held back: {_runs(started)}" if started else "no event was held back")
+        return
     typer.echo("what came meanwhile: tidemill events --fate paused")
+    typer.echo(f"run it: tidemill unpause {_quoted(name)} --run-missed --from {after.strftime('%Y-%m-%dT%H:%M:%SZ')}")
+
+
+def _run_held_back(client: Client, name: str, after: datetime, by: str) -> Iterator[int]:
+    """Start, with all it does outside, the run of each event that a pause of `name` held back; its numbers."""
+    pipeline, _, trigger = name.partition("/")
+    for key in reversed(list(_held_back(client, pipeline, trigger, after))):
+        before = [one["run"] for one in client.event(key)["replays"] if _stands_for(one, pipeline)]
+        yield before[0] if before else client.replay(key, key=ONCE, pipeline=pipeline, effects=True, by=by)["run"]
+
+
+def _held_back(client: Client, pipeline: str, trigger: str, after: datetime) -> Iterator[str]:
+    """The keys of those events, newest first."""
+    before: int | None = None
+    while True:
+        page = client.events(fate="paused", limit=PAGE, before=before)
+        recent = [one for one in page["events"] if datetime.fromisoformat(one["accepted_at"]) >= after]
+        for one in recent:
+            held = (each for each in one["outcomes"] if each["pipeline"] == pipeline and each["fate"] == "paused")
+            if any(trigger in ("", each["trigger"]) for each in held):
+                yield one["key"]
+        before = page["next"]
+        if before is None or not recent:
+            return
+
+
+def _stands_for(replay: dict[str, Any], pipeline: str) -> bool:
+    return replay["pipeline"] == pipeline and not replay["shadow"]
+
+
+def _runs(numbers: list[int]) -> str:
+    return f"run {numbers[0]}" if len(numbers) == 1 else f"runs {numbers[0]} to {numbers[-1]}"
 
 
 def _quoted(name: str) -> str:

@@ -14,7 +14,9 @@ from service.db.reads import Reads
 from service.db.replays import effects_of, replays_of
 from service.db.results import output_of
 from service.db.run_detail import GateRows, StageRows, event_name, is_ready, run_base, run_detail
-from service.fates import NOBODY, strongest
+from service.fate_words import told
+from service.fates import strongest
+from service.replay_shapes import ReplayOf
 from service.shapes import (
     EventFate,
     EventsPage,
@@ -86,9 +88,9 @@ class Views:
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
         blocking = await self._blocking(row) if is_ready(row) else None
-        told = run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
-        told["effects"] = await effects_of(self._reads, run_id)
-        return told
+        shown = run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
+        shown["effects"] = await effects_of(self._reads, run_id)
+        return shown
 
     async def _blocking(self, row: Row) -> Row | None:
         definition = orjson.loads(row["definition"]) if row["definition"] else {}
@@ -123,9 +125,8 @@ class Views:
         if not rows:
             return None
         chosen = next((row for row in rows if row["key"] == key), rows[0])
-        told = _event_fate(chosen, [row for row in rows if row is not chosen])
-        told["replays"] = await replays_of(self._reads, chosen["key"])
-        return told
+        replays = await replays_of(self._reads, chosen["key"])
+        return _event_fate(chosen, [row for row in rows if row is not chosen], replays)
 
     async def stored_event(self, key: UUID) -> Mapping[str, Any] | None:
         """The CloudEvent accepted under a key."""
@@ -240,7 +241,7 @@ def _event_summary(row: Row) -> EventSummary:
     }
 
 
-def _event_fate(row: Row, others: Sequence[Row]) -> EventFate:
+def _event_fate(row: Row, others: Sequence[Row], replays: list[ReplayOf]) -> EventFate:
     outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
     envelope = orjson.loads(row["envelope"])
     return {
@@ -249,9 +250,9 @@ def _event_fate(row: Row, others: Sequence[Row]) -> EventFate:
         "accepted_at": row["accepted_at"],
         "cloudevent": envelope,
         "fate": _strongest(outcomes),
-        "told": _made_by(envelope) + ("; ".join(map(_told, outcomes)) or f"It started nothing: {NOBODY}"),
+        "told": _made_by(envelope) + told(outcomes, replays),
         "outcomes": outcomes,
-        "replays": [],
+        "replays": replays,
         "others": [event_name(other, id_column="id", key_column="key") for other in others],
     }
 
@@ -264,18 +265,6 @@ def _made_by(envelope: Mapping[str, Any]) -> str:
 
 def _strongest(outcomes: Sequence[OutcomeShape]) -> str:
     return strongest(Fate(one["fate"]) for one in outcomes).value
-
-
-def _told(outcome: OutcomeShape) -> str:
-    pipeline, trigger, run = outcome["pipeline"], outcome["trigger"], outcome["run"]
-    match Fate(outcome["fate"]):
-        case Fate.RAN:
-            since = f"; {outcome['reason']}" if outcome["reason"] else ""
-            return f"It started run {run} of {pipeline} by {trigger}{since}"
-        case Fate.COALESCED:
-            return f"It was coalesced into run {run} of {pipeline} by {trigger}"
-        case fate:
-            return f"It started nothing in {pipeline}: {fate.value}, {outcome['reason']} ({trigger})"
 
 
 def _sink(row: Row) -> SinkShape:

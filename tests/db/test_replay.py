@@ -316,3 +316,25 @@ async def test_nobody_outside_hears_how_shadow_runs_go(mill: Api) -> None:
 
     told = await told_of("here", entries, Known())
     assert [event.data["run"] for _, event in told] == [old, real]
+
+
+async def test_what_a_pause_held_back_runs_afterwards_once_and_oldest_first(mill: Api) -> None:
+    await mill.call(mill.client.pause, "hears", "moving", "kim")
+    held = [(await sent(mill, name, "model.made"))["key"] for name in ("a", "b", "c")]
+    code, out, _ = await tidemill(mill, "unpause", "hears")
+    assert code == 0
+    later = out.splitlines()[-1].removeprefix("run it: tidemill ").split()
+    assert later[:3] == ["unpause", "hears", "--run-missed"]
+    first = await replayed(mill, "b", pipeline="hears", effects=True)
+    for _ in range(2):
+        code, out, err = await tidemill(mill, *later, "--json")
+        assert code == 0, err
+        b, (a, _, c) = first["run"], json.loads(out)["runs"]
+        assert json.loads(out)["runs"] == [a, b, c]
+        assert b < a < c
+    found = [await mill.call(mill.client.event, key) for key in held]
+    assert [[one["run"] for one in each["replays"]] for each in found] == [[a], [b], [c]]
+    assert {each["fate"] for each in found} == {"paused"}
+    told = "It started nothing in hears: paused, the pipeline was paused by kim: moving (cloudevents), but run {} was"
+    assert all(each["told"].startswith(told.format(run)) for each, run in zip(found, (a, b, c), strict=True))
+    assert await reached(mill.daemon, a) is RunState.SUCCEEDED
