@@ -31,6 +31,7 @@ from triggers.kafka.records import event_of
 from triggers.schemas import registry as schema_registry
 from triggers.schemas.avro import decoder as avro_decoder
 from triggers.schemas.protobuf import _compiled, _named
+from triggers.schemas.protobuf import decoder as protobuf_decoder
 from triggers.schemas.registry import Schema, SchemaRegistry
 
 FLIGHT = {
@@ -344,6 +345,34 @@ def test_no_payload_does_worse_than_being_dead(payload: bytes) -> None:
 
 
 AVRO = avro_decoder(Schema("AVRO", json.dumps(FLIGHT), {"y.Plane": json.dumps(PLANE)}))
+
+
+WIDE_PROTO = """syntax = "proto3";
+message Wide { repeated Wide more = 1; map<string, Wide> by = 2; repeated int32 numbers = 3; Wide one = 4; MORE }
+""".replace("MORE", " ".join(f"int32 f{number} = {number};" for number in range(5, 105)))
+
+
+def test_a_message_of_a_few_bytes_each_that_would_be_a_million_values_is_dead() -> None:
+    wide = protobuf_decoder(Schema("PROTOBUF", WIDE_PROTO))
+    assert len(wide(b"\0" + b"\x0a\0" * 2_000)["more"]) == 2_000
+    assert len(wide(b"\0" + b"\x1a\x8c\x01" + b"\x01" * 140)["numbers"]) == 140
+    for payload in (b"\x0a\0" * 20_000, b"".join(b"\x12\x07\x0a\x05%05d" % at for at in range(20_000))):
+        with pytest.raises(InvalidEvent, match="more than 1000000 values"):
+            wide(b"\0" + payload)
+    with pytest.raises(InvalidEvent, match="not protobuf of its schema"):
+        wide(b"\0" + nested(200))
+
+
+def nested(levels: int) -> bytes:
+    """A Wide in a Wide in a Wide."""
+    payload = b""
+    for _ in range(levels):
+        size, length = len(payload), bytearray()
+        while size > 0x7F:
+            length.append(size & 0x7F | 0x80)
+            size >>= 7
+        payload = b"\x22" + bytes([*length, size]) + payload
+    return payload
 
 
 def test_messages_are_named_by_their_place() -> None:

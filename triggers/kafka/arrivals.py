@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiokafka import ConsumerRecord
 
@@ -131,7 +132,9 @@ class ArrivalsListener:
             read = await self._read(reader, cursor, bite)
             if read is None:
                 return
-            arrivals, letters = self._arrivals(reader, cursor, bite, read)
+            make = partial(self._arrivals, reader, cursor, bite, read)
+            # Values with a schema may be made to take a second each, and the loop must go on.
+            arrivals, letters = await asyncio.to_thread(make) if self._topics[cursor.partition.topic].framed else make()
             if letters:
                 await self._letters.room()
             beside = [letter.position for letter in letters]

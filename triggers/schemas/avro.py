@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from triggers.errors import InvalidEvent
+from triggers.schemas.avro_weight import Weight
 
 if TYPE_CHECKING:
     from triggers.schemas.registry import Decode, Schema
@@ -37,14 +38,16 @@ def decoder(schema: Schema) -> Decode:
         for text in schema.references.values():
             fastavro.parse_schema(orjson.loads(text), named_schemas=named)
         parsed = fastavro.parse_schema(orjson.loads(schema.text), named_schemas=named)
+        weight = Weight(parsed, named)
     except (SchemaParseException, UnknownType, *BROKEN) as error:
         raise InvalidEvent(f"not an Avro schema that can be used: {error!r}") from None
-    return partial(_decode, parsed)
+    return partial(_decode, parsed, weight)
 
 
-def _decode(parsed: Any, payload: bytes) -> Any:
+def _decode(parsed: Any, weight: Weight, payload: bytes) -> Any:
     import fastavro
 
+    weight.check(payload)
     source = BytesIO(payload)
     try:
         found = _as_json(fastavro.schemaless_reader(source, parsed, None))

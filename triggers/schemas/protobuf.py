@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from triggers.errors import InvalidEvent
+from triggers.schemas.bounds import MOST_VALUES
 
 if TYPE_CHECKING:
     from triggers.schemas.registry import Decode, Schema
@@ -30,7 +31,13 @@ def decoder(schema: Schema) -> Decode:
     for one in files.file:
         pool.Add(one)
     [main] = [one for one in files.file if one.name == _MAIN]
-    return partial(_decode, pool, main)
+    widest = max((_widest(message) for one in files.file for message in one.message_type), default=1)
+    return partial(_decode, pool, main, widest)
+
+
+def _widest(message: Any) -> int:
+    """The most fields that it, or a message declared inside of it, has."""
+    return max(len(message.field) + 1, *(_widest(one) for one in message.nested_type), 1)
 
 
 def _compiled(schema: Schema) -> bytes:
@@ -62,13 +69,16 @@ def _write(folder: Path, name: str, text: str) -> None:
     target.write_text(text, encoding="utf-8")
 
 
-def _decode(pool: Any, main: Any, payload: bytes) -> Any:
+def _decode(pool: Any, main: Any, widest: int, payload: bytes) -> Any:
     from google.protobuf import json_format, message, message_factory
 
     indexes, rest = _indexes(payload)
     kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(_named(main, indexes)))
     try:
         found = kind.FromString(rest)
+        # A message inside of another takes two bytes at least, and each of its fields is told.
+        if (len(rest) // 2 + 1) * widest + len(rest) > MOST_VALUES:
+            _left_after(found, MOST_VALUES)
         return json_format.MessageToDict(
             found,
             preserving_proto_field_name=True,
@@ -77,6 +87,25 @@ def _decode(pool: Any, main: Any, payload: bytes) -> Any:
         )
     except (message.DecodeError, json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise InvalidEvent(f"not protobuf of its schema: {error}") from None
+
+
+def _left_after(found: Any, left: int) -> int:
+    """How many more values there may be after all those of a message. Raises `InvalidEvent` where it has too many."""
+    left -= len(found.DESCRIPTOR.fields) + 1
+    for _, value in found.ListFields():
+        if isinstance(value, (str, bytes, int, float)):
+            continue
+        if hasattr(value, "ListFields"):
+            left = _left_after(value, left)
+            continue
+        left -= len(value)
+        for one in value.values() if hasattr(value, "values") else value:
+            if not hasattr(one, "ListFields"):
+                break
+            left = _left_after(one, left)
+    if left < 0:
+        raise InvalidEvent(f"its value has more than {MOST_VALUES} values in it: send it in parts")
+    return left
 
 
 def _named(main: Any, indexes: list[int]) -> str:
