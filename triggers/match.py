@@ -7,6 +7,7 @@ from typing import Any
 
 from triggers.base import Binding, Fate, Offer
 from triggers.event import Event
+from triggers.oddity import UNREADABLE, why_unreadable
 from triggers.where import ABSENT, mismatch, select
 
 
@@ -17,7 +18,14 @@ def matches(where: Mapping[str, Any], event: Event) -> str | None:
 
 
 def offer(binding: Binding, event: Event) -> Offer:
-    """Start a run of the binding's pipeline for `event`, or ignore it and say why."""
+    """Start a run of the binding's pipeline for `event`, or say why not: ignored, or dead as unreadable."""
+    try:
+        return _offer(binding, event)
+    except UNREADABLE as error:
+        return Offer(binding.pipeline, binding.trigger.name, Fate.DEAD, why_unreadable(error))
+
+
+def _offer(binding: Binding, event: Event) -> Offer:
     trigger = binding.trigger
     reason: str | None = "disabled: this trigger is switched off"
     if trigger.enabled:

@@ -18,12 +18,13 @@ from triggers.attributes import check_event
 from triggers.base import Binding, Trigger
 from triggers.delivered import payload_event
 from triggers.delivery import Answer, Choosy, Delivery, Reader
-from triggers.errors import InvalidTrigger
+from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
+from triggers.oddity import ODDITIES, why_unreadable
 from triggers.reports import Report
 from triggers.route import WEBHOOK, Route
 from triggers.senders import sender_of
-from triggers.signatures import DELIVERY_HEADERS, Verifier
+from triggers.signatures import DELIVERY_HEADERS, BadSignature, Verifier
 from triggers.trace import traced
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
@@ -118,7 +119,10 @@ def admit(webhook: Webhook, delivery: Delivery) -> Delivery:
     if token is not None and "authorization" not in delivery.headers:
         delivery = replace(delivery, headers={**delivery.headers, "authorization": f"Bearer {token}"})
     if webhook.verify is not None:
-        webhook.verify.verify(delivery.headers, delivery.body, delivery.received_at)
+        try:
+            webhook.verify.verify(delivery.headers, delivery.body, delivery.received_at)
+        except ODDITIES as error:
+            raise BadSignature(why_unreadable(error)) from None
     return trusted(webhook, delivery)
 
 
@@ -137,10 +141,10 @@ async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Ans
     Raises `InvalidEvent`: 415 content type, 400 malformed, 422 too deep, or an attribute that cannot be one. The same
     delivery makes the same events.
     """
-    if webhook.read is not None:
-        events = await webhook.read.read(delivery)
-    else:
-        events = payload_event(delivery)
-    if isinstance(events, Answer):
-        return events
-    return [check_event(replace(one, extensions=traced(one.extensions, delivery.headers))) for one in events]
+    try:
+        events = payload_event(delivery) if webhook.read is None else await webhook.read.read(delivery)
+        if isinstance(events, Answer):
+            return events
+        return [check_event(replace(one, extensions=traced(one.extensions, delivery.headers))) for one in events]
+    except ODDITIES as error:
+        raise InvalidEvent(why_unreadable(error)) from None

@@ -40,3 +40,13 @@ async def test_each_object_of_a_record_is_one_event_over_restarts(kafka: str, to
     }
     assert [one.event.data for one in arrivals if one.offers[0].fate is Fate.DEAD] == [b"{", b"\xff"]
     assert inbox.repeats == 1
+
+
+async def test_a_record_with_a_value_of_another_type_does_not_stop_its_partition(kafka: str, topic: str) -> None:
+    inbox, access = RecordingInbox(), access_to(kafka)
+    about = {"api": {"x": 1}, "url": "https://a.blob.core.windows.net/c/odd.csv", "eTag": "e"}
+    odd = orjson.dumps({"eventType": "Microsoft.Storage.BlobCreated", "data": about})
+    await produce(kafka, topic, [minio("a.csv"), odd, b"[]", orjson.dumps([[1], {"Records": {}}]), minio("b.csv")])
+    async with listening(listener_of([ObjectTopic(topic)], access, inbox)):
+        await inbox.until(lambda: "5" in inbox.stored.values())
+    assert {"a.csv@e", "odd.csv@e", "b.csv@e"} <= {arrival.event.id for arrival in inbox.events.values()}

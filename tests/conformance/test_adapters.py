@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.conformance.vectors import vectors
+from tests.odd_values import swapped
 from triggers import GitHub, GitLab
 from triggers.adapters import AsCloudEvent
 from triggers.delivery import Answer, Delivery
+from triggers.errors import InvalidEvent
 from triggers.event import Event
 from triggers.webhook import Webhook, receive, trusted
 
@@ -188,3 +191,16 @@ async def test_real_payload_is_taken_and_worded(name: str) -> None:
     source = repository["owner"]["url"] if kind == "repository_dispatch" else repository["url"]
     told = event.type.removeprefix("com.github."), event.subject, event.time
     assert (told, event.source, event.id, event.data) == (WORDED[name], source, "d-1", payload)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+async def test_a_delivery_with_a_value_of_another_type_is_read_or_refused(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = Webhook("h", verify=GitHub("s"), read=AsCloudEvent())
+    headers = {"content-type": "application/json", "x-github-event": name.partition(".")[0]}
+    for one in swapped(SAMPLES[name], (None, 7, "x", ["x"], {"x": 1})):
+        delivery = Delivery(hook="h", headers=headers, body=json.dumps(one).encode(), received_at=NOW)
+        with suppress(InvalidEvent):
+            await receive(hook, trusted(hook, delivery))
+    assert caplog.get_records("call") == []

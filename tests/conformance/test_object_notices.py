@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.conformance.vectors import vectors
+from tests.odd_values import swapped
 from triggers.errors import InvalidEvent
 from triggers.objects.event import event_of
 from triggers.objects.notices import read
@@ -111,6 +113,13 @@ def test_a_published_notification_is_one_object(name: str) -> None:
 def test_what_tells_of_no_object_is_refused_and_says_why(name: str) -> None:
     with pytest.raises(InvalidEvent, match="this is not understood"):
         read(SAMPLES[name], {}, NOW)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_sample_with_a_value_of_another_type_is_read_or_refused(name: str) -> None:
+    for one in swapped(SAMPLES[name]):
+        with suppress(InvalidEvent):
+            list(map(event_of, read(one, {}, NOW).objects))
 
 
 def test_the_samples_are_understood_in_every_wrapping() -> None:

@@ -123,7 +123,12 @@ def _as_text(key: bytes | None) -> str | None:
 def _as_key(value: Any) -> str | None:
     if value is ABSENT or value is None:
         return None
-    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError:  # it is nested deeper than is written: nobody's key
+        return None
 
 
 def _at(value: bytes | None, path: str) -> Any:

@@ -13,6 +13,7 @@ from triggers.cloudevents import from_kafka
 from triggers.errors import InvalidEvent
 from triggers.event import HEADERS, Event
 from triggers.kafka.values import ReadValue, Value, check_size, read_json
+from triggers.oddity import UNREADABLE, why_unreadable
 from triggers.trace import trace_of
 
 RECORD_TYPE = "dev.tidemill.kafka.record"
@@ -74,9 +75,9 @@ def event_of(
             beside = _beside(record, skip=_ATTRIBUTES)
             return replace(event, extensions={**_trace(record), **event.extensions, **beside}), ""
         value = None if record.value is None else read(record.value)
-    except InvalidEvent as error:
+    except UNREADABLE as error:
         raw = None if record.value is None else Value(record.value, _RAW)
-        return _plain(record, source, time, raw, life), str(error)
+        return _plain(record, source, time, raw, life), why_unreadable(error)
     return _plain(record, source, time, value, life), ""
 
 

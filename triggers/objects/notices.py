@@ -177,7 +177,7 @@ class _Reader:
             return
         if state not in ("exists", "not_exists"):
             raise Unread(f"the resource state {state!r:.80} is not known")
-        yield gcs_change(payload["data"], "created" if state == "exists" else "removed", state, self._received_at)
+        yield gcs_change(payload.get("data"), "created" if state == "exists" else "removed", state, self._received_at)
 
     def _cloud_event(self, payload: Mapping[str, Any]) -> Iterator[ObjectChange | _Wrapped]:
         """Event Grid and Eventarc speak CloudEvents; in others the data may be a notification itself."""

@@ -20,7 +20,7 @@ _EVENTBRIDGE: Mapping[str, Change] = {"Object Created": "created", "Object Delet
 _GCS: Mapping[str, Change] = {"OBJECT_FINALIZE": "created", "OBJECT_DELETE": "removed", "OBJECT_ARCHIVE": "removed"}
 _AZURE: Mapping[str, Change] = {"BlobCreated": "created", "BlobDeleted": "removed", "BlobRenamed": "created"}
 # Data Lake and SFTP tell of a blob when it is made, empty, and again when it is whole.
-_AZURE_BEGUN = frozenset({"CreateFile", "SftpCreate"})
+_AZURE_BEGUN = ("CreateFile", "SftpCreate")
 
 
 class Unread(Exception):

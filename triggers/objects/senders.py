@@ -101,7 +101,7 @@ class SNS:
         arn = _ARN.fullmatch(topic)
         if found is None or arn is None or found[1] != arn[2]:
             raise BadSignature("SigningCertURL is not an address of SNS in the region of the topic")
-        if message.get("SignatureVersion") not in ("1", "2") or message.get("Type") not in _SIGNED:
+        if message.get("SignatureVersion") not in ("1", "2") or message.get("Type") not in tuple(_SIGNED):
             raise BadSignature("SignatureVersion or Type is not known")
         return message
 

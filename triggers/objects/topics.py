@@ -8,16 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from triggers.base import Arrival, Binding, Fate, ListenerState, Offer, Surroundings, TriggerStatus
-from triggers.errors import InvalidEvent
+from triggers.event import Event
 from triggers.kafka.arrivals import bites
 from triggers.kafka.client import access_of
 from triggers.kafka.group import Fetched, GroupReader, Membership
+from triggers.kafka.records import check_readable, source_of, time_of
 from triggers.kafka.records import event_of as record_event
-from triggers.kafka.records import source_of, time_of
 from triggers.kafka.session import keep_reading
 from triggers.match import offer
 from triggers.objects.event import event_of, unreadable
 from triggers.objects.notices import read
+from triggers.oddity import UNREADABLE, why_unreadable
 from triggers.payload import parse_json
 
 _WAIT_S = 0.5
@@ -87,19 +88,28 @@ class ObjectTopicsListener:
 def arrivals_of(record: Any, source: str, now: datetime, bindings: Sequence[Binding]) -> list[Arrival]:
     """What a record tells of, each for every binding. One that cannot be read is dead, with its bytes."""
     at = time_of(record.timestamp, now)
-    headers = {
-        str(name).lower().replace("ce_", "ce-"): value.decode("utf-8", "replace") for name, value in record.headers
-    }
     try:
-        notice = read(parse_json(record.value or b"", "the record"), headers, at)
-    except InvalidEvent as error:
+        events = _told(record, source, at)
+    except UNREADABLE as error:
         event, _ = record_event(record, source, now)
-        return [Arrival(event, [Offer(one.pipeline, one.trigger.name, Fate.DEAD, str(error)) for one in bindings])]
-    events = [*map(event_of, notice.objects), *(unreadable(one, why, source, at) for one, why in notice.unread)]
+        why = why_unreadable(error)
+        return [Arrival(event, [Offer(one.pipeline, one.trigger.name, Fate.DEAD, why) for one in bindings])]
     # MinIO and others tell of one object more than once in a record now and then.
     return [
         Arrival(event, [offer(one, event) for one in bindings]) for event in {one.key: one for one in events}.values()
     ]
+
+
+def _told(record: Any, source: str, at: datetime) -> list[Event]:
+    """The events that a record tells of. Raises `InvalidEvent`."""
+    check_readable(record)
+    headers = {
+        str(name).lower().replace("ce_", "ce-"): value.decode("utf-8", "replace")
+        for name, value in record.headers
+        if value is not None
+    }
+    notice = read(parse_json(record.value or b"", "the record"), headers, at)
+    return [*map(event_of, notice.objects), *(unreadable(one, why, source, at) for one, why in notice.unread)]
 
 
 def _from_start(binding: Binding) -> bool:
