@@ -24,12 +24,13 @@ class OutcomeShape(TypedDict):
 
 class EventAnswer(TypedDict):
     """An accepted event. `fate` is the strongest of its outcomes: ran, coalesced, rate-limited, late,
-    paused, dead, ignored.
+    paused, dead, ignored. `first` is false for one that was accepted before: what is told is what became of it then.
     """
 
     id: str
     source: str
     key: str
+    first: bool
     fate: str
     reason: str
     runs: list[int]

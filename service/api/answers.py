@@ -35,6 +35,7 @@ def _event(receipt: Receipt) -> EventAnswer:
         "id": event.id,
         "source": event.source,
         "key": str(event.key),
+        "first": receipt.first,
         "fate": best.fate.value if best else Fate.IGNORED.value,
         "reason": best.reason if best else NOBODY,
         "runs": [one.run_id for one in outcomes if one.run_id is not None],

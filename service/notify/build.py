@@ -20,7 +20,9 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """What a job knows of itself; empty where its CI does not say. `build` and `attempt` tell its runs apart."""
+    """What a job knows of itself; empty where its CI does not say. `build` and `attempt` tell its runs apart,
+    `leg` the jobs that a matrix makes under one name.
+    """
 
     provider: str = "ci"
     repository: str = ""
@@ -31,6 +33,7 @@ class Build:
     job: str = ""
     build: str = ""
     attempt: str = ""
+    leg: str = ""
     url: str = ""
     status: str = ""
 
@@ -74,6 +77,8 @@ def _github(get: Get) -> Build:
         job=get("GITHUB_JOB"),
         build=run,
         attempt=get("GITHUB_RUN_ATTEMPT"),
+        # No variable tells the jobs of a matrix apart but the one by which the runner knows each job's processes.
+        leg=get("RUNNER_TRACKING_ID").removeprefix("github_"),
         url=f"{server}/{repository}/actions/runs/{run}" if server and run else "",
     )
 

@@ -48,7 +48,8 @@ def _event(options: Options) -> dict[str, Any]:
         extra = None if options.data is None else json.loads(options.data)
     except ValueError as error:
         raise ValueError(f"--data is not JSON: {error}") from None
-    return event_of(replace(build, status=status), options.id, extra)
+    apart: dict[str, str] = {name: value for name, value in given.items() if name in ("commit", "branch")}
+    return event_of(replace(build, status=status), options.id, extra, apart)
 
 
 def _ended(told: str, code: int) -> int:
@@ -62,7 +63,8 @@ def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
         return
     for event in answer.get("events", ()):
         runs = ", ".join(f"run {run}" for run in event["runs"])
-        print(f"event {event['id']}: {runs or event['fate'] + ': ' + event['reason']}")
+        again = "" if event.get("first", True) else " (told before: nothing was started now; --id tells it apart)"
+        print(f"event {event['id']}: {runs or event['fate'] + ': ' + event['reason']}{again}")
 
 
 def _follow(url: str, answer: Mapping[str, Any]) -> int:

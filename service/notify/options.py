@@ -15,7 +15,7 @@ HELP = {
     "branch": "The branch; default: what CI says.",
     "job": "What the job is called; default: what CI says.",
     "data": "More for the event to carry, at data.data.",
-    "id": "The event's id; default: the build, its try, job and status.",
+    "id": "The event's id; default: the build, its try, job, status, and a digest of what else is given.",
     "hook": "Post to this hook instead of /api/v1/events.",
     "url": "The daemon's address; default: TIDEMILL_URL.",
     "token_from": f"Variable with the token; default: {API_TOKEN}, with --hook {HOOK_TOKEN}.",

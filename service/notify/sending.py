@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import random
@@ -38,10 +39,19 @@ class Message:
     body: bytes
 
 
-def event_of(build: Build, event_id: str | None, extra: Any = None) -> dict[str, Any]:
-    """The CloudEvent that a job is. Its id names the job, its try and its status, where the CI tells them."""
-    known = [build.build, build.attempt, build.job, build.status]
+def event_of(
+    build: Build, event_id: str | None, extra: Any = None, given: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The CloudEvent that a job is. Its id names the job, try and status, where the CI tells them, and what it adds.
+
+    So a job that tells of several things tells of each, and one that tells the same again of nothing new. `given` is
+    what was named by hand, `extra` what the event carries beside.
+    """
+    known = [build.build, build.attempt, build.job, *([build.leg] if build.leg else []), build.status]
     data = build.data() | ({"data": extra} if extra is not None else {})
+    told = dict(given or {}) | ({"data": extra} if extra is not None else {})
+    if told:
+        known.append(digest_of(told))
     event = {
         "specversion": "1.0",
         "id": event_id or ("/".join(part or "-" for part in known) if build.build else str(uuid4())),
@@ -51,6 +61,12 @@ def event_of(build: Build, event_id: str | None, extra: Any = None) -> dict[str,
         "data": data,
     }
     return event | ({"subject": build.repository} if build.repository else {})
+
+
+def digest_of(value: Any) -> str:
+    """What names a JSON value, in 16 characters: the same for the same members in any order."""
+    written = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(written.encode(), digest_size=8).hexdigest()
 
 
 def to_events(event: Mapping[str, Any]) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -75,6 +76,18 @@ async def test_a_job_that_is_told_twice_is_one_run_and_waits_for_it(database: st
         ("dev.tidemill.ci", "acme/ml", "5/9/test/success"),
         ("dev.tidemill.ci", "acme/ml", "5/9/test/failure"),
     ]
+
+
+async def test_what_was_told_before_is_said_to_be_and_what_is_new_is_a_run(database: str, tmp_path: Path) -> None:
+    async with notified(database, tmp_path) as one:
+        told = [await run(one, *notify("--data", f'{{"dataset": "{month}"}}')) for month in ("a", "b", "a")]
+        assert [code for code, _ in told] == [0, 0, 0]
+        assert ["run 1" in told[0][1], "run 2" in told[1][1], "run 1" in told[2][1]] == [True, True, True], told
+        assert ["told before" in line for _, line in told] == [False, False, True]
+        by_id = [await run(one, *notify("--id", "mine", "--data", f'"{month}"', "--json")) for month in ("a", "b")]
+        assert ['"first": true' in line for _, line in by_id] == [True, False]
+    stored = await rows(database, "select envelope from events order by seq limit 2")
+    assert [json.loads(row["envelope"])["data"]["data"]["dataset"] for row in stored] == ["a", "b"]
 
 
 async def test_a_job_may_know_the_token_of_its_hook_only(database: str, tmp_path: Path) -> None:

@@ -104,6 +104,28 @@ def test_another_word_is_no_status(told: str) -> None:
         status_word(told)
 
 
+def told_id(*arguments: str, **more: str) -> str:
+    shown = command("--dry-run", "--status", "success", *arguments, **GITHUB, **more)
+    found: str = json.loads(shown.stdout)["id"]
+    return found
+
+
+def test_a_job_that_tells_of_several_things_tells_of_each() -> None:
+    months = [told_id("--data", json.dumps({"dataset": month})) for month in ("2013-01", "2013-02", "2013-01")]
+    assert months[0] == months[2] != months[1]
+    assert told_id() == "77/2/test/success"
+    assert told_id("--data", '{"b": 1, "a": 2}') == told_id("--data", '{"a": 2, "b": 1}') != told_id()
+    assert told_id("--data", "null") != told_id("--data", "0")
+    assert len({told_id(), told_id("--commit", "b" * 40), told_id("--branch", "b" * 40)}) == 3
+    assert told_id("--id", "mine", "--data", "1") == "mine"
+
+
+def test_the_jobs_of_a_matrix_have_one_name_and_are_told_apart() -> None:
+    legs = [told_id(RUNNER_TRACKING_ID=f"github_{leg}") for leg in ("one", "two", "one")]
+    assert legs[0] == legs[2] == "77/2/test/one/success"
+    assert legs[1] == "77/2/test/two/success"
+
+
 def test_a_hook_gets_what_the_event_carries_under_the_same_name() -> None:
     event = event_of(detect(GITLAB), None, {"auc": 0.9})
     message = to_hook(event, "ci é")
