@@ -13,7 +13,7 @@ from service.api.context import Context
 from service.api.endpoint import LIMIT, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit, read_model
-from service.asking.known import KnownEvents
+from service.asking.known import KnownEvents, removed_until
 from service.asking.reconciling import reconciled
 from service.asking.shapes import KnownAnswer, ReconcileAnswer
 from service.asking.which import which
@@ -91,6 +91,7 @@ async def compare(context: Context, request: Request) -> Response:
         after=since,
         until=until,
         kafka=daemon.kafka,
+        removed_until=await removed_until(daemon.reads),
     )
     found = [await reconciled(daemon.catalogue, one, ground, repair=body.repair) for one in bindings]
     answer: ReconcileAnswer = {

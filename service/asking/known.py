@@ -63,5 +63,11 @@ class KnownEvents:
         return [restore(one["cloudevent"]) async for one in pages.each(after, until, source=source)]
 
 
+async def removed_until(reads: Reads) -> datetime | None:
+    """When the newest event was accepted that retention has removed. Raises `DatabaseUnavailable`."""
+    row = await reads.row("removed_until")
+    return None if row is None else row["until"]
+
+
 def _trigger_names(definition: Mapping[str, Any]) -> set[str]:
     return {one["name"] for one in definition.get("triggers", ())}

@@ -108,3 +108,20 @@ async def test_a_broker_that_is_away_is_an_error_of_its_trigger(database: str, t
         [shape] = (await compared(one))["triggers"]
         assert "127.0.0.1:9" in shape["error"]
         assert shape["checked"] == 0
+
+
+async def test_what_retention_took_is_no_difference_and_a_younger_loss_is(
+    kafka: str, topic: str, database: str, tmp_path: Path
+) -> None:
+    reads = Pipeline("reads", [count], on=[KafkaArrivals(topic, where={"data.n": 1})])
+    await produce(kafka, topic, [b"not json", b'{"n": 0}'])
+    async with api(database, tmp_path, *ROLES, pipelines=(reads,), kafka=access_to(kafka)) as one:
+        await accepted(one.daemon, 2)
+        before = await one.post("/api/v1/retention", {"dry_run": False, "events_days": 0})
+        assert before.json()["events"] == 2, before.text
+        found = await compared(one)
+        assert (found["differences"], missing(found)) == (0, [])
+        assert {lack["what"] for lack in found["triggers"][0]["lacks"]} == {f"record {n} of {topic}/0" for n in (0, 1)}
+        assert (await compared(one, repair=True))["repaired"] == 0
+        await rows(database, "update events_removed set until = until - interval '1 hour'")
+        assert missing(await compared(one)) == [f"record {n} of {topic}/0" for n in (0, 1)]

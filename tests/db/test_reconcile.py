@@ -205,3 +205,58 @@ async def test_recorded_events_are_paged_by_time(mill: Api) -> None:
     assert ids + [one["cloudevent"]["id"] for one in rest["events"]] == ["2", "3"]
     assert rest["next"] is None
     assert "expected a time" in problem(await mill.http.get("/api/v1/inbox", params={"from": "noon"}), 422)
+
+
+async def test_a_seen_file_without_its_event_is_missing_unless_retention_took_it(
+    mill: Api, tmp_path: Path, database: str
+) -> None:
+    past = time.time() - 3 * 86_400
+    for name in ("old", "young"):
+        (tmp_path / "landing" / f"{name}.csv").write_text(name)
+    os.utime(tmp_path / "landing" / "old.csv", (past, past))
+    async with api(database, tmp_path, Role.TRIGGERS, Role.API, pipelines=(kept, beside)):
+        async with asyncio.timeout(30):
+            while len(await rows(database, "select from positions where scope like 'files:%'")) < 4:
+                await asyncio.sleep(0.05)
+    before = [str(row["key"]) for row in await rows(database, "select key from events order by subject")]
+    young = f"file {tmp_path / 'landing' / 'young.csv'}"
+    old = f"file {tmp_path / 'landing' / 'old.csv'}"
+
+    async def lose(where: str) -> None:
+        await rows(database, f"delete from runs where event_key in (select key from events where {where})")
+        await rows(database, f"delete from fates where event_key in (select key from events where {where})")
+        await rows(database, f"delete from events where {where}")
+
+    await lose("true")
+    assert sorted(missing(await compared(mill, LANDING))) == [old, young]
+    repaired = await compared(mill, LANDING, repair=True)
+    assert repaired["repaired"] == 2
+    again = [str(row["key"]) for row in await rows(database, "select key from events order by subject")]
+    assert again == before
+
+    await rows(database, "delete from runs")
+    await rows(database, "update events set accepted_at = now() - interval '2 days' where subject like '%old.csv'")
+    done = await mill.post("/api/v1/retention", {"dry_run": False, "events_days": 1})
+    assert done.json()["events"] == 1, done.text
+    found = await compared(mill, LANDING)
+    assert (found["differences"], missing(found)) == (0, [])
+    [lack] = [one for one in found["triggers"][0]["lacks"] if one["what"] == old]
+    assert "retention" in lack["why"]
+    await lose("subject like '%young.csv'")
+    assert missing(await compared(mill, LANDING)) == [young]
+
+
+async def test_a_tick_that_retention_took_is_no_difference(mill: Api) -> None:
+    hours = [due(number) for number in (4, 3, 2, 1)]
+    await seen_until(mill, hours[-1])
+    span = {"from": (due(5)).isoformat()}
+    await compared(mill, HOURLY, repair=True, **span)
+    await rows(mill.daemon.dsn, "delete from runs")
+    await rows(mill.daemon.dsn, "update events set accepted_at = occurred_at where source like 'tidemill:schedule%'")
+    done = await mill.post("/api/v1/retention", {"dry_run": False, "events_days": 2.5 / 24})
+    assert done.json()["events"] >= 1, done.text
+    assert missing(await compared(mill, HOURLY, **span)) == []
+    await rows(mill.daemon.dsn, "delete from events")
+    lost = missing(await compared(mill, HOURLY, **span))
+    assert f"tick {rfc3339(hours[-1])}" in lost
+    assert f"tick {rfc3339(hours[0])}" not in lost

@@ -70,6 +70,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "list_events_by_fate": ((None, None, "late", None, 50), set(), "fates_told"),
     "run_events": ((7, 0, 50), set(), "fates_by_run"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
+    "removed_until": ((), {"events_removed"}, ""),
 }
 LOOKED_AT = {
     *("list_events", "list_events_by_fate", "run_events"),

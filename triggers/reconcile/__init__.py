@@ -20,7 +20,7 @@ from triggers.kafka import KafkaArrivals, KafkaBatches
 from triggers.match import offer
 from triggers.missed import Tick, judge
 from triggers.objects import Objects
-from triggers.reconcile.reconciled import Ground, Reconciled
+from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 from triggers.schedule import Schedule, due_times, rfc3339, tick_event
 
 MOST_TICKS = 20_000
@@ -53,6 +53,8 @@ async def _schedule(trigger: Schedule, binding: Binding, ground: Ground) -> Reco
         late = {tick.due_at: tick.late for tick in judge(missing, ground.now, trigger.policy)}
         for instant in missing:
             expected, why = _why_no_tick(instant, ground.now - trigger.longest_delay, began, seen, spans)
+            if not expected and _went_past(instant, seen) and ground.may_be_removed(instant):
+                expected, why = True, REMOVED
             arrival = None if expected else _tick_arrival(binding, Tick(instant, late.get(instant, _surplus(late))))
             found.lack(f"tick {rfc3339(instant)}", why, arrival, expected=expected)
     return found
@@ -79,10 +81,14 @@ def _why_no_tick(
         return True, "a later tick is recorded for all of that time"
     if now - due < timedelta(seconds=GRACE_S):
         return True, "due just now: still on its way"
-    if seen is None or datetime.fromisoformat(seen) < due:
+    if not _went_past(due, seen):
         at = "never" if seen is None else f"only until {seen}"
         return False, f"the clock of this schedule was kept {at}: does a daemon with the role triggers live?"
     return False, f"the clock of this schedule went past it (it was kept until {seen}): was its event removed?"
+
+
+def _went_past(due: datetime, seen: str | None) -> bool:
+    return seen is not None and due <= datetime.fromisoformat(seen)
 
 
 def _tick_arrival(binding: Binding, tick: Tick) -> Arrival:

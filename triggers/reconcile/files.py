@@ -18,7 +18,7 @@ from triggers.files.policy import Verdict
 from triggers.files.scan import Survey
 from triggers.files.stamp import Found
 from triggers.match import offer
-from triggers.reconcile.reconciled import Ground, Reconciled
+from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 
 _CHUNK = 5_000
 
@@ -48,7 +48,7 @@ async def files(binding: Binding, ground: Ground) -> Reconciled:
         found.lack(f"file {name}", "its name says that it is unfinished: it is ignored (ignore=...)", expected=True)
     for one in look.unseen:
         await _unseen(binding, feed, one, ground, found)
-    await _forgotten(seen, feed, ground, found)
+    await _forgotten(seen, binding, ground, found)
     return found
 
 
@@ -104,16 +104,35 @@ def _event(one: Found, identity: str, digest: str | None) -> Event:
     )
 
 
-async def _forgotten(seen: Mapping[str, str], feed: Feed, ground: Ground, found: Reconciled) -> None:
+async def _forgotten(seen: Mapping[str, str], binding: Binding, ground: Ground, found: Reconciled) -> None:
     """Files that are marked as seen, and of which there is no event (any more)."""
     by_key: dict[EventKey, str] = {}
     for key, value in seen.items():
         by_key[event_key(SOURCE, f"{key}@{value.rpartition(':')[2]}")] = key
+    lost: dict[str, EventKey] = {}
     keys = list(by_key)
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
         known = await ground.known.keys(chunk)
-        for one in chunk:
-            if one not in known:
-                path = feed.path(by_key[one])
-                found.lack(f"file {path}", "seen, and its event was removed since (retention)", expected=True)
+        lost |= {by_key[one]: one for one in chunk if one not in known}
+    if lost:
+        fresh = Feed(binding.trigger.policy, [binding], str(ground.root), threading.Event())
+        there = await asyncio.to_thread(lambda: [one for one in fresh.scanner.scan(Survey()) if one.key in lost])
+        for one in there:
+            await _lost(binding, fresh, one, lost[one.key], ground, found)
+
+
+async def _lost(binding: Binding, feed: Feed, one: Found, key: EventKey, ground: Ground, found: Reconciled) -> None:
+    """A file that was seen, is there as it was, and has no event: retention took it, or it can be made up for."""
+    try:
+        identity, digest = await asyncio.to_thread(identify, one, feed.policy, threading.Event())
+    except (FileChanged, PromiseBroken, OSError):
+        return
+    event = _event(one, identity, digest)
+    if event.key != key:
+        return
+    if ground.may_be_removed(datetime.fromtimestamp(one.mtime_ns / 1e9, ground.now.tzinfo)):
+        found.lack(f"file {one.path}", f"seen, and {REMOVED}", expected=True)
+    else:
+        why = "seen, and without an event: was it removed?"
+        found.lack(f"file {one.path}", why, Arrival(event, [offer(binding, event)]))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -28,7 +29,7 @@ from triggers.kafka.member import position_key
 from triggers.kafka.records import event_of, source_of
 from triggers.kafka.values import FORMATS, read_bytes
 from triggers.match import offer
-from triggers.reconcile.reconciled import Ground, Reconciled
+from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 
 # Of each partition, the newest records below its position.
 MOST_RECORDS = 20_000
@@ -102,8 +103,16 @@ async def _records(
     for record, event, dead in made:
         if event.key not in known:
             what = f"record {record.offset} of {record.topic}/{record.partition}"
+            if _may_be_removed(ground, record):
+                found.lack(what, REMOVED, expected=True)
+                continue
             why = "below the position, and without an event: was it removed, or the position moved by hand?"
             found.lack(what, why, Arrival(event, [_offer(binding, event, dead)]))
+
+
+def _may_be_removed(ground: Ground, record: ConsumerRecord) -> bool:
+    """By its own time: one that lay there for long before it was read counts as old."""
+    return ground.may_be_removed(datetime.fromtimestamp(record.timestamp / 1000, ground.now.tzinfo))
 
 
 def _offer(binding: Binding, event: Event, dead: str) -> Offer:
@@ -163,6 +172,9 @@ async def _uncovered(
     for key, record in keys.items():
         if key not in known:
             what = f"record {record.offset} of {record.topic}/{record.partition}"
+            if _may_be_removed(ground, record):
+                found.lack(what, f"in no batch: {REMOVED}", expected=True)
+                continue
             found.lack(what, f"in no batch, though the position is past it: tidemill fire {binding.name} makes one")
 
 

@@ -13,7 +13,7 @@ from triggers.objects.event import ObjectChange, event_of, landed
 from triggers.objects.feed import CURSOR, marks_in, scope_of
 from triggers.objects.memory import Marks, mark_of
 from triggers.objects.scan import Looker, Scan, looker_of, sums_of
-from triggers.reconcile.reconciled import Ground, Reconciled
+from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 
 GRACE_S = 60.0
 
@@ -83,8 +83,11 @@ async def _compare(binding: Binding, there: Sequence[_There], ground: Ground, fo
         if one.event.key in known:
             continue
         what = f"object {one.event.data['url']}"
-        if one.told:
-            found.lack(what, "told of, and its event was removed since (retention)", expected=True)
+        if one.told and ground.may_be_removed(one.since):
+            found.lack(what, f"told of, and {REMOVED}", expected=True)
+        elif one.told:
+            why = "told of, and without an event: was it removed?"
+            found.lack(what, why, Arrival(one.event, [offer(binding, one.event)]))
         elif ground.now - one.since < timedelta(seconds=binding.trigger.poll_s + GRACE_S):
             found.lack(what, "written just now: still on its way", expected=True)
         else:

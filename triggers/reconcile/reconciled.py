@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,9 @@ from triggers.event import Event, EventKey
 
 # Of what is as it should be no more is listed one by one.
 MOST_LISTED = 1000
+REMOVED = "its event was removed since, as old as it is (retention)"
+# The clocks of sources and ours may differ by this much.
+_SKEW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ class Known(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a comparison stands on. `after` and `until` bound it in time where the source has times."""
+    """What a comparison stands on. `after` and `until` bound it in time where the source has times.
+
+    `removed_until` is when the newest event was accepted that retention has removed, None where it has removed none.
+    """
 
     known: Known
     inbox: Inbox
@@ -70,3 +76,8 @@ class Ground:
     after: datetime
     until: datetime
     kafka: KafkaAccess | None = None
+    removed_until: datetime | None = None
+
+    def may_be_removed(self, since: datetime) -> bool:
+        """Whether retention can have removed the event of what is there since then: it was not accepted before."""
+        return self.removed_until is not None and since - _SKEW <= self.removed_until
