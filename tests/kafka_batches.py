@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 
+from aiokafka import codec
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 NOT_UTF8 = b"\xff\xfeME"
+
+_CODECS = {1: codec.gzip_encode, 2: codec.snappy_encode, 3: codec.lz4_encode, 4: codec.zstd_encode}
 
 
 def batch(
@@ -20,7 +22,7 @@ def batch(
         builder.append(number, 1000 + number, b"k", b"%d" % number, [("NAME" if number == 1 else "good", b"x")])
     raw = bytearray(bytes(builder.build()).replace(b"NAME", broken))
     if compression:
-        raw = raw[:61] + gzip.compress(bytes(raw[61:]))
+        raw = raw[:61] + _CODECS[compression](bytes(raw[61:]))
         raw[22] |= compression
     struct.pack_into(">qi", raw, 0, base, len(raw) - 12)
     return sealed(raw)

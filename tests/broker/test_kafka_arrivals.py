@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from tests.broker.seam import (
     Killed,
@@ -198,3 +199,18 @@ async def test_a_topic_that_is_not_there_is_told_and_holds_nothing_up(kafka: str
         await produce(kafka, late, NUMBERS[1:2])
         await inbox.until_events(2)
         assert (missing.state, missing.note) == (ListenerState.LISTENING, "")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_compressed_records_are_read(kafka: str, topic: str, compression: str) -> None:
+    inbox = RecordingInbox()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=50, compression_type=compression)
+    await producer.start()
+    try:
+        sent = [await producer.send(topic, value * 20) for value in (b"1", b"2", b"3")]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+    async with listening(listener_of([KafkaArrivals(topic, value="bytes")], access_to(kafka), inbox)):
+        arrivals = await inbox.until_events(3)
+    assert [one.event.data for one in arrivals] == [b"1" * 20, b"2" * 20, b"3" * 20]

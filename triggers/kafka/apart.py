@@ -138,7 +138,7 @@ class _Batch:
         except BROKEN as error:
             if isinstance(error, UnsupportedCodecError) and "Libraries" in str(error):
                 # Once it is installed everything can be read.
-                raise
+                raise SourceUnavailable(f"pip install 'tidemill[compression]' to read this topic: {error}") from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
