@@ -137,7 +137,7 @@ class RunView:
     collected), `troubled` those whose latest attempt failed or was lost. `began_at` is when each unit was first tried.
     `expired` and `cancel` end the run; `deadline` is when its own time is over. `stale` holds results that count only
     if they turn out to have the same key; the units in `anew` take nobody's result. `voided` counts the results of a
-    unit that were set aside.
+    unit that were set aside. `older` are the units whose latest attempt another version of the pipeline made.
     """
 
     tried: dict[str, Tried] = field(default_factory=dict)
@@ -152,6 +152,7 @@ class RunView:
     stale: dict[str, Tried] = field(default_factory=dict)
     anew: set[str] = field(default_factory=set)
     voided: dict[str, int] = field(default_factory=dict)
+    older: set[str] = field(default_factory=set)
     adoptions: int = 0
     cancel: bool = False
     expired: bool = False

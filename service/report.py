@@ -38,12 +38,13 @@ class ReportCode(TypedDict):
 
 
 class ReportAttempt(TypedDict):
-    """One try. `void` says why it counts no longer, if so."""
+    """One try, with the version and the code it was made with. `void` says why it counts no longer, if so."""
 
     item: int
     attempt: int
     state: str
     version: str
+    code_digest: str | None
     key: str | None
     void: str | None
     reason: str | None
@@ -247,17 +248,18 @@ def _stage(run: Story, name: str) -> ReportStage:
         "inputs": list(inputs),
         "output": _artifact(run.output(name)),
         "metrics": dict(last.metrics) if last is not None else {},
-        "attempts": [_attempt(tried) for tried in run.tries(name)],
+        "attempts": [_attempt(run, tried) for tried in run.tries(name)],
     }
 
 
-def _attempt(tried: StoryAttempt) -> ReportAttempt:
-    error = tried.error
+def _attempt(run: Story, tried: StoryAttempt) -> ReportAttempt:
+    error, told = tried.error, run.definition_at(tried.stage, tried.version) or {}
     return {
         "item": tried.item,
         "attempt": tried.attempt,
         "state": tried.state,
         "version": tried.version,
+        "code_digest": told.get("code_digest"),
         "key": tried.key,
         "void": tried.void,
         "reason": tried.reason,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from service.errors import Invalid
+from service.loops.fanout import made, unlike
 from service.loops.live import LiveRun
 from service.machine import is_done
-from service.model import AttemptState, Tried
+from service.model import AttemptState
 from stages.plan import PlanStage
 from stages.problems import nearest
 
@@ -36,9 +37,13 @@ class Before:
 
 @dataclass(slots=True)
 class Resumption:
-    """The plan. `stale` results count again if they turn out to be what would be made; `forced` ones do not."""
+    """The plan. `stale` results count again if they turn out to be what would be made; `forced` ones do not.
+
+    `items` are those of unfinished mapped stages whose results are stale.
+    """
 
     stages: list[StagePlan] = field(default_factory=list)
+    items: dict[str, list[int]] = field(default_factory=dict)
     stale: list[str] = field(default_factory=list)
     forced: list[str] = field(default_factory=list)
 
@@ -51,18 +56,54 @@ def plan_resumption(run: LiveRun, before: Before, *, since: str | None = None) -
     forced = _from(run, since)
     found = Resumption()
     for stage in run.plan.order:
-        if not is_done(run.view, stage.name):
-            found.stages.append(StagePlan(stage.name, "run", "it is not finished"))
-        elif stage.name in forced:
+        done, items = is_done(run.view, stage.name), made(run, stage.name) if stage.stage.map else []
+        if stage.name in forced and (done or items):
             found.forced.append(stage.name)
             why = "asked for" if stage.name == since else f"it needs {since}"
-            found.stages.append(StagePlan(stage.name, "again", why))
+            found.stages.append(StagePlan(stage.name, "again", why if done else f"{why}, its {_items(items)} too"))
+        elif not done:
+            of_items = _of_items(run, stage, before, items, found) if items else ""
+            found.stages.append(StagePlan(stage.name, "run", "it is not finished" + (of_items and f", {of_items}")))
         elif why := _why_again(run, stage, before, found.stale):
             found.stale.append(stage.name)
             found.stages.append(StagePlan(stage.name, "again", why))
         else:
             found.stages.append(StagePlan(stage.name, "keep", "finished, and nothing it is made of has changed"))
     return found
+
+
+def unfinished_lists(run: LiveRun, since: str | None = None) -> list[PlanStage]:
+    """The mapped stages of which some items have a result: their lists must be in the run's view for a true plan."""
+    remade = frozenset() if since is None else run.plan.below(since)
+    return [
+        stage
+        for stage in run.plan.order
+        if stage.stage.map is not None
+        and stage.name not in remade
+        and not is_done(run.view, stage.name)
+        and is_done(run.view, stage.inputs[stage.stage.map])
+        and made(run, stage.name)
+    ]
+
+
+def _of_items(run: LiveRun, stage: PlanStage, before: Before, items: list[int], found: Resumption) -> str:
+    """What becomes of the items that have a result, of a mapped stage that is not finished."""
+    made_anew = sorted(stage.upstream.intersection(found.stale))
+    if made_anew or stage.name not in run.view.items:
+        found.stale.append(stage.name)
+        if made_anew:
+            return f"{' and '.join(made_anew)} may come out otherwise: its {_items(items)} kept where not"
+        return f"its list cannot be read now: its {_items(items)} kept where their keys hold"
+    outdated = unlike(run, stage)
+    if not outdated:
+        return f"its {_items(items)} kept"
+    found.items[stage.name] = outdated
+    kept = f", {len(items) - len(outdated)} kept" if len(outdated) < len(items) else ""
+    return f"of its {_items(items)} {len(outdated)} made again{kept}: {_changed(run, stage, before)}"
+
+
+def _items(items: list[int]) -> str:
+    return f"{len(items)} finished item{'s' if len(items) != 1 else ''}"
 
 
 def passing_over(planned: Resumption, stage: str, why: str) -> Resumption:
@@ -90,10 +131,10 @@ def _why_again(run: LiveRun, stage: PlanStage, before: Before, stale: list[str])
     tried = run.view.tried[stage.name]
     if tried.key is None or tried.state is AttemptState.SKIPPED or tried.key == run.key_of(stage):
         return ""
-    return _changed(run, stage, tried, before)
+    return _changed(run, stage, before)
 
 
-def _changed(run: LiveRun, stage: PlanStage, tried: Tried, before: Before) -> str:
+def _changed(run: LiveRun, stage: PlanStage, before: Before) -> str:
     reasons = []
     if before.code.get(stage.name) not in (None, stage.code_digest):
         reasons.append(f"its code changed since version {before.version}")

@@ -164,9 +164,13 @@ class Story:
     def definition(self, stage: str) -> Mapping[str, Any] | None:
         """What is known of a stage, in the version its last attempt was made with."""
         last = self.last(stage)
-        definition = self.definitions.get(last.version if last is not None else self.version, {})
+        return self.definition_at(stage, last.version if last is not None else self.version)
+
+    def definition_at(self, name: str, version: str) -> Mapping[str, Any] | None:
+        """What is known of a stage in a version."""
+        definition = self.definitions.get(version, {})
         known = (*definition.get("stages", ()), *definition.get("hooks", {}).values())
-        return next((one for one in known if one["name"] == stage), None)
+        return next((one for one in known if one["name"] == name), None)
 
     def params_at(self, at: datetime) -> Mapping[str, Any]:
         """The parameters in force at an instant: a person may have amended them since."""

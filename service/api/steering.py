@@ -20,9 +20,10 @@ from service.db.rows import Row
 from service.db.steering import Abandon, Cancel, Resume
 from service.errors import NotFound
 from service.inbox import encode_params
+from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, recall
 from service.model import RunState, RunView
-from service.resumption import Before, Resumption, needing, passing_over, plan_resumption
+from service.resumption import Before, Resumption, needing, passing_over, plan_resumption, unfinished_lists
 from service.shapes import ResumeAnswer, StagePlanShape
 from service.shapes import RunState as StateShape
 from stages.pipeline import Pipeline
@@ -54,7 +55,8 @@ async def resume(context: Context, request: Request) -> Response:
     if body.on != "latest":
         _refuse_gone_version(context, row)
     params = _amended(pipeline, row, body.params)
-    planned = plan_resumption(await _as_it_stands(context, row, pipeline, params), _before(row), since=body.since)
+    run = await _as_it_stands(context, row, pipeline, params, body.since)
+    planned = plan_resumption(run, _before(row), since=body.since)
     if not body.dry_run:
         await _do(context, _resumption(row, pipeline, body.by, params, planned, body.since))
     return Json(_answer(row, planned, dry_run=body.dry_run), 200 if body.dry_run else 202)
@@ -146,11 +148,19 @@ def _amended(pipeline: Pipeline, row: Row, changed: Mapping[str, Any] | None) ->
     return checked
 
 
-async def _as_it_stands(context: Context, row: Row, pipeline: Pipeline, params: Mapping[str, Any]) -> LiveRun:
+async def _as_it_stands(
+    context: Context, row: Row, pipeline: Pipeline, params: Mapping[str, Any], since: str | None = None
+) -> LiveRun:
+    """The run with all that is on record, and the lists of mapped stages that are done in part."""
     event = restore(orjson.loads(row["envelope"]))
     run = LiveRun(row["id"], row["epoch"], pipeline, event, params, RunView())
     attempts, _ = await context.daemon.reads.progress([row["id"]])
     recall(run, attempts.get(row["id"], ()), (), row["epoch"], context.daemon.clock.now())
+    joined = await context.daemon.reads.joined([row["id"]])
+    if row["id"] in joined:
+        run.share(joined[row["id"]])
+    for stage in unfinished_lists(run, since):
+        await FanOut(context.daemon.store).look(run, stage)
     return run
 
 
@@ -172,6 +182,7 @@ def _resumption(
         "params": changed,
         "version": None if pipeline.version == row["version"] else {"from": row["version"], "to": pipeline.version},
         "again": [*planned.stale, *planned.forced],
+        "items_again": {stage: len(items) for stage, items in planned.items.items()},
     }
     return Resume(
         row["id"],
@@ -180,6 +191,7 @@ def _resumption(
         epoch=row["epoch"],
         stale=planned.stale,
         forced=planned.forced,
+        items=planned.items,
         version=pipeline.version,
         params=orjson.dumps(params),
         detail={name: value for name, value in detail.items() if value},

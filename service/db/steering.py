@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import orjson
 
+from service.db.aside import STALE
 from service.db.connect import sql
 from service.db.parents import tell_parents
 from service.db.rows import Row
@@ -56,8 +57,8 @@ class Resume(Operation):
     """Queue a failed or cancelled run again, keeping its finished stages. The answer is whether there was one.
 
     `epoch` is the one the caller saw. `stale` and `forced` are stages whose results are set aside: a stale one counts
-    again if it turns out to have the same key. `skip` is a stage to pass over. `version` and `params` (JSON) replace
-    the run's own. `detail` is kept with the action.
+    again if it turns out to have the same key. `items` are single items of mapped stages that are stale. `skip` is a
+    stage to pass over. `version` and `params` (JSON) replace the run's own. `detail` is kept with the action.
     """
 
     order: ClassVar[int] = 50
@@ -68,6 +69,7 @@ class Resume(Operation):
     epoch: int | None = None
     stale: Sequence[str] = ()
     forced: Sequence[str] = ()
+    items: Mapping[str, Sequence[int]] = field(default_factory=dict)
     skip: str | None = None
     reason: str = ""
     version: str | None = None
@@ -85,9 +87,11 @@ async def _resume(flush: Flush, op: Resume) -> bool:
     row = await connection.fetchrow(sql("resume"), op.run_id, op.epoch, op.version, op.params)
     if row is None:
         return False
-    for stages, void in ((op.stale, "stale"), (op.forced, "forced")):
+    for stages, void in ((op.stale, STALE), (op.forced, "forced")):
         if stages:
             await connection.execute(sql("set_aside"), op.run_id, list(stages), void)
+    for stage, items in op.items.items():
+        await connection.execute(sql("set_aside_items"), op.run_id, stage, list(items), STALE)
     if op.skip is not None:
         await connection.execute(sql("skip_stage"), op.run_id, op.skip, op.reason)
     await _note(flush, op.run_id, op.action, op.by, op.detail)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from service import faults, machine
+from service.db.aside import SetAside
 from service.db.attempts import PutAttempt
 from service.db.caused import PutCausing, StartChild
 from service.db.reads import Reads
@@ -245,13 +246,13 @@ class Driver:
 
     async def _split(self, run: LiveRun, move: Split) -> list[Job]:
         stage = run.plan.stages[move.stage]
-        failed = await self.fan_out.split(run, stage)
+        found = await self.fan_out.split(run, stage)
         run.view.under_way.discard(stage.name)
-        if failed is None:
-            return await self._record(run, [])
+        if not isinstance(found, Failed):
+            return await self._record(run, [SetAside(run.id, run.epoch, stage.name, found)] if found else [])
         tried = run.view.tried.get(stage.name)
         start = Start(stage.name, 1 if tried is None else tried.attempt + 1)
-        return await self._end(self._attempt(run, start, None), failed)
+        return await self._end(self._attempt(run, start, None), found)
 
     async def _refresh(self, run: LiveRun) -> list[Job]:
         attempts, gates = await self._patiently(partial(self.reads.progress, [run.id]))

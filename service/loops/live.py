@@ -199,6 +199,10 @@ def recall(run: LiveRun, attempts: Iterable[Row], gates: Iterable[Any], resume_e
     hooks = {hook.name for hook in run.plan.hooks.values()}
     for row in attempts:
         unit, tried = unit_of(row["stage"], row["item"]), _tried(row, now)
+        if row["version"] != run.pipeline.version:
+            view.older.add(unit)
+        else:
+            view.older.discard(unit)
         if row["void"] is not None:
             _set_aside(view, unit, tried, row["void"])
         elif row["epoch"] > resume_epoch:
