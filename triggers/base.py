@@ -184,7 +184,10 @@ class Trigger:
         return None if route.kind == self.kind else f"it hears only what its own listener brings, not {route}"
 
     def passes_over(self, event: Event) -> str | None:
-        """Why this trigger takes no notice of an event that reached it, before `where` is asked; None where it does."""
+        """Why this trigger takes no notice of an event that reached it, before `where` is asked; None where it does.
+
+        Raises `InvalidEvent` where the event is what could not be read: it is dead then.
+        """
         return None
 
     def lacks(self, root: Path) -> Sequence[str]:

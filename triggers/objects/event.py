@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import orjson
 
+from triggers.errors import InvalidEvent
 from triggers.event import Event
 from triggers.files.event import encode_path
 from triggers.objects.place import ObjectPattern, Place, azure_account
@@ -116,10 +117,13 @@ def unreadable(record: Any, reason: str, source: str, at: datetime) -> Event:
 
 
 def unwanted(event: Event, changes: Sequence[str], pattern: ObjectPattern | None) -> str | None:
-    """Why a trigger for these `changes` of the objects of `pattern` passes over an event; None where it does not."""
+    """Why a trigger for these `changes` of the objects of `pattern` passes over an event; None where it does not.
+
+    Raises `InvalidEvent` for a record that could not be read: that is dead, and no trigger's choice.
+    """
     data = event.data if isinstance(event.data, Mapping) else {}
     if event.type == UNREADABLE:
-        return str(data.get("reason"))
+        raise InvalidEvent(str(data.get("reason")))
     change = event.type.removeprefix(OBJECT)
     if change not in changes:
         return f"filter: the object was {change}: this trigger listens for changes={tuple(changes)!r}"
