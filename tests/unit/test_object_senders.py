@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import subprocess
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +63,8 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Web:
     monkeypatch.setattr(web, "fetch", pages.fetch)
     monkeypatch.setattr(object_senders, "_certificates", {})
     monkeypatch.setattr(object_senders, "_keys", {})
+    monkeypatch.setattr(object_senders, "_failures", {})
+    monkeypatch.setattr(object_senders, "_asking", {})
     pages.pages[CERTIFICATE] = key_pair().certificate(NOW - timedelta(days=1), NOW + timedelta(days=1))
     pages.pages[CONFIRM] = b"<ConfirmSubscriptionResponse/>"
     return pages
@@ -189,8 +193,64 @@ async def test_while_the_certificate_cannot_be_had_the_sender_is_told_to_come_ag
         await delivered(HOOK, sns())
     assert told.value.status == 503
     del outside.pages[CERTIFICATE]
+    object_senders._failures.clear()
     with pytest.raises(BadSignature):
         await delivered(HOOK, sns())
+
+
+@pytest.mark.parametrize("page", [SourceUnavailable("no route"), web.NotThere("404"), b"no certificate"])
+async def test_an_address_that_gave_no_certificate_is_not_asked_again_at_once(
+    outside: Web, page: SourceUnavailable | bytes
+) -> None:
+    outside.pages[CERTIFICATE] = page
+    for _ in range(3):
+        with pytest.raises(InvalidEvent, match=r"404|no route|no certificate"):
+            await delivered(HOOK, sns())
+    assert outside.asked == [CERTIFICATE]
+    outside.pages[CERTIFICATE] = key_pair().certificate(NOW - timedelta(days=1), NOW + timedelta(days=1))
+    object_senders._failures[CERTIFICATE] = (time.monotonic(), object_senders._failures[CERTIFICATE][1])
+    assert len(await delivered(HOOK, sns())) == 1
+
+
+async def test_made_up_names_of_certificates_cost_few_questions(outside: Web) -> None:
+    for number in range(50):
+        made_up = CERTIFICATE.replace("010a507c", f"{number:08}")
+        with pytest.raises(InvalidEvent):
+            await delivered(HOOK, sns(SigningCertURL=made_up))
+    assert len(outside.asked) == object_senders.MOST_FAILURES
+
+
+async def test_messages_that_come_at_once_ask_once_for_their_certificate(outside: Web) -> None:
+    slow = outside.fetch
+
+    async def fetch(url: str) -> bytes:
+        await asyncio.sleep(0.01)
+        return await slow(url)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web, "fetch", fetch)
+        found = await asyncio.gather(*(delivered(HOOK, sns()) for _ in range(5)))
+    assert [len(one) for one in found] == [1] * 5
+    assert outside.asked == [CERTIFICATE]
+
+
+@pytest.mark.parametrize("signature", [None, "", "EXAMPLE", "AA==", ["x"], base64.b64encode(bytes(513)).decode()])
+async def test_what_cannot_be_a_signature_is_refused_before_anything_is_asked(outside: Web, signature: Any) -> None:
+    with pytest.raises(BadSignature, match="Signature is not"):
+        await delivered(HOOK, sns() | {"Signature": signature})
+    assert outside.asked == []
+
+
+@pytest.mark.parametrize("minutes", [-66, 66, -60 * 24 * 365])
+async def test_what_was_published_too_long_ago_is_refused_before_anything_is_asked(outside: Web, minutes: int) -> None:
+    at = (NOW + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+    with pytest.raises(BadSignature, match="Timestamp is more than 3900 s off"):
+        await delivered(HOOK, sns(Timestamp=at))
+    for wrong in (None, "yesterday", 7):
+        with pytest.raises(BadSignature, match="Timestamp"):
+            await delivered(HOOK, sns(Timestamp=wrong))
+    assert outside.asked == []
+    assert len(await delivered(HOOK, sns(Timestamp="2026-01-01T11:00:00.000Z"))) == 1
 
 
 async def test_who_only_asks_what_would_become_of_it_causes_nothing_outside(outside: Web) -> None:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,20 +18,28 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from triggers import web
+from triggers.attributes import timestamp
 from triggers.delivery import Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger, SourceUnavailable
 from triggers.headers import fold
 from triggers.payload import parse_json
 from triggers.rsa import Certificate, NoKey, PublicKey
 from triggers.senders import Sender
-from triggers.signatures import BadSignature
+from triggers.signatures import BadSignature, check_tolerance
 
 GOOGLE_KEYS = "https://www.googleapis.com/oauth2/v3/certs"
 GOOGLE = ("https://accounts.google.com", "accounts.google.com")
 LEEWAY_S = 60.0
 MOST_KEPT = 16
-# How often keys may be asked for again because one is not among them.
+# RSA signatures of 1,024 to 4,096 bits.
+SIGNATURE_BYTES = range(128, 513)
+# SNS tries to deliver for an hour at most.
+SNS_TOLERANCE_S = 3_900.0
+# How often keys may be asked for again because one is not among them, and what failed because it might work now.
 REFRESH_S = 60.0
+RETRY_S = 5.0
+# In each `REFRESH_S` so many addresses that gave no key are asked, whoever makes up their names.
+MOST_FAILURES = 10
 
 _ARN = re.compile(r"arn:(aws[a-z-]*):sns:([a-z0-9-]+):[0-9]+:[A-Za-z0-9_.-]+")
 _HOST = r"https://sns\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
@@ -45,6 +55,9 @@ _JWT = re.compile(r"bearer ([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)"
 # Certificates by their address, which is different for each; keys by theirs, with when they were fetched.
 _certificates: dict[str, Certificate] = {}
 _keys: dict[str, tuple[datetime, Mapping[str, PublicKey]]] = {}
+# What came of asking addresses that gave none, and until when (by `time.monotonic`) that holds.
+_failures: dict[str, tuple[float, InvalidEvent]] = {}
+_asking: dict[str, asyncio.Future[bytes | InvalidEvent]] = {}
 
 
 def is_confirmation(url: str) -> bool:
@@ -54,14 +67,19 @@ def is_confirmation(url: str) -> bool:
 
 @dataclass(frozen=True)
 class SNS:
-    """Amazon SNS, for the topic (or topics) with these ARNs. Raw delivery is not signed, so it is refused."""
+    """Amazon SNS, for the topic (or topics) with these ARNs. Raw delivery is not signed, so it is refused.
+
+    So is what was published more than `tolerance_s` ago, or from now.
+    """
 
     delivery_headers: ClassVar[Sequence[str]] = ()
     sender: ClassVar[Sender | None] = None
 
     topic: str | tuple[str, ...]
+    tolerance_s: float = SNS_TOLERANCE_S
 
     def __post_init__(self) -> None:
+        check_tolerance(self.tolerance_s, "SNS")
         for topic in self._topics:
             if not _ARN.fullmatch(topic):
                 raise InvalidTrigger(f"SNS: {topic!r} is no topic: give its ARN, such as arn:aws:sns:eu-west-1:1:name")
@@ -74,8 +92,16 @@ class SNS:
         """Nothing is secret here."""
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-        """Raises `BadSignature` unless the message says it is of one of the topics, and signed by their region."""
-        self._message(body)
+        """Raises `BadSignature` unless the message says it is new, of one of the topics, and signed by their region."""
+        message = self._message(body)
+        if len(_unpacked(message["Signature"])) not in SIGNATURE_BYTES:
+            raise BadSignature("Signature is not that of an RSA key")
+        try:
+            off_s = (now - timestamp(message.get("Timestamp"))).total_seconds()
+        except InvalidEvent as error:
+            raise BadSignature(f"Timestamp: {error}") from None
+        if abs(off_s) > self.tolerance_s:
+            raise BadSignature(f"Timestamp is more than {self.tolerance_s:g} s off: check both clocks")
 
     async def prove(self, delivery: Delivery) -> None:
         """Raises `BadSignature`; `InvalidEvent` (503, which SNS tries again) while the certificate cannot be had."""
@@ -118,7 +144,7 @@ async def _certificate(url: str) -> Certificate:
         try:
             certificate = Certificate.of(raw)
         except NoKey as error:
-            raise BadSignature(f"SigningCertURL: {error}") from None
+            raise _failed(url, REFRESH_S, BadSignature(f"SigningCertURL: {error}")) from None
         if len(_certificates) >= MOST_KEPT:
             _certificates.clear()
         _certificates[url] = certificate
@@ -126,12 +152,53 @@ async def _certificate(url: str) -> Certificate:
 
 
 async def _fetched(url: str) -> bytes:
+    """What is at an address. One that gave nothing is not asked again at once, and few of them in any minute.
+
+    Raises `BadSignature`, or `InvalidEvent` (503) where it may be had later. Whoever comes while it is asked for waits.
+    """
+    if url in _asking:
+        found = await asyncio.shield(_asking[url])
+    else:
+        _check_failures(url)
+        asked = _asking[url] = asyncio.get_running_loop().create_future()
+        found = _later("whoever asked first went away")
+        try:
+            found = await _asked(url)
+        finally:
+            del _asking[url]
+            asked.set_result(found)
+    if isinstance(found, InvalidEvent):
+        raise found.with_traceback(None)
+    return found
+
+
+async def _asked(url: str) -> bytes | InvalidEvent:
     try:
         return await web.fetch(url)
     except web.NotThere as error:
-        raise BadSignature(str(error)) from None
+        return _failed(url, REFRESH_S, BadSignature(str(error)))
     except SourceUnavailable as error:
-        raise InvalidEvent(f"who sent this cannot be told now, send it again: {error}", status=503) from None
+        return _failed(url, RETRY_S, _later(str(error)))
+
+
+def _check_failures(url: str) -> None:
+    now_s = time.monotonic()
+    for known, (until_s, _) in list(_failures.items()):
+        if until_s <= now_s:
+            del _failures[known]
+    if url in _failures:
+        raise _failures[url][1].with_traceback(None)
+    if len(_failures) + len(_asking) >= MOST_FAILURES:
+        raise _later("too many addresses gave no key")
+
+
+def _later(why: str) -> InvalidEvent:
+    return InvalidEvent(f"who sent this cannot be told now, send it again: {why}", status=503)
+
+
+def _failed(url: str, holds_s: float, error: InvalidEvent) -> InvalidEvent:
+    _failures[url] = (time.monotonic() + holds_s, error)
+    return error
 
 
 @dataclass(frozen=True)
