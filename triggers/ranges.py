@@ -36,7 +36,7 @@ class OffsetRange:
 
     Offsets may have gaps (compaction, transaction markers); `count` is how many records were really there. With `by`
     only those records are meant that have `key` there (None: those that have none). `bad` says what becomes of values
-    that are no JSON objects.
+    that are no JSON objects. `topic_id` is that of the topic ("": unknown): one that was made anew has other records.
     """
 
     cluster: str
@@ -49,6 +49,7 @@ class OffsetRange:
     key: str | None = None
     bad: Bad = "fail"
     isolation: Isolation = "read_committed"
+    topic_id: str = ""
 
     def as_data(self) -> dict[str, Any]:
         """As the `data` of a micro-batch event. What is as usual is left out."""
@@ -62,6 +63,8 @@ class OffsetRange:
         }
         if self.isolation != "read_committed":
             data["isolation"] = self.isolation
+        if self.topic_id:
+            data["topic_id"] = self.topic_id
         return data | told_of(self)
 
     @classmethod
@@ -76,6 +79,7 @@ class OffsetRange:
             last=data["last_offset"],
             count=data["count"],
             isolation=data.get("isolation", "read_committed"),
+            topic_id=data.get("topic_id", ""),
             **_settings(data),
         )
 

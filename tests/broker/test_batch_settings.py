@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pytest
 
 from service.model import RunState
 from service.settings import Role
@@ -18,7 +19,10 @@ from tests.db.daemons import daemon, reached, settings
 from tests.db.writing import rows
 from triggers import KafkaBatches
 from triggers.base import Fate, OffsetRange
+from triggers.errors import RecordsGone
+from triggers.kafka.batch_positions import life_of, offset_of, watermark_of
 from triggers.kafka.range_reader import RangeReader
+from triggers.micro_batches import Mode, Start
 
 
 async def produce_keys(servers: str, topic: str, count: int) -> None:
@@ -58,7 +62,8 @@ async def test_a_watermark_outlives_a_restart(kafka: str, topic: str) -> None:
     await produce(kafka, topic, [b'{"at": 10}', b'{"at": 20}'])
     async with listening(listener_of([trigger], access, inbox)):
         await inbox.until_events(1)
-    assert list(inbox.stored.values()) == ["2@19000"]
+    [position] = inbox.stored.values()
+    assert (offset_of(position), watermark_of(position)) == (2, 19_000)
     await produce(kafka, topic, [b'{"at": 5}', b'{"at": 19.5}'])
     async with listening(listener_of([trigger], access, inbox)):
         arrivals = await inbox.until_events(2)
@@ -144,4 +149,57 @@ async def test_records_of_a_topic_made_anew_are_other_batches(kafka: str, topic:
     assert [arrival.event.id.rpartition(":")[2] for arrival in arrivals] == ["0/0-4", "0/5-7", "0/0-4~1"]
     assert inbox.repeats == 0
     [position] = inbox.stored.values()
-    assert position.partition("@")[0] == "5~1"
+    assert (offset_of(position), life_of(position)) == (5, 1)
+
+
+@pytest.mark.parametrize(("start", "mode"), [("earliest", "parallel"), ("latest", "parallel"), ("earliest", "ordered")])
+async def test_a_topic_made_anew_while_nobody_listened_is_read_from_its_first_record(
+    kafka: str, topic: str, start: Start, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has more records than were read of the old one: their number does not tell."""
+    inbox, access = RecordingInbox(), access_to(kafka)
+    trigger = KafkaBatches(topic, max_records=100, max_wait_s=0.2, start=start, mode=mode)
+    await produce(kafka, topic, [b"{}"] * 8)
+    async with listening(listener_of([trigger], access, inbox)):
+        await inbox.until(lambda: [offset_of(one) for one in inbox.stored.values()] == [8])
+    old = inbox.ranges()
+    await recreate_topic(kafka, topic)
+    await produce(kafka, topic, [b'{"new": 1}'] * 20)
+    listener = listener_of([trigger], access, inbox)
+    async with listening(listener):
+        await inbox.until(lambda: [offset_of(one) for one in inbox.stored.values()] == [20])
+        [status] = listener.statuses()
+    new = inbox.ranges()[len(old) :]
+    assert (new[0].first, sum(one.count for one in new)) == (0, 20)
+    assert f"{topic}/0: its topic was made anew since offset 8: reading on at 0" in status.note
+    assert "made anew since offset 8" in caplog.text
+    reader = RangeReader(access)
+    assert [len(await reader.read(one)) for one in new] == [one.count for one in new]
+    for one in old:
+        with pytest.raises(RecordsGone, match="deleted and made anew"):
+            await reader.read(one)
+    await reader.close()
+    async with listening(listener_of([trigger], access, inbox)):
+        await produce(kafka, topic, [b"{}"])
+        await inbox.until(lambda: [offset_of(one) for one in inbox.stored.values()] == [21])
+    assert sum(one.count for one in inbox.ranges()[len(old) :]) == 21
+    assert inbox.repeats == 0
+
+
+async def test_a_position_without_an_id_of_its_topic_that_lies_beyond_the_end_is_of_a_former_one(
+    kafka: str, topic: str
+) -> None:
+    inbox, access = RecordingInbox(), access_to(kafka)
+    trigger = KafkaBatches(topic, max_records=3, max_wait_s=0.2)
+    await produce(kafka, topic, [b"{}"] * 8)
+    async with listening(listener_of([trigger], access, inbox)):
+        await inbox.until(lambda: [offset_of(one) for one in inbox.stored.values()] == [8])
+    [place] = inbox.stored
+    for position, first in (("2001@7", 0), ("8@7", 8)):
+        inbox.events.clear()
+        inbox.stored[place] = position
+        async with listening(listener_of([trigger], access, inbox)):
+            await produce(kafka, topic, [b"{}"])
+            await inbox.until(lambda: bool(inbox.events))
+        assert inbox.ranges()[0].first == first
+        assert life_of(inbox.stored[place]) == (first == 0)

@@ -20,7 +20,7 @@ from tests.broker.seam import (
 from triggers import KafkaBatches
 from triggers.base import Fate, KafkaAccess, OffsetRange
 from triggers.errors import InboxBusy
-from triggers.kafka.batches import offset_of
+from triggers.kafka.batch_positions import offset_of
 from triggers.kafka.range_reader import RangeReader
 
 

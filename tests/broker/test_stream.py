@@ -22,6 +22,7 @@ from tests.broker.seam import (
     listening,
     produce,
     producing,
+    recreate_topic,
     told,
 )
 from triggers import StreamFeatures
@@ -101,6 +102,28 @@ async def test_a_partition_gone_quiet_closes_its_windows(kafka: str, make_topic:
     async with listening(listener_of([stream(topic, idle_s=0.3)], access_to(kafka), inbox)):
         await inbox.until_events(2)
     assert windows_of(inbox) == {(0, "00:00"): {"a": (1, 1)}, (0, "00:10"): {"a": (1, 1)}}
+
+
+async def test_a_topic_made_anew_while_nobody_listened_is_read_from_its_first_record(
+    kafka: str, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The windows are the same, and end with the same offsets: they are other events all the same."""
+    inbox, access = RecordingInbox(), access_to(kafka)
+    same = [record(1, "a"), b"junk", record(12, "a"), record(40, "z")]
+    await produce(kafka, topic, same)
+    async with listening(listener_of([stream(topic)], access, inbox)):
+        await until_folded(inbox, 4)
+    ids = [arrival.event.id for arrival in inbox.events.values()]
+    await recreate_topic(kafka, topic)
+    await produce(kafka, topic, [*same, record(41, "z")])
+    listener = listener_of([stream(topic)], access, inbox)
+    async with listening(listener):
+        await until_folded(inbox, 5)
+        [status] = listener.statuses()
+    assert [arrival.event.id for arrival in inbox.events.values()] == [*ids, *(f"{one}~1" for one in ids)]
+    assert len(ids) == 3
+    assert f"{topic}/0: its topic was made anew since offset" in status.note
+    assert "1 records of windows that were open went with the topic" in caplog.text
 
 
 async def test_from_the_latest_on_only_what_comes_is_seen(kafka: str, topic: str) -> None:

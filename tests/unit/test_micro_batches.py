@@ -15,8 +15,8 @@ from triggers.base import Binding, Fate, OffsetRange, ShardRange, range_of_event
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
 from triggers.kafka.batch_events import batch_arrival, close, dead_arrivals, sequence_of, time_of_batch
+from triggers.kafka.batch_positions import life_of, offset_of, position_of, topic_of, watermark_of
 from triggers.kafka.batch_values import Times, key_at, split, times_of, why_bad
-from triggers.kafka.batches import life_of, offset_of, position_of, watermark_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -100,6 +100,10 @@ def test_a_watermark_is_kept_with_the_position() -> None:
     assert [(offset_of(one), life_of(one), watermark_of(one)) for one in ("25~2@7", "25~2", "25@7")] == [
         (25, 2, 7), (25, 2, None), (25, 0, 7),
     ]  # fmt: skip
+    with_id = [position_of(25, 7, 0, "ab"), position_of(25, None, 2, "ab")]
+    assert with_id == ["25~0~ab@7", "25~2~ab"]
+    assert [(offset_of(one), life_of(one), topic_of(one)) for one in with_id] == [(25, 0, "ab"), (25, 2, "ab")]
+    assert [topic_of(one) for one in ("25@7", "25~2@7", "25", "")] == ["", "", "", ""]
 
 
 @pytest.mark.parametrize("bad", [b"", b"{", b"[1]", b"7", b"\xff"])
@@ -114,7 +118,7 @@ def test_what_is_no_json_object_is_dead_where_that_is_wanted(bad: bytes) -> None
 def test_ranges_are_told_whole_by_their_events() -> None:
     plain = OffsetRange("c", "t", 0, 1, 2, 2)
     assert set(plain.as_data()) == {"cluster", "topic", "partition", "first_offset", "last_offset", "count"}
-    whole = replace(plain, by="data.x", key=None, bad="skip", isolation="read_uncommitted")
+    whole = replace(plain, by="data.x", key=None, bad="skip", isolation="read_uncommitted", topic_id="ab")
     shard = ShardRange("kinesis-batches", "1", "s", "shard-0", "49", "51", 2, by="key", key="a", bad="dead")
     for one in (plain, whole, shard):
         event = Event(source="s", id="1", type="t", time=NOW, data=one.as_data())

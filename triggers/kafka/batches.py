@@ -15,6 +15,7 @@ from triggers.base import Arrival, Binding, ListenerState, OffsetRange, Surround
 from triggers.event import Event
 from triggers.kafka import KafkaBatches
 from triggers.kafka.batch_events import Closed, batch_arrival, close, dead_arrivals, time_of_batch
+from triggers.kafka.batch_positions import life_of, offset_of, position_of, topic_of, watermark_of
 from triggers.kafka.batch_values import Times
 from triggers.kafka.client import access_of
 from triggers.kafka.group import Cursor, Fetched, GroupReader, Membership, position_key
@@ -54,12 +55,14 @@ class BatchesListener:
 class Gathering:
     """Records of one partition on their way into a batch. `due_at_s` is when the first of them has waited enough.
 
-    `watermark_ms` is that of the batches accepted so far, `life` how often the topic was made anew before.
+    `watermark_ms` is that of the batches accepted so far, `life` how often the topic was made anew before, `topic_id`
+    its id where the broker tells it.
     """
 
     cursor: Cursor
     watermark_ms: int | None = None
     life: int = 0
+    topic_id: str = ""
     due_at_s: float = 0.0
     size_bytes: int = 0
     records: list[ConsumerRecord] = field(default_factory=list)
@@ -100,18 +103,18 @@ class Gathering:
         return ends
 
 
-def _gathering_at(cursor: Cursor) -> Gathering:
+def _gathering_at(cursor: Cursor, topic_id: str) -> Gathering:
     life = life_of(cursor.stored)
     if cursor.is_anew:
-        return Gathering(cursor, life=life + 1)
-    return Gathering(cursor, watermark_of(cursor.stored), life)
+        return Gathering(cursor, life=life + 1, topic_id=topic_id)
+    return Gathering(cursor, watermark_of(cursor.stored), life, topic_id or topic_of(cursor.stored))
 
 
-def range_of(cluster: str, isolation: Isolation, records: Sequence[ConsumerRecord]) -> OffsetRange:
+def range_of(cluster: str, topic_id: str, isolation: Isolation, records: Sequence[ConsumerRecord]) -> OffsetRange:
     """Where these records of one partition, in the order of their offsets, can be read again."""
     first, last = records[0], records[-1]
     found = OffsetRange(cluster, first.topic, first.partition, first.offset, last.offset, len(records))
-    return replace(found, isolation=isolation)
+    return replace(found, isolation=isolation, topic_id=topic_id)
 
 
 def batch_event(group: str, offsets: OffsetRange, times: Times, now: datetime, life: int = 0) -> Event:
@@ -136,30 +139,6 @@ def _plain_event(source: str, now: datetime, record: ConsumerRecord) -> Event:
     return event_of(record, source, now)[0]
 
 
-def position_of(next_offset: int, watermark_ms: int | None, life: int = 0) -> str:
-    """What the inbox holds of a partition: where to read on, how often its topic was made anew (where it was), and the
-    watermark of what was read, if it has one.
-    """
-    told = f"{next_offset}~{life}" if life else str(next_offset)
-    return told if watermark_ms is None else f"{told}@{watermark_ms}"
-
-
-def offset_of(position: str) -> int:
-    """Where to read on from a position."""
-    return int(position.partition("@")[0].partition("~")[0])
-
-
-def life_of(position: str) -> int:
-    """How often the topic was made anew before."""
-    return int(position.partition("@")[0].partition("~")[2] or 0)
-
-
-def watermark_of(position: str) -> int | None:
-    """The watermark that goes with a position."""
-    _, _, watermark_ms = position.partition("@")
-    return int(watermark_ms) if watermark_ms else None
-
-
 class _Batcher:
     """One binding's group: gathers what each partition brings, and accepts what is closed."""
 
@@ -182,6 +161,8 @@ class _Batcher:
             clock=self._surroundings.clock,
             tell=self._tell,
             resume=lambda partition, position: offset_of(position),
+            topic_of=topic_of,
+            begun_as=lambda offset, topic_id: position_of(offset, None, 0, topic_id),
             isolation=self._trigger.isolation,
         )
         await keep_reading(member, self._serve)
@@ -214,7 +195,8 @@ class _Batcher:
         for one in fetched:
             at = one.cursor.partition
             if at not in self._gathering or self._gathering[at].cursor is not one.cursor:
-                self._gathering[at] = _gathering_at(one.cursor)
+                topic_id = self._reader.topic_ids.get(at.topic, "") if self._reader else ""
+                self._gathering[at] = _gathering_at(one.cursor, topic_id)
             self._gathering[at].add(one.records, now_s + self._trigger.max_wait_s)
 
     def _cut(self, now_s: float) -> Sequence[tuple[Gathering, Batches]]:
@@ -226,25 +208,26 @@ class _Batcher:
         step = _ACCEPT_BATCHES if self._trigger.by is None else _ACCEPT_BATCHES_BY_KEY
         for start in range(0, len(batches), step):
             bite = batches[start : start + step]
-            closing = partial(self._closed, reader.cluster, bite, gathering.watermark_ms)
+            closing = partial(self._closed, reader.cluster, gathering, bite)
             # Looking into every value takes its time.
             closed, dead = await asyncio.to_thread(closing) if self._trigger.looks_inside else closing()
             arrivals = [*dead, *(self._arrival(reader, gathering, one) for one in closed)]
             next_offset, watermark_ms = bite[-1][-1].offset + 1, closed[-1].times.watermark
-            position = position_of(next_offset, watermark_ms, gathering.life)
+            position = position_of(next_offset, watermark_ms, gathering.life, gathering.topic_id)
             if not await reader.accept(gathering.cursor, arrivals, next_offset, position):
                 return
             gathering.watermark_ms = watermark_ms
 
     def _closed(
-        self, cluster: str, bite: Batches, before: int | None
+        self, cluster: str, gathering: Gathering, bite: Batches
     ) -> tuple[Sequence[Closed[ConsumerRecord]], Sequence[Arrival]]:
         """The batches that these records are, and the dead events among them."""
-        now = self._surroundings.clock.now()
+        now, before = self._surroundings.clock.now(), gathering.watermark_ms
+        place = partial(range_of, cluster, gathering.topic_id, self._trigger.isolation)
         closed: list[Closed[ConsumerRecord]] = []
         dead: list[Arrival] = []
         for records in bite:
-            closed += close(records, self._trigger, before, partial(range_of, cluster, self._trigger.isolation))
+            closed += close(records, self._trigger, before, place)
             before = closed[-1].times.watermark
             if self._trigger.bad == "dead":
                 dead += dead_arrivals(

@@ -25,6 +25,7 @@ from triggers.kafka.member import Cursor as Cursor
 from triggers.kafka.member import Fetched as Fetched
 from triggers.kafka.member import Membership as Membership
 from triggers.kafka.member import position_key as position_key
+from triggers.kafka.resume import Placed, resumed
 
 logger = logging.getLogger(__name__)
 
@@ -221,36 +222,22 @@ class GroupReader:
         if not homeless:
             return
         stored = await self.stored(self.scope)
-        if self._member.places is not None:
-            begun = await self._member.places.begin(self, homeless, stored)
-        else:
-            begun = await self._resumed(homeless, stored)
-        for partition, (offset, position) in begun.items():
+        places = self._member.places
+        if places is None:
+            for partition, placed in (await resumed(self._member, self, homeless, stored)).items():
+                if self._is_assigned(partition):
+                    self._start(partition, placed)
+            return
+        for partition, (offset, position) in (await places.begin(self, homeless, stored)).items():
             if self._is_assigned(partition):
-                self._start(partition, position, offset)
+                self._start(partition, Placed(offset, position))
 
-    async def _resumed(
-        self, homeless: Sequence[TopicPartition], stored: Mapping[str, str]
-    ) -> dict[TopicPartition, tuple[int, str]]:
-        known = {at: stored[position_key(at)] for at in homeless if position_key(at) in stored}
-        fresh = await self._begin([at for at in homeless if at not in known])
-        return {at: (self._member.resume(at, position), position) for at, position in known.items()} | fresh
-
-    def _start(self, partition: TopicPartition, stored: str, offset: int) -> None:
-        self._cursors[partition] = Cursor(partition, stored, offset, offset, answered_at_s=self._loop.time())
+    def _start(self, partition: TopicPartition, placed: Placed) -> None:
+        offset, now_s = placed.offset, self._loop.time()
+        cursor = Cursor(partition, placed.stored, offset, offset, answered_at_s=now_s, is_anew=placed.is_anew)
+        self._cursors[partition] = cursor
         self._consumer.seek(partition, offset)
         self._consumer.resume(partition)
-
-    async def _begin(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, str]]:
-        """Where partitions that were never read begin, and what the inbox then holds of them."""
-        late = [at for at in partitions if self._member.starts[at.topic] == "latest"]
-        begun = {at: (offset, "") for at, offset in (await self.oldest(set(partitions) - set(late))).items()}
-        ends = await newest_offsets(self._member.access, late) if late else {}
-        for partition, offset in ends.items():
-            # Found anew after a restart the end would have moved, and what came in between would be lost.
-            if await self.store([Position(self.scope, position_key(partition), str(offset), expect="")]):
-                begun[partition] = (offset, str(offset))
-        return begun
 
     async def oldest(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """The first offset that the broker has of each. Raises one of `TROUBLE`."""
@@ -263,6 +250,8 @@ class GroupReader:
     async def _step_over(self, positions: Mapping[TopicPartition, int]) -> None:
         """The broker no longer has what comes next: say so, and read on from the oldest record that it has."""
         oldest = await self.oldest(positions)
+        # A topic that was made anew is another one: then we join again, and this is no position of it.
+        await self._look({partition.topic for partition in positions})
         for partition, offset in oldest.items():
             cursor = self._cursors.get(partition)
             if cursor is None or not self._is_assigned(partition):
@@ -277,9 +266,15 @@ class GroupReader:
                 self._member.places.shrunk(partition)
                 self._forget(cursor)
             else:
-                # The topic was made anew: what was read of the old one must not be mixed with it.
-                self._start(partition, cursor.stored, offset)
-                self._cursors[partition].is_anew = True
+                # What was read of what is gone must not be mixed with what comes.
+                self._start(partition, Placed(await self._new_from(cursor, offset), cursor.stored, is_anew=True))
+
+    async def _new_from(self, cursor: Cursor, oldest: int) -> int:
+        """Where a partition that became shorter holds what is new: at its end where the same topic was cut."""
+        topic_id = self._member.topic_of(cursor.stored)
+        if not topic_id or topic_id != self.topic_ids.get(cursor.partition.topic):
+            return oldest
+        return (await newest_offsets(self._member.access, [cursor.partition]))[cursor.partition]
 
     async def _look(self, of_topics: Collection[str]) -> bool:
         """Make sure that the same broker has the same topics, and that every partition moves. False: not asked now.

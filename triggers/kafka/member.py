@@ -19,12 +19,21 @@ def _offset_itself(partition: TopicPartition, position: str) -> int:
     return int(position)
 
 
+def _bare(offset: int, topic_id: str) -> str:
+    return str(offset)
+
+
+def _of_any(position: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """Which group reads which topics, and for whom. `tell` hears what becomes of it, by topic.
 
-    `resume` is asked where to read on from what the inbox holds of a partition; `places`, where there is one, decides
-    all of that by itself.
+    `resume` is asked where to read on from what the inbox holds of a partition, `topic_of` of which topic's id that is
+    ("": it does not tell), and `begun_as` words what it holds where reading begins; `places`, where there is one,
+    decides all of that by itself.
     """
 
     access: KafkaAccess
@@ -34,6 +43,8 @@ class Membership:
     clock: Clock
     tell: Tell
     resume: Callable[[TopicPartition, str], int] = _offset_itself
+    topic_of: Callable[[str], str] = _of_any
+    begun_as: Callable[[int, str], str] = _bare
     places: Places | None = None
     isolation: Isolation = "read_committed"
 

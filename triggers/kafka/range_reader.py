@@ -148,6 +148,8 @@ async def _check_there(link: BrokerLink, offsets: OffsetRange) -> None:
     absent = sight.absent.get(offsets.topic)
     if absent is not None and absent not in MISSING:
         raise absent()
+    if offsets.topic_id and sight.ids.get(offsets.topic, offsets.topic_id) != offsets.topic_id:
+        raise RecordsGone(f"{_named(offsets)}: their topic was deleted and made anew, its records are others")
     if offsets.partition not in sight.partitions.get(offsets.topic, ()):
         raise RecordsGone(f"{_named(offsets)}: the broker no longer has this partition")
 

@@ -14,6 +14,7 @@ from triggers.base import Arrival, Binding, Fate, KafkaAccess, Offer
 from triggers.errors import SourceUnavailable
 from triggers.event import Event
 from triggers.kafka.apart import BROKEN, read_apart
+from triggers.kafka.batch_positions import life_of
 from triggers.kafka.begin import NOBODY, Begun, begun_scope
 from triggers.kafka.client import (
     MISSING,
@@ -127,7 +128,7 @@ async def batches(binding: Binding, ground: Ground) -> Reconciled:
         group = f"{broker.access.group_prefix}.batches.{binding.name}"
         stored = await ground.inbox.positions(f"kafka:{cluster}:{group}")
         events = await ground.known.events(source_of(cluster, topic), ground.after, ground.until)
-        covered = _covered(events, group)
+        covered = _covered(events, group, {key: life_of(position) for key, position in stored.items()})
         for part in await _parts(broker, topic, stored, found):
             ranges = sorted(covered.get(part.at.partition, ()))
             found.checked += len(ranges)
@@ -137,12 +138,14 @@ async def batches(binding: Binding, ground: Ground) -> Reconciled:
     return found
 
 
-def _covered(events: Sequence[Event], group: str) -> dict[int, list[tuple[int, int]]]:
-    """First and last offset of each batch of a group, by partition."""
+def _covered(events: Sequence[Event], group: str, lives: Mapping[str, int]) -> dict[int, list[tuple[int, int]]]:
+    """First and last offset of each batch of a group, by partition, of its topic as it is now (see `batch_event`)."""
     found: dict[int, list[tuple[int, int]]] = {}
     for event in events:
         if event.id.startswith(f"{group}:") and isinstance(event.data, Mapping) and "first_offset" in event.data:
             data = event.data
+            if int(event.id.rpartition("/")[2].partition("~")[2] or 0) != lives.get(event.subject or "", 0):
+                continue
             found.setdefault(data["partition"], []).append((data["first_offset"], data["last_offset"]))
     return found
 

@@ -97,7 +97,9 @@ def _as_ms(path: str, value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WindowEvents:
-    """Makes the events of one partition of a stream. `group` keeps those of several streams of a topic apart."""
+    """Makes the events of one partition of a stream. `group` keeps those of several streams of a topic apart, `life`
+    (how often the topic was made anew) those of offsets that began again.
+    """
 
     group: str
     cluster: str
@@ -105,6 +107,7 @@ class WindowEvents:
     partition: int
     shape: Shape
     max_rows: int
+    life: int = 0
 
     def of_window(self, closed: Closed) -> Iterator[Event]:
         """The events of a closed window, of up to `max_rows` rows each.
@@ -123,7 +126,7 @@ class WindowEvents:
         for part, first in enumerate(parts, 1):
             yield Event(
                 source=source_of(self.cluster, self.topic),
-                id=f"{self.group}:{self.partition}/{start}+{self.shape.window_ms}/{offsets['last']}.{part}",
+                id=f"{self.group}:{self.partition}/{start}+{self.shape.window_ms}/{offsets['last']}.{part}{self._again}",
                 type=FEATURES_TYPE,
                 time=timestamp(end),
                 subject=f"{self.topic}/{self.partition}",
@@ -147,7 +150,11 @@ class WindowEvents:
         return replace(
             event,
             source=source_of(self.cluster, self.topic),
-            id=f"{self.group}:{self.partition}/{record.offset}",
+            id=f"{self.group}:{self.partition}/{record.offset}{self._again}",
             data=record.value,
             datacontenttype=None if record.value is None else "application/octet-stream",
         )
+
+    @property
+    def _again(self) -> str:
+        return f"~{self.life}" if self.life else ""

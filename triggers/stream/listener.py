@@ -16,6 +16,7 @@ from triggers.kafka.session import keep_trying, open_reader
 from triggers.stream.driver import Wiring
 from triggers.stream.host import StreamHost
 from triggers.stream.session import StreamSession
+from triggers.stream.windows import Mark
 
 _NOT_IN_TOPICS = re.compile(r"[^a-zA-Z0-9._-]+")
 
@@ -77,6 +78,8 @@ class _Stream:
             clock=self._surroundings.clock,
             tell=self._tell,
             resume=self._resume,
+            topic_of=lambda position: Mark.of(position).topic if position else "",
+            begun_as=lambda offset, topic_id: Mark(offset, offset, topic=topic_id).as_position(),
         )
 
     async def _attempt(self) -> None:

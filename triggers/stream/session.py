@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,8 @@ from triggers.stream.driver import RunMessage
 from triggers.stream.event import RecordEyes, Unreadable, WindowEvents, utc
 from triggers.stream.host import StreamHost
 from triggers.stream.windows import Cut, Mark, Shape, Windows, believable
+
+logger = logging.getLogger(__name__)
 
 _MOST_SEALED_ROWS = 20_000
 _MOST_TOLD_ASIDE = 100
@@ -55,6 +58,7 @@ class StreamSession:
         self._clock = clock
         self._shape: Shape = binding.trigger.shape()
         self._eyes = RecordEyes(binding.trigger, source_of(reader.cluster, self._trigger.topic), clock.now)
+        self._topic_id = reader.topic_ids.get(self._trigger.topic, "")
         self._loop = asyncio.get_running_loop()
         self._shares: dict[Cursor, _Share] = {}
         self._resumed: dict[TopicPartition, Windows] = {}
@@ -94,7 +98,7 @@ class StreamSession:
         rows = [] if self._host is None else list(self._host.rows(partition.partition))
         ours = [(start_ms, key, row) for start_ms, key, shape, row in rows if shape == self._shape.digest]
         believed = believable(mark, self._shape, [(start_ms, row) for start_ms, _, row in ours])
-        windows = Windows(self._shape, mark, mark.next if believed else mark.floor)
+        windows = Windows(self._shape, mark, mark.next if believed else mark.floor, topic_id=self._topic_id)
         if believed:
             windows.restore(ours)
         self._resumed[partition] = windows
@@ -140,12 +144,24 @@ class StreamSession:
     def _share_of(self, cursor: Cursor) -> _Share:
         share = self._shares.get(cursor)
         if share is None:
-            blank = Windows(self._shape, Mark(cursor.offset, cursor.offset), cursor.offset)
-            resumed = self._resumed.pop(cursor.partition, blank)
-            windows = blank if cursor.is_anew else resumed
+            windows = self._resumed.pop(cursor.partition, None) or self._blank(cursor)
+            if cursor.is_anew:
+                self._tell_lost(windows)
+                windows = self._blank(cursor)
             share = self._shares[cursor] = _Share(cursor, windows, self._loop.time())
             self._drop_strangers(cursor.partition.partition, windows)
         return share
+
+    def _blank(self, cursor: Cursor) -> Windows:
+        life = Mark.of(cursor.stored).life + 1 if cursor.is_anew and cursor.stored else 0
+        mark = Mark(cursor.offset, cursor.offset, life=life)
+        return Windows(self._shape, mark, cursor.offset, topic_id=self._topic_id)
+
+    def _tell_lost(self, windows: Windows) -> None:
+        """What was in windows that were open is gone with the topic."""
+        if windows.mark.open_records:
+            text = "%s: %d records of windows that were open went with the topic and are in no event"
+            logger.warning(text, self._binding.name, windows.mark.open_records)
 
     def _drop_strangers(self, partition: int, windows: Windows) -> None:
         """Rows that are not of these windows must never be taken for theirs."""
@@ -187,7 +203,8 @@ class StreamSession:
     ) -> Sequence[Arrival]:
         trigger, binding = self._trigger, self._binding
         cluster = self._reader.cluster
-        maker = WindowEvents(self._group, cluster, trigger.topic, partition, self._shape, trigger.max_rows)
+        place = (self._group, cluster, trigger.topic, partition)
+        maker = WindowEvents(*place, self._shape, trigger.max_rows, cut.mark.life)
         events = [event for closed in cut.closed for event in maker.of_window(closed)]
         told = [Arrival(event, [offer(binding, event)]) for event in events]
         for record, fate, reason in aside:

@@ -45,7 +45,8 @@ class Mark:
 
     `next`: the first offset not folded. `floor`: the first offset of any record in a window that is open.
     `watermark_ms`: the latest time seen; it closes windows. `open_records`: how many records are in open windows.
-    `late` and `unreadable` count records that are in no window. `shape`: what was computed (`shape_of`).
+    `late` and `unreadable` count records that are in no window. `shape`: what was computed (`shape_of`). `topic` is the
+    id of the topic ("": unknown), `life` how often it was made anew before.
     """
 
     next: int
@@ -55,6 +56,8 @@ class Mark:
     late: int = 0
     unreadable: int = 0
     shape: str = ""
+    topic: str = ""
+    life: int = 0
 
     def as_position(self) -> str:
         """As the inbox stores it."""
@@ -115,7 +118,8 @@ class Windows:
     """The windows of one partition that are open, and those that have closed since the last cut.
 
     `mark` is how far it was, `reached` where reading begins. Records from there to `mark.next` are folded again: those
-    of windows that were closed then are passed over, and a row that holds a record already stays as it is.
+    of windows that were closed then are passed over, and a row that holds a record already stays as it is. `topic_id`
+    is that of the topic as it is read now, where the broker tells it.
     """
 
     shape: Shape
@@ -124,6 +128,7 @@ class Windows:
     open: dict[int, Rows] = field(default_factory=dict)
     sealed: list[Closed] = field(default_factory=list)
     sealed_rows: int = 0
+    topic_id: str = ""
     next: int = field(init=False)
     late: int = field(init=False)
     unreadable: int = field(init=False)
@@ -230,6 +235,8 @@ class Windows:
             late=self.late,
             unreadable=self.unreadable,
             shape=self.shape.digest,
+            topic=self.topic_id or self.mark.topic,
+            life=self.mark.life,
         )
 
 
