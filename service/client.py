@@ -251,6 +251,10 @@ class Client(ScheduleCalls):
         body = {"trigger": trigger, **wanted}
         return self._post("/api/v1/backtests", {name: value for name, value in body.items() if value is not None})
 
+    def due(self, trigger: str, since: str, until: str) -> Json:
+        """When a declared schedule was due in a time, and since when the daemon has known it."""
+        return self._post("/api/v1/backtests/due", {"trigger": trigger, "from": since, "to": until})
+
     def pipelines(self) -> Json:
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")

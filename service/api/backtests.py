@@ -10,16 +10,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answers import Json
-from service.api.bodies import BacktestBody
+from service.api.bodies import BacktestBody, DueBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.asking.changes import Changes, changed
-from service.asking.rehearsal import Rehearsal, ticks, ticks_of
-from service.asking.shapes import BacktestAnswer
+from service.asking.due import Due, due_from
+from service.asking.known import KnownEvents
+from service.asking.rehearsal import Rehearsal
+from service.asking.shapes import BacktestAnswer, DueAnswer
 from service.asking.which import which
 from service.db.inbox_pages import PAGE, InboxPages
+from service.definition import describe_trigger
 from service.shapes import InboxEvent
 from triggers.base import Binding, Trigger
 from triggers.errors import InvalidTrigger
@@ -33,29 +36,50 @@ MOST_EVENTS = 200_000
 async def backtest(context: Context, request: Request) -> Response:
     """Rehearse one trigger over the recorded events of a time."""
     body = await read_model(request, context.limit_bytes, BacktestBody)
-    daemon = context.daemon
-    binding = which(daemon.catalogue, body.trigger)
-    until = body.until or daemon.clock.now()
-    since = body.since or until - DAY
-    if since >= until:
-        raise Problem(422, f"from {since.isoformat()} is not before to {until.isoformat()}")
+    binding, since, until = _asked(context, body)
+    changes = Changes(body.where, body.cron, body.timezone, body.coalesce, body.every)
     try:
-        trigger = changed(binding.trigger, Changes(body.where, body.cron, body.timezone, body.coalesce))
+        trigger = changed(binding.trigger, changes)
     except InvalidTrigger as error:
         raise Problem(422, str(error)) from None
     return Json(await _rehearsed(context, binding, trigger, since, until))
 
 
+async def due(context: Context, request: Request) -> Response:
+    """When the declared schedule was due, for whoever compares another with it."""
+    body = await read_model(request, context.limit_bytes, DueBody)
+    binding, since, until = _asked(context, body)
+    answer: DueAnswer = {"due": [], "began_at": await KnownEvents(context.daemon.reads).began(binding)}
+    if isinstance(binding.trigger, Schedule):
+        answer["due"] = await asyncio.to_thread(due_from, binding.trigger, since, until)
+    return Json(answer)
+
+
+def _asked(context: Context, body: DueBody) -> tuple[Binding, datetime, datetime]:
+    """The trigger and the time. Raises `NotFound`, `Invalid`, `Problem`."""
+    binding = which(context.daemon.catalogue, body.trigger)
+    until = body.until or context.daemon.clock.now()
+    since = body.since or until - DAY
+    if since >= until:
+        raise Problem(422, f"from {since.isoformat()} is not before to {until.isoformat()}")
+    return binding, since, until
+
+
 async def _rehearsed(
     context: Context, binding: Binding, trigger: Trigger, since: datetime, until: datetime
 ) -> BacktestAnswer:
-    pipeline = context.daemon.catalogue.pipelines[binding.pipeline]
-    rehearsal = Rehearsal(pipeline, trigger, binding.trigger.name)
-    stopped = await _show(rehearsal, InboxPages(context.daemon.reads), since, until)
-    answer = rehearsal.end(since, until)
-    answer["read_until"] = stopped
+    daemon = context.daemon
+    pipeline = daemon.catalogue.pipelines[binding.pipeline]
+    declared = describe_trigger(binding.trigger)
+    rehearsal = Rehearsal(pipeline, trigger, binding.trigger.name, declared, since)
     if isinstance(binding.trigger, Schedule) and isinstance(trigger, Schedule):
-        answer["ticks"] = ticks(ticks_of(binding.trigger, since, until), ticks_of(trigger, since, until))
+        began = await KnownEvents(daemon.reads).began(binding)
+        was = await asyncio.to_thread(due_from, binding.trigger, since, until)
+        would = await asyncio.to_thread(due_from, trigger, since, until)
+        rehearsal.due = Due.of(was, would, began, daemon.clock.now())
+    stopped = await _show(rehearsal, InboxPages(daemon.reads), since, until)
+    answer = await asyncio.to_thread(rehearsal.end, since, until)
+    answer["read_until"] = stopped
     return answer
 
 
@@ -86,6 +110,16 @@ ENDPOINTS = (
         handler=backtest,
         body=BacktestBody,
         answers={200: BacktestAnswer},
+        problems=(404, 413, 415, 422),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/v1/backtests/due",
+        summary="When a declared schedule was due in a time, to compare another one with it",
+        tag="events",
+        handler=due,
+        body=DueBody,
+        answers={200: DueAnswer},
         problems=(404, 413, 415, 422),
     ),
 )

@@ -198,14 +198,20 @@ class KnownBody(Body):
     ids: Annotated[list[Key], Field(max_length=1000)]
 
 
-class BacktestBody(Body):
-    """A trigger, the time, and what would be different: a `where`, a `cron` expression, `batch(100, 60)` and so on."""
+class DueBody(Body):
+    """A trigger, and a time: from `from` on (default: a day ago), before `to` (default: now)."""
 
     trigger: Key
     since: Annotated[Instant | None, Field(alias="from")] = None
     until: Annotated[Instant | None, Field(alias="to")] = None
+
+
+class BacktestBody(DueBody):
+    """A trigger, the time, and what would be different: a `where`, a `cron` expression, `batch(100, 60)` and so on."""
+
     where: dict[str, Any] | None = None
     cron: Key | None = None
+    every: Name | None = None
     timezone: Name | None = None
     coalesce: Name | None = None
 

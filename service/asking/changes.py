@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from service.errors import Invalid
 from triggers.base import Trigger
 from triggers.coalesce import Batch, Coalesce, Latest
-from triggers.schedule import Cron, Schedule
+from triggers.schedule import Cron, Every, Schedule
 
 FORMS = "each, batch(MAX_EVENTS, MAX_WAIT_S) or latest(QUIET_S, MAX_WAIT_S)"
 _COALESCE = re.compile(r"\s*(batch|latest)\s*[(:]\s*([0-9.]+)\s*,\s*([0-9.]+)\s*\)?\s*")
@@ -24,11 +24,12 @@ class Changes:
     cron: str | None = None
     timezone: str | None = None
     coalesce: str | None = None
+    every: str | None = None
 
 
 def changed(trigger: Trigger, changes: Changes) -> Trigger:
     """The trigger with these changes, checked as one that is declared. Raises `Invalid` or `InvalidTrigger`."""
-    if changes.cron is not None or changes.timezone is not None:
+    if changes.cron is not None or changes.timezone is not None or changes.every is not None:
         trigger = _rescheduled(trigger, changes)
     if changes.where is not None:
         trigger = replace(trigger, where=changes.where)
@@ -38,13 +39,27 @@ def changed(trigger: Trigger, changes: Changes) -> Trigger:
 
 
 def _rescheduled(trigger: Trigger, changes: Changes) -> Trigger:
+    if changes.cron is not None and changes.every is not None:
+        raise Invalid("give a cron expression or an interval (`every`), not both")
+    if not isinstance(trigger, Schedule):
+        raise Invalid(
+            f"{trigger.name} is a {trigger.kind} trigger, and has no cron expression to change, and no interval"
+        )
+    zone: dict[str, Any] = {} if changes.timezone is None else {"timezone": changes.timezone}
+    if changes.every is not None:
+        if isinstance(trigger, Every):
+            return replace(trigger, interval=changes.every, **zone)
+        return Every(changes.every, timezone=changes.timezone or trigger.zone.key, **_kept(trigger))
     if isinstance(trigger, Cron):
-        expression = trigger.expression if changes.cron is None else changes.cron
-        return replace(trigger, expression=expression, timezone=changes.timezone or trigger.timezone)
-    if not isinstance(trigger, Schedule) or changes.cron is None:
+        return replace(trigger, expression=trigger.expression if changes.cron is None else changes.cron, **zone)
+    if changes.cron is None:
         raise Invalid(f"{trigger.name} is a {trigger.kind} trigger, and has no cron expression to change")
-    kept = {name: getattr(trigger, name) for name in ("name", "where", "params", "missed", "max_age_s", "max_burst")}
-    return Cron(changes.cron, timezone=changes.timezone or "UTC", **kept)
+    return Cron(changes.cron, timezone=changes.timezone or "UTC", **_kept(trigger))
+
+
+def _kept(trigger: Schedule) -> dict[str, Any]:
+    """All that schedules of every kind have, but for how they are handled: that follows from it."""
+    return {one.name: getattr(trigger, one.name) for one in fields(Schedule) if one.init}
 
 
 def parse_coalesce(text: str, present: Coalesce | None) -> Coalesce | None:

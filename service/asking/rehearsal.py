@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
+from typing import Any
 
-from service.asking.shapes import BacktestAnswer, ChangedShape, RehearsedRun, TicksShape
+from service.asking.due import Due, is_tick, late_ticks, still_due
+from service.asking.recorded import Record, Told
+from service.asking.shapes import BacktestAnswer, ChangedShape, RehearsedRun
+from service.cause import cause_of, too_deep
 from service.fates import NOBODY
 from service.inbox import encode_params
 from service.shapes import InboxEvent, OutcomeShape
@@ -16,17 +19,17 @@ from service.terms import judged, terms_of
 from stages.errors import InvalidParams
 from stages.pipeline import Pipeline
 from triggers.admission import Admission
-from triggers.base import Arrival, Binding, Fate, Offer
+from triggers.base import Arrival, Binding, Fate, Offer, Trigger
 from triggers.cloudevents import restore
 from triggers.event import FIRED_BY, Event
 from triggers.manual import MANUAL, Manual, manual_offer
 from triggers.match import offer
 from triggers.route import FILE, Route, route_of
-from triggers.schedule import Schedule, due_times, rfc3339
+from triggers.schedule import Schedule, tick_event
 
 MOST_LISTED = 1000
-MOST_TICKS = 100_000
 UNHEARD = "unheard"
+GONE = "gone"
 
 
 @dataclass(slots=True)
@@ -34,17 +37,37 @@ class _Run:
     """A run that would have been, as it gathers."""
 
     first: str
+    event_id: str
     opened_at: datetime
     events: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A recorded event, what became of it by this trigger, and what the trigger that is tried would offer."""
+
+    number: int
+    key: str
+    at: datetime
+    event: Event
+    told: OutcomeShape | None
+    offer: Offer
+
+
 @dataclass(slots=True)
 class Rehearsal:
-    """Shows one trigger of a pipeline event after event, in the order in which they were accepted."""
+    """Shows one trigger of a pipeline event after event, in the order in which they were accepted.
+
+    Those of one transaction have the same `accepted_at`: they count as handed over together. `record` says what stays
+    as it was; `due`, of schedules, which ticks would be others.
+    """
 
     pipeline: Pipeline
-    trigger: Schedule | object
+    trigger: Trigger
     name: str
+    declared: Mapping[str, Any] | None = None
+    since: datetime | None = None
+    due: Due | None = None
     before: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
     changed: list[ChangedShape] = field(default_factory=list)
@@ -52,8 +75,15 @@ class Rehearsal:
     runs: list[RehearsedRun] = field(default_factory=list)
     started: int = 0
     seen: int = 0
+    record: Record = field(init=False)
+    _unchanged: bool = field(init=False)
+    _together: list[_Seen] = field(default_factory=list)
     _open: dict[int, _Run] = field(default_factory=dict)
     _admission: Admission[int] = field(default_factory=Admission)
+
+    def __post_init__(self) -> None:
+        self.record = Record(self.pipeline, self.trigger, self.declared, self.since)
+        self._unchanged = self.record.same()
 
     @property
     def binding(self) -> Binding:
@@ -62,67 +92,119 @@ class Rehearsal:
 
     def see(self, one: InboxEvent) -> None:
         """Take the next event."""
+        at = one["accepted_at"]
+        if self._together and self._together[0].at != at:
+            self._judge()
         event = restore(one["cloudevent"])
         told = next((each for each in one["outcomes"] if each["pipeline"] == self.pipeline.name), None)
         mine = told is not None and told["trigger"] == self.name
-        if not mine and (self._deaf(event) or _ran(told)):
+        if not mine and (self._unchanged or self._deaf(event) or _ran(told)):
             return
-        self.seen += 1
-        fate, reason = self._fate(event, one, told if mine else None)
-        before = told["fate"] if told is not None and mine else UNHEARD
-        self.before[before] += 1
-        self.after[fate.value] += 1
-        if fate.value != before:
-            self._note(one, event, before, told["reason"] if told is not None and mine else NOBODY, fate, reason)
+        self._together.append(_Seen(one["seq"], one["key"], at, event, told if mine else None, self._offer(event)))
 
     def _deaf(self, event: Event) -> bool:
         """Whether such an event does not get to it; what was fired went to one trigger alone."""
         elsewhere = self.binding.trigger.deaf_to(_route(event), self.pipeline.name) is not None
         return elsewhere or FIRED_BY in event.extensions
 
-    def _note(self, one: InboxEvent, event: Event, before: str, was: str, fate: Fate, reason: str) -> None:
+    def _judge(self) -> None:
+        """Say what would become of those that were accepted together."""
+        together, self._together = self._together, []
+        if not together:
+            return
+        at = together[0].at
+        self._new_ticks(at)
+        for one, timely in zip(together, self._timely(together, at), strict=True):
+            self._count(one, *self._fate(one, timely))
+
+    def _timely(self, together: Sequence[_Seen], at: datetime) -> list[Offer]:
+        """What is offered for each, late where the policy that is tried says so of those handed over together."""
+        if isinstance(self.trigger, Schedule):
+            late = late_ticks(self.binding, [one.event for one in together], at)
+            return [
+                replace(one.offer, fate=Fate.LATE, reason=why, params=None) if why and self._ticks(one) else one.offer
+                for one, why in zip(together, late, strict=True)
+            ]
+        return [one.offers[0] for one in judged([Arrival(one.event, [one.offer]) for one in together], at)]
+
+    def _ticks(self, one: _Seen) -> bool:
+        return one.offer.fate is Fate.RAN and is_tick(self.binding, one.event)
+
+    def _count(self, one: _Seen, fate: str, reason: str) -> None:
+        self.seen += 1
+        before = one.told["fate"] if one.told is not None else UNHEARD
+        self.before[before] += 1
+        self.after[str(fate)] += 1
+        # Nothing was said of it, and nothing would be done.
+        silent = before == UNHEARD and fate == Fate.IGNORED
+        if fate != before and not silent:
+            self._note(one, before, fate, reason)
+
+    def _note(self, one: _Seen, before: str, fate: str, reason: str) -> None:
         self.changes += 1
         if len(self.changed) < MOST_LISTED:
             self.changed.append(
                 {
-                    "seq": one["seq"],
-                    "key": one["key"],
-                    "source": event.source,
-                    "id": event.id,
-                    "accepted_at": one["accepted_at"],
+                    "seq": one.number,
+                    "key": one.key,
+                    "source": one.event.source,
+                    "id": one.event.id,
+                    "accepted_at": one.at,
                     "before": before,
-                    "before_reason": was,
-                    "after": fate.value,
+                    "before_reason": NOBODY if one.told is None else one.told["reason"],
+                    "after": str(fate),
                     "after_reason": reason,
                 }
             )
 
-    def _fate(self, event: Event, one: InboxEvent, told: OutcomeShape | None) -> tuple[Fate, str]:
+    def _fate(self, one: _Seen, timely: Offer) -> tuple[str, str]:
         """What would become of it now."""
-        if told is not None and told["fate"] == Fate.DEAD and isinstance(event.data, bytes):
-            return Fate.DEAD, told["reason"]
-        at = one["accepted_at"]
-        [made] = judged([Arrival(event, [self._offer(event)])], at)[0].offers
+        schedule = self.trigger
+        ticks = isinstance(schedule, Schedule) and is_tick(self.binding, one.event)
+        if isinstance(schedule, Schedule) and ticks and not still_due(schedule, one.event.time):
+            return GONE, "the schedule that is tried is not due then"
+        settled = self.record.settled(one.told, one.event, one.offer)
+        if settled is not None:
+            return settled
+        made = one.offer if self.record.judged(one.told) else timely
         if made.fate is not Fate.RAN:
             return made.fate, made.reason
+        return self._started(one, made)
+
+    def _started(self, one: _Seen, made: Offer) -> Told:
         try:
             params = encode_params(self.pipeline.parse_params(made.params))
         except InvalidParams as error:
             return Fate.DEAD, str(error)
-        return self._admitted(one, at, made, event, params)
+        cause = cause_of(one.event)
+        if cause is not None and (reason := too_deep(cause)):
+            return Fate.DEAD, reason
+        return self.record.begun_before(one.told, one.at) or self._admitted(one, made, params)
+
+    def _new_ticks(self, until: datetime | None) -> None:
+        """Let the ticks come that only the schedule that is tried has, each when it is due."""
+        if self.due is None:
+            return
+        for due_at, at in self.due.by(self.binding, until):
+            event = tick_event(self.binding, due_at)
+            made = offer(self.binding, event)
+            # Numbers of their own, below those of all that is recorded.
+            tick = _Seen(-1 - self.after.total(), str(event.key), at, event, None, made)
+            fate, _ = self._started(tick, made) if made.fate is Fate.RAN else (made.fate, made.reason)
+            self.after[str(fate)] += 1
 
     def _offer(self, event: Event) -> Offer:
         if isinstance(self.trigger, Manual) and event.type == MANUAL:
             return manual_offer(self.binding, event)
         return offer(self.binding, event)
 
-    def _admitted(self, one: InboxEvent, at: datetime, made: Offer, event: Event, params: bytes) -> tuple[Fate, str]:
+    def _admitted(self, one: _Seen, made: Offer, params: bytes) -> Told:
         """Whether it opens a run, joins one, or is one too many."""
+        at, number = one.at, one.number
         self._finish(at)
-        number = one["seq"]
-        terms = terms_of(made.handling, event, params)
+        terms = terms_of(made.handling, one.event, params)
         if terms is None:
-            self._opened(number, one, at)
+            self._opened(one)
             self._close(number, at)
             return Fate.RAN, ""
         admitted = self._admission.take(made.trigger, terms, number, at)
@@ -131,19 +213,17 @@ class Rehearsal:
         if admitted.run is None:
             return Fate.RATE_LIMITED, admitted.reason
         if admitted.opens:
-            self._opened(number, one, at)
+            self._opened(one)
         else:
             self._open[admitted.run].events += 1
+        told = (Fate.RAN, "") if admitted.opens else (Fate.COALESCED, f"with {self._open[admitted.run].event_id}")
         if terms.coalesce is None or self._admission.runs[admitted.run].full:
             self._close(admitted.run, at)
-        return (Fate.RAN, "") if admitted.opens else (Fate.COALESCED, f"with {self._first(admitted.run)}")
+        return told
 
-    def _first(self, run: int) -> str:
-        return self._open[run].first if run in self._open else "others"
-
-    def _opened(self, number: int, one: InboxEvent, at: datetime) -> None:
+    def _opened(self, one: _Seen) -> None:
         self.started += 1
-        self._open[number] = _Run(one["key"], at)
+        self._open[one.number] = _Run(one.key, one.event.id, one.at)
 
     def _finish(self, at: datetime) -> None:
         """Let the runs start that are due by now."""
@@ -164,6 +244,8 @@ class Rehearsal:
 
     def end(self, since: datetime, until: datetime) -> BacktestAnswer:
         """The whole answer, after the last event."""
+        self._judge()
+        self._new_ticks(None)
         for run in list(self._open):
             self._close(run, until)
         return {
@@ -178,7 +260,7 @@ class Rehearsal:
             "changes": self.changes,
             "changed": self.changed,
             "runs": self.runs,
-            "ticks": None,
+            "ticks": None if self.due is None else self.due.shape(),
             "read_until": None,
         }
 
@@ -195,19 +277,3 @@ def _route(event: Event) -> Route:
         return route
     relative = str(event.data.get("relative_path", ""))
     return Route(FILE, route.target, route.target.removesuffix(relative).rstrip("/") or "/")
-
-
-def ticks(before: Iterator[datetime], after: Iterator[datetime]) -> TicksShape:
-    """The ticks of two schedules in one time, side by side. Raises nothing: of too many, the first are compared."""
-    was, now = set(islice(before, MOST_TICKS)), set(islice(after, MOST_TICKS))
-    return {
-        "before": len(was),
-        "after": len(now),
-        "gone": [rfc3339(one) for one in sorted(was - now)[:MOST_LISTED]],
-        "new": [rfc3339(one) for one in sorted(now - was)[:MOST_LISTED]],
-    }
-
-
-def ticks_of(trigger: Schedule, since: datetime, until: datetime) -> Iterator[datetime]:
-    """Every instant at which it is due in that time."""
-    return due_times(trigger, since, until)

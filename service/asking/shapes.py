@@ -141,7 +141,10 @@ class ReconcileAnswer(TypedDict):
 
 
 class ChangedShape(TypedDict):
-    """An event of which something else would have become. `before` is `unheard` where the trigger had no say."""
+    """An event of which something else would have become.
+
+    `before` is `unheard` where the trigger had no say, `after` is `gone` for a tick that would not have come.
+    """
 
     seq: int
     key: str
@@ -171,11 +174,19 @@ class TicksShape(TypedDict):
     new: list[str]
 
 
+class DueAnswer(TypedDict):
+    """When a schedule was due in a time, and since when the daemon has known it (null: it never has)."""
+
+    due: list[datetime]
+    began_at: datetime | None
+
+
 class BacktestAnswer(TypedDict):
     """What a trigger with other settings would have done with the recorded events of a time.
 
     `before` and `after` count events by fate; of `changed` and `runs` the first 1,000 are listed, `changes` counts all.
-    `ticks` is told of schedules. `read_until`: there was more than is read at once, and this is where it stopped.
+    `ticks` is told of schedules; new ones that would have come by now are among `after` and `runs_after`. `read_until`:
+    there was more than is read at once, and this is where it stopped.
     """
 
     trigger: str

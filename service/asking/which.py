@@ -10,7 +10,8 @@ from triggers.base import Binding
 
 
 def which(catalogue: Catalogue, name: str) -> Binding:
-    """The trigger called `name`: `pipeline/trigger`, or the trigger's own name where only one has it.
+    """The trigger called `name`: `pipeline/trigger`, the trigger's own name where only one has it, or a pipeline's
+    where it has only one trigger.
 
     Raises `NotFound` with the nearest names, and `Invalid` where several are meant.
     """
@@ -23,6 +24,11 @@ def which(catalogue: Catalogue, name: str) -> Binding:
     if meant:
         full = sorted(one.name for one in meant)
         raise Invalid(f"{name!r} is a trigger of several pipelines: say which of {', '.join(full)}")
+    mine = sorted(one.name for one in by_name.values() if one.pipeline == name)
+    if len(mine) == 1:
+        return by_name[mine[0]]
+    if mine:
+        raise Invalid(f"{name!r} is a pipeline with several triggers: say which of {', '.join(mine)}")
     raise NotFound(f"no trigger is called {name[:200]!r}{_nearest(name, by_name)}: `tidemill triggers` lists them")
 
 

@@ -21,6 +21,7 @@ Since = Annotated[str | None, typer.Option("--from", metavar="TIME", help="From 
 Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Before this time; default: now.")]
 Where = Annotated[str | None, typer.Option("--where", metavar="JSON|FILE", help="Another filter.")]
 CronText = Annotated[str | None, typer.Option("--cron", metavar="EXPR", help="Another schedule, such as '0 3 * * *'.")]
+Interval = Annotated[str | None, typer.Option("--every", metavar="HOW LONG", help="Another interval, such as 15m.")]
 Zone = Annotated[str | None, typer.Option("--timezone", metavar="ZONE", help="Of the schedule.")]
 Sharing = Annotated[
     str | None,
@@ -45,6 +46,7 @@ def backtest(
     until: Until = None,
     where: Where = None,
     cron: CronText = None,
+    every: Interval = None,
     timezone: Zone = None,
     coalesce: Sharing = None,
     file: Edited = None,
@@ -65,6 +67,7 @@ def backtest(
     changes = {
         "where": None if where is None else parse_json(given_data(where) or "", "--where"),
         "cron": cron,
+        "every": every,
         "timezone": timezone,
         "coalesce": coalesce,
     }
@@ -100,7 +103,7 @@ def _tell(found: Mapping[str, Any]) -> None:
     rows = [*_counts(found), *_ticks(found["ticks"])]
     print_table([Column("WHAT"), Column("BEFORE", right=True), Column("AFTER", right=True)], rows, nothing="")
     changed = [
-        (one["id"], one["before"], one["after"], one["after_reason"] or one["before_reason"])
+        (one["id"], one["before"], one["after"], one["after_reason"] or _no_longer(one["before_reason"]))
         for one in found["changed"]
     ]
     if changed:
@@ -110,6 +113,10 @@ def _tell(found: Mapping[str, Any]) -> None:
         say(f"and {found['changes'] - len(changed)} more that change")
     if found["read_until"]:
         say(f"only what came before {found['read_until']} was read: ask for the rest with --from")
+
+
+def _no_longer(reason: str) -> str:
+    return f"no longer: {reason}" if reason else ""
 
 
 def _counts(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -79,4 +79,5 @@ def test_it_keeps_no_more_than_what_gathers() -> None:
     assert len(rehearsal._open) < 5
     assert len(admission.runs) < 5
     assert max(map(len, admission.began.values())) <= 5
+    rehearsal.end(START, at)
     assert (len(rehearsal.changed), rehearsal.changes) == (1000, 5000)
