@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 from service.catalogue import Catalogue
 from service.errors import Invalid, NotFound
@@ -90,6 +91,27 @@ class Backfill:
             pausable=False,
         )
         return Arrival(event, [offer])
+
+
+def first_of(given: datetime | str, zone: ZoneInfo) -> datetime:
+    """Where a stretch begins that is said to be from an instant or a day on, in UTC. Raises `Invalid`."""
+    return (given if isinstance(given, datetime) else _midnight(given, zone)).astimezone(UTC)
+
+
+def last_of(given: datetime | str, zone: ZoneInfo, now: datetime) -> datetime:
+    """Where it ends: a day counts to its end, today up to now. Raises `Invalid`."""
+    if isinstance(given, datetime):
+        return given.astimezone(UTC)
+    begins = first_of(given, zone)
+    ends = first_of((_midnight(given, zone).date() + timedelta(days=1)).isoformat(), zone) - _INSTANT
+    return min(ends, now) if begins <= now else ends
+
+
+def _midnight(day: str, zone: ZoneInfo) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(day), time.min, zone)
+    except ValueError:
+        raise Invalid(f"{day!r} is no day: write it as 2026-01-31") from None
 
 
 def find_schedule(catalogue: Catalogue, name: str) -> Binding:

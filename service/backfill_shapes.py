@@ -75,14 +75,20 @@ class TickShape(TypedDict):
 
 
 class BackfillPlan(TypedDict):
-    """What a backfill would do: `total` ticks, of which `known` have run already; the first of them, 100 at most."""
+    """What a backfill would do: `total` ticks, of which `known` have run already; the first of them, 100 at most.
+
+    `would_run` is how many would be started: with `again` all.
+    """
 
     trigger: str
     schedule: str
+    timezone: str
+    now: datetime
     from_at: datetime
     to_at: datetime
     total: int
     known: int
+    would_run: int
     ticks: list[TickShape]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -17,8 +17,10 @@ class ScheduleCalls(Calls):
         """The latest ticks of a schedule and what became of them, and the coming ones."""
         return self._get(f"/api/v1/schedules/{quote(trigger)}", count=count)
 
-    def backfill(self, trigger: str, since: datetime, until: datetime | None = None, **wanted: Any) -> Json:
+    def backfill(self, trigger: str, since: date, until: date | None = None, **wanted: Any) -> Json:
         """Run the ticks of a schedule that were due from `since` to `until` (default: now); see `BackfillBody`.
+
+        Each is an aware datetime, or a date: all of that day in the schedule's time zone.
 
         With `dry_run=True` it only tells which they are.
         """

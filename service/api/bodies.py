@@ -31,6 +31,7 @@ RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 Days = Annotated[float, Field(ge=0, le=36_500, strict=False)]
 Instant = Annotated[AwareDatetime, Field(strict=False)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Payload = Annotated[str, StringConstraints(max_length=16 * 1024 * 1024)]
 Tags = Annotated[list[Name], Field(max_length=50)]
 
@@ -118,15 +119,15 @@ class CleanUpBody(Body):
 
 class BackfillBody(Body):
     """A backfill of `trigger` (`pipeline/trigger`, or a pipeline with one schedule): its ticks due from `from` to `to`
-    (default: now), both included.
+    (default: now), both included. A day alone is the whole of it in the schedule's time zone, today's up to now.
 
     `max_parallel` runs are under way at once. `again` also runs ticks that ran already. `stop_on_failure` starts no
     more once a run failed. With the same `id` it is the same backfill.
     """
 
     trigger: Key
-    since: Annotated[AwareDatetime, Field(alias="from", strict=False)]
-    until: Annotated[AwareDatetime | None, Field(alias="to", strict=False)] = None
+    since: Annotated[Instant | Day, Field(alias="from")]
+    until: Annotated[Instant | Day | None, Field(alias="to")] = None
     max_parallel: Annotated[int, Field(ge=1, le=10_000)] = 1
     order: Literal["oldest", "newest"] = "oldest"
     again: bool = False

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from service.api.bodies import BackfillBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
-from service.backfill import Stretch, described, find_schedule
+from service.backfill import Stretch, described, find_schedule, first_of, last_of
 from service.backfill_shapes import BackfillDetail, BackfillPlan, BackfillsPage, ScheduleAnswer
 from service.db.backfills import PutBackfill, StopBackfill
 from service.db.schedules import ScheduleViews
@@ -64,7 +65,7 @@ async def ask(context: Context, request: Request) -> Response:
     """Begin a backfill. The same `id` is the same backfill."""
     body = await read_model(request, context.limit_bytes, BackfillBody)
     binding = find_schedule(context.daemon.catalogue, body.trigger)
-    stretch = _stretch(context, body)
+    stretch = _stretch(context, body, binding.trigger.zone)
     total = await asyncio.to_thread(stretch.count, binding.trigger)
     if not total:
         raise Invalid(f"{binding.name} has no tick from {stretch.from_at} to {stretch.to_at}: nothing to run")
@@ -79,15 +80,15 @@ async def plan(context: Context, request: Request) -> Response:
     """What a backfill would do. Changes nothing."""
     body = await read_model(request, context.limit_bytes, BackfillBody)
     binding = find_schedule(context.daemon.catalogue, body.trigger)
-    stretch = _stretch(context, body)
+    stretch = _stretch(context, body, binding.trigger.zone)
     total = await asyncio.to_thread(stretch.count, binding.trigger)
-    return Json(await _plan(context, binding, stretch, total))
+    return Json(await _plan(context, binding, stretch, total, again=body.again))
 
 
-def _stretch(context: Context, body: BackfillBody) -> Stretch:
+def _stretch(context: Context, body: BackfillBody, zone: ZoneInfo) -> Stretch:
     now = context.daemon.clock.now()
-    until = now if body.until is None else body.until.astimezone(UTC)
-    since = body.since.astimezone(UTC)
+    until = now if body.until is None else last_of(body.until, zone, now)
+    since = first_of(body.since, zone)
     if until > now:
         raise Invalid(f"to {until} is in the future: what comes is the clock's to run")
     if until < since:
@@ -115,7 +116,7 @@ def _arguments(body: BackfillBody, binding: Binding, stretch: Stretch, total: in
     )
 
 
-async def _plan(context: Context, binding: Binding, stretch: Stretch, total: int) -> BackfillPlan:
+async def _plan(context: Context, binding: Binding, stretch: Stretch, total: int, *, again: bool) -> BackfillPlan:
     views = ScheduleViews(context.daemon.reads)
     known = 0
     first: list[datetime] = []
@@ -128,8 +129,11 @@ async def _plan(context: Context, binding: Binding, stretch: Stretch, total: int
         "schedule": described(binding),
         "from_at": stretch.from_at,
         "to_at": stretch.to_at,
+        "timezone": binding.trigger.zone.key,
+        "now": context.daemon.clock.now(),
         "total": total,
         "known": known,
+        "would_run": total if again else total - known,
         "ticks": await views.ticks(binding, first),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TRIGGER = "PIPELINE/TRIGGER, or a pipeline that has one schedule."
 STOP = "stop"
+# The length of `2026-01-31`.
+DAY = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -60,10 +62,24 @@ def instant(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+def day_or_instant(text: str) -> date:
+    """A day alone as such: the daemon knows the schedule's time zone. Else an instant."""
+    try:
+        return date.fromisoformat(text) if len(text) == DAY else instant(text)
+    except ValueError:
+        return instant(text)
+
+
 Number = Annotated[int | None, typer.Argument(metavar="[ID]", help="With `stop`: the backfill's number.")]
-Since = Annotated[datetime | None, typer.Option("--from", parser=instant, metavar="TIME", help="The first due time.")]
+Since = Annotated[
+    date | None,
+    typer.Option("--from", parser=day_or_instant, metavar="TIME", help="The first due time, or day in its zone."),
+]
 Until = Annotated[
-    datetime | None, typer.Option("--to", parser=instant, metavar="TIME", help="The last due time; default: now.")
+    date | None,
+    typer.Option(
+        "--to", parser=day_or_instant, metavar="TIME", help="The last due time, or day to its end; default: now."
+    ),
 ]
 Parallel = Annotated[int, typer.Option(min=1, max=10_000, help="Runs under way at once, over all daemons.")]
 StopOnFailure = Annotated[bool, typer.Option("--stop-on-failure", help="Start no more ticks once a run failed.")]
@@ -108,9 +124,11 @@ def backfill(
 
 
 def _begun(client: Client, answer: dict[str, Any], *, wait: bool, as_json: bool) -> None:
-    from service.cli.output import print_json
+    from service.cli.output import print_json, say
     from service.cli.views.schedules import follow_backfill, print_ending, print_plan
 
+    if "id" in answer:
+        say(f"ticks due from {answer['from_at']} to {answer['to_at']}")
     if wait:
         try:
             answer = follow_backfill(client, answer)

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from service.backfill import first_of, last_of
 from service.settings import Role
 from tests.db.api import Api, api, problem
 from tests.db.asking import tidemill
@@ -84,6 +86,9 @@ def _nights(binding: Binding, after: datetime, until: datetime) -> list[datetime
         ({"to": "2999-01-01T00:00:00Z"}, 422, "is in the future"),
         ({"to": "2025-01-01T00:00:00Z"}, 422, "lies before from"),
         ({"from": "2026-01-01T00:00:00"}, 422, "from"),
+        ({"from": "2026-01-32"}, 422, "'2026-01-32' is no day: write it as 2026-01-31"),
+        ({"to": "2999-01-01"}, 422, "is in the future"),
+        ({"from": "2026-01-02", "to": "2026-01-01"}, 422, "lies before from"),
         ({"from": "1800-01-01T00:00:00Z"}, 422, "before 1900"),
         ({"from": "2026-01-01T03:00:00Z", "to": "2026-01-01T04:00:00Z"}, 422, "has no tick from"),
         ({"max_parallel": 0}, 422, "max_parallel"),
@@ -136,16 +141,17 @@ async def test_the_command_line_backfills_shows_progress_and_exits_by_how_it_end
     async with serving(database, tmp_path, seen) as one:
         assert (await tidemill(one, "backfills"))[1].startswith("no backfill was asked for")
         code, out, _ = await tidemill(one, "backfill", "daily", *since, "--dry-run")
-        assert (code, out.splitlines()[0]) == (0, "daily/nightly: 4 ticks, 0 ran already, 4 would run")
+        assert (code, out.splitlines()[0]) == (0, "daily/nightly: 5 ticks, 0 ran already, 5 would run")
+        assert out.splitlines()[1] == "due from 2026-01-01 00:00:00 to 2026-01-05 23:59:59, times of Europe/Berlin"
         code, out, err = await tidemill(one, "backfill", "daily", *since, "--max-parallel", "2")
-        assert (code, "4/4" in err) == (1, True)
-        assert "backfill 1: failed: 3 succeeded, 1 failed" in out
+        assert (code, "5/5" in err) == (1, True)
+        assert "backfill 1: failed: 4 succeeded, 1 failed" in out
         code, out, _ = await tidemill(one, "backfill", "daily", *since, "--detach")
-        assert (code, out) == (0, "backfill 2 of 4 ticks has begun: tidemill backfills 2\n")
+        assert (code, out) == (0, "backfill 2 of 5 ticks has begun: tidemill backfills 2\n")
         await over(database, 2)
         code, out, _ = await tidemill(one, "backfills", "2")
         assert "backfill 2 of daily/nightly: succeeded" in out
-        assert "4 ran before" in out
+        assert "5 ran before" in out
         assert "daily/nightly" in (await tidemill(one, "backfills"))[1]
         seen.slow = True
         year = ("--from", "2025-01-01", "--to", "2025-12-31", "--again", "--detach", "--json")
@@ -160,6 +166,29 @@ async def test_the_command_line_backfills_shows_progress_and_exits_by_how_it_end
         assert (code, "is no time" in err) == (2, True)
         code, _, err = await tidemill(one, "backfill", "stop")
         assert (code, "say which one" in err) == (2, True)
+
+
+def test_a_day_is_the_whole_of_it_in_the_zone_of_the_schedule() -> None:
+    berlin, now = ZoneInfo("Europe/Berlin"), datetime(2026, 11, 27, 4, 30, tzinfo=UTC)
+    assert first_of("2026-10-25", berlin) == datetime(2026, 10, 24, 22, tzinfo=UTC)
+    day_after = datetime(2026, 10, 25, 23, tzinfo=UTC)
+    assert last_of("2026-10-25", berlin, now) == day_after - timedelta(microseconds=1), "a day of 25 hours"
+    assert last_of("2026-11-27", berlin, now) == now
+    assert last_of("2026-11-28", berlin, now) > now
+    assert last_of(now, berlin, now) == now
+
+
+async def test_a_plan_tells_what_runs_again_and_how_long_ago_its_ticks_were(database: str, tmp_path: Path) -> None:
+    first = ("--from", "2018-11-09", "--to", "2018-11-09")
+    async with serving(database, tmp_path, Seen()) as one:
+        assert (await tidemill(one, "backfill", "daily", *first))[0] == 0
+        _, out, _ = await tidemill(one, "backfill", "daily", *first, "--dry-run")
+        assert out.splitlines()[0] == "daily/nightly: 1 ticks, 1 ran already, 0 would run"
+        ago = (datetime.now(UTC) - datetime(2018, 11, 9, 1, tzinfo=UTC)).days
+        assert f"{ago} d ago" in out
+        _, out, _ = await tidemill(one, "backfill", "daily", *first, "--again", "--dry-run")
+        assert out.splitlines()[0] == "daily/nightly: 1 ticks, 1 ran already, 1 would run"
+        assert json.loads((await tidemill(one, "backfill", "daily", *first, "--again", "--json"))[1])["succeeded"] == 1
 
 
 async def test_a_backfill_is_stopped_over_http_under_the_name_of_who_asks(database: str, tmp_path: Path) -> None:

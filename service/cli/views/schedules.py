@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
@@ -50,9 +51,11 @@ def print_schedule(answer: Mapping[str, Any]) -> None:
 
 def print_plan(plan: Mapping[str, Any]) -> None:
     """What a backfill would do."""
-    out, now = console(), instant(plan["to_at"])
-    left = plan["total"] - plan["known"]
+    out, now, left = console(), instant(plan["now"]), plan["would_run"]
     out.print(Text(plain(f"{plan['trigger']}: {plan['total']} ticks, {plan['known']} ran already, {left} would run")))
+    zone = ZoneInfo(plan["timezone"])
+    begins, ends = (instant(plan[name]).astimezone(zone) for name in ("from_at", "to_at"))
+    out.print(Text(f"due from {begins:%Y-%m-%d %H:%M:%S} to {ends:%Y-%m-%d %H:%M:%S}, times of {plan['timezone']}"))
     if plan["ticks"]:
         print_table(TICKS, [_tick(one, now) for one in plan["ticks"]], nothing="")
     if plan["total"] > len(plan["ticks"]):
