@@ -28,7 +28,8 @@ class MicroBatches(Trigger):
     With `mode="ordered"` the next batch of a partition starts only after the one before it has succeeded. `by` (`"key"`
     or a path such as `"data.customer"`) makes one batch for each key among the records that are closed together, in an
     order of its own. `event_time` (`"timestamp"`, or a path) is what the batch's watermark is made of: the latest time
-    seen in the partition, less `lateness_s`. `bad` is what becomes of values that are no JSON objects, where a stage
+    seen in the partition, less `lateness_s`; times that are more than `ahead_s` ahead of the clock here are wrong, and
+    count for nothing. `bad` is what becomes of values that are no JSON objects, where a stage
     wants rows: the run fails, they are skipped, or each is kept as a dead event. Raises `InvalidTrigger`.
     """
 
@@ -42,6 +43,7 @@ class MicroBatches(Trigger):
     by: str | None = None
     event_time: str = "timestamp"
     lateness_s: float = 0.0
+    ahead_s: float = 3600.0
     bad: Bad = "fail"
 
     @property
@@ -55,6 +57,7 @@ class MicroBatches(Trigger):
         self._whole("max_bytes", 1, _MOST_BYTES)
         self._seconds("max_wait_s", 0.001)
         self._seconds("lateness_s", 0.0)
+        self._seconds("ahead_s", 0.0)
         self._one_of("start", get_args(Start))
         self._one_of("mode", get_args(Mode))
         self._one_of("bad", get_args(Bad))

@@ -69,10 +69,31 @@ async def test_a_watermark_outlives_a_restart(kafka: str, topic: str) -> None:
         arrivals = await inbox.until_events(2)
     assert [arrival.event.data["times"] for arrival in arrivals] == [
         {"first": "1970-01-01T00:00:10.000Z", "last": "1970-01-01T00:00:20.000Z",
-         "watermark": "1970-01-01T00:00:19.000Z", "late": 0},
+         "watermark": "1970-01-01T00:00:19.000Z", "late": 0, "ahead": 0},
         {"first": "1970-01-01T00:00:05.000Z", "last": "1970-01-01T00:00:19.500Z",
-         "watermark": "1970-01-01T00:00:19.000Z", "late": 1},
+         "watermark": "1970-01-01T00:00:19.000Z", "late": 1, "ahead": 0},
     ]  # fmt: skip
+
+
+async def test_one_record_from_the_future_moves_no_watermark_and_is_told(
+    kafka: str, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox, access = RecordingInbox(), access_to(kafka)
+    trigger = KafkaBatches(topic, max_records=2, max_wait_s=0.2)
+    async with producing(kafka) as producer:
+        for timestamp_ms in (4_102_444_800_000, 7_000, 8_000, 4_102_444_800_000):
+            await producer.send(topic, b"{}", partition=0, timestamp_ms=timestamp_ms)
+    listener = listener_of([trigger], access, inbox)
+    async with listening(listener):
+        arrivals = await inbox.until_events(2)
+        [status] = listener.statuses()
+    times = [arrival.event.data["times"] for arrival in arrivals]
+    marks = [(one["first"], one["last"], one["watermark"], one["ahead"]) for one in times]
+    seven, eight = "1970-01-01T00:00:07.000Z", "1970-01-01T00:00:08.000Z"
+    assert marks == [(seven, seven, seven, 1), (eight, eight, eight, 1)]
+    assert arrivals[0].event.time.year == 1970
+    for told in (status.note, caplog.text):
+        assert "the times of 1 records are more than 3600 s (ahead_s) ahead of the clock here" in told
 
 
 async def test_bad_records_become_dead_events_with_their_bytes_in_the_transaction_of_their_batch(

@@ -53,7 +53,7 @@ def test_each_record_is_in_the_batch_of_its_key_and_in_no_other(drawn: list[tupl
     records = [Held(key=key, timestamp=ms, offset=number) for number, (key, ms) in enumerate(drawn)]
     if not records:
         return
-    closed = close(records, KafkaBatches("t", by="key"), None, range_of)
+    closed = close(records, KafkaBatches("t", by="key"), None, NOW, range_of)
     assert sorted(one.offset for batch in closed for one in batch.records) == list(range(len(records)))
     assert len({(batch.offsets.first, batch.offsets.last) for batch in closed}) == len(closed)
     for batch in closed:
@@ -71,6 +71,15 @@ def test_a_watermark_never_goes_back_and_what_is_behind_it_is_late() -> None:
     assert times_of([Held(timestamp=-1)], "timestamp", 2.0, 7_000) == Times(None, None, 7_000, 0)
 
 
+def test_a_time_that_is_far_ahead_is_counted_and_in_no_watermark() -> None:
+    ahead = [Held(timestamp=4_102_444_800_000), Held(timestamp=5_000), Held(timestamp=10_001)]
+    assert times_of(ahead, "timestamp", 2.0, 1_000, 10_000) == Times(5_000, 5_000, 3_000, 0, 2)
+    assert times_of(ahead[:1], "timestamp", 2.0, 1_000, 10_000) == Times(None, None, 1_000, 0, 1)
+    assert time_of_batch(Times(ahead=1), NOW) == NOW
+    with pytest.raises(InvalidTrigger, match="ahead_s='soon': give seconds"):
+        KafkaBatches("t", ahead_s="soon")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("value", "ms"),
     [
@@ -86,8 +95,9 @@ def test_the_time_of_a_record_may_be_in_what_it_holds(value: bytes | None, ms: i
 
 
 def test_times_are_told_as_people_write_them() -> None:
-    assert Times(0, 1_500, None, 2).as_data() == {
-        "first": "1970-01-01T00:00:00.000Z", "last": "1970-01-01T00:00:01.500Z", "watermark": None, "late": 2,
+    assert Times(0, 1_500, None, 2, 3).as_data() == {
+        "first": "1970-01-01T00:00:00.000Z", "last": "1970-01-01T00:00:01.500Z", "watermark": None,
+        "late": 2, "ahead": 3,
     }  # fmt: skip
     assert time_of_batch(Times(), NOW) == NOW
     assert time_of_batch(Times(last=1_500), NOW) == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)

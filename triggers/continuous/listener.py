@@ -194,7 +194,7 @@ class ShardLoop:
     async def _accept(self, mark: Mark, records: Sequence[Found]) -> Mark:
         """One batch. Raises `PositionMoved`."""
         now = self._clock.now()
-        closing = partial(close, records, self._trigger, mark.watermark_ms, self._span)
+        closing = partial(close, records, self._trigger, mark.watermark_ms, now, self._span)
         closed = await asyncio.to_thread(closing) if self._trigger.looks_inside else closing()
         arrivals = [self._arrival(one, now) for one in closed]
         if self._trigger.bad == "dead":

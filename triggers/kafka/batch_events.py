@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +17,8 @@ from triggers.micro_batches import MicroBatches
 from triggers.ranges import AnyRange
 
 R = TypeVar("R", bound=Held)
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_KEY = 100
 
@@ -33,20 +36,34 @@ def close(
     records: Sequence[R],
     trigger: MicroBatches,
     before: int | None,
+    now: datetime,
     range_of: Callable[[Sequence[R]], AnyRange],
 ) -> Sequence[Closed[R]]:
     """The batches that records closed together are: one, or with `by` one for each key.
 
-    All have the watermark of the whole. `before` is what it was, `range_of` says where records are.
+    All have the watermark of the whole. `before` is what it was, `range_of` says where records are. Times that are too
+    far ahead of `now` are told in the log, and are in no watermark.
     """
-    whole = times_of(records, trigger.event_time, trigger.lateness_s, before)
+    most_ms = (now.timestamp() + trigger.ahead_s) * 1000
+    at = (trigger.event_time, trigger.lateness_s, before, most_ms)
+    whole = times_of(records, *at)
+    if whole.ahead:
+        logger.warning("%s: in %s %s", trigger.name, range_of(records), ahead_note(whole, trigger))
     if trigger.by is None:
         return [Closed(records, replace(range_of(records), bad=trigger.bad), whole)]
     closed = []
     for key, ones in split(records, trigger.by).items():
-        times = replace(times_of(ones, trigger.event_time, trigger.lateness_s, before), watermark=whole.watermark)
+        times = replace(times_of(ones, *at), watermark=whole.watermark)
         closed.append(Closed(ones, replace(range_of(ones), by=trigger.by, key=key, bad=trigger.bad), times))
     return closed
+
+
+def ahead_note(times: Times, trigger: MicroBatches) -> str:
+    """In words, that records came from the future; "" where none did."""
+    if not times.ahead:
+        return ""
+    what = f"the times of {times.ahead} records are more than {trigger.ahead_s:g} s (ahead_s) ahead of the clock here"
+    return f"{what}: they are in the batch, but not in its times nor its watermark"
 
 
 def batch_arrival(binding: Binding, event: Event, shard: str, offsets: AnyRange) -> Arrival:

@@ -35,13 +35,15 @@ R = TypeVar("R", bound=Held)
 class Times:
     """When the records of a batch happened, in milliseconds since the epoch (None: no record says).
 
-    Nothing is expected any more from before `watermark`; `late` records came all the same.
+    Nothing is expected any more from before `watermark`; `late` records came all the same. `ahead` records were so far
+    ahead of the clock here that theirs is wrong: they count for none of the others.
     """
 
     first: int | None = None
     last: int | None = None
     watermark: int | None = None
     late: int = 0
+    ahead: int = 0
 
     def as_data(self) -> dict[str, Any]:
         """As a part of the `data` of a micro-batch event."""
@@ -50,6 +52,7 @@ class Times:
             "last": _told(self.last),
             "watermark": _told(self.watermark),
             "late": self.late,
+            "ahead": self.ahead,
         }
 
 
@@ -64,15 +67,19 @@ def why_bad(value: bytes | None) -> str | None:
     return None if isinstance(row, dict) else "not a JSON object"
 
 
-def times_of(records: Sequence[Held], event_time: str, lateness_s: float, before: int | None) -> Times:
-    """The times of records that came after those of watermark `before`."""
-    found = [ms for ms in map(_time_at(event_time), records) if ms is not None and 0 <= ms <= _LATEST_MS]
+def times_of(
+    records: Sequence[Held], event_time: str, lateness_s: float, before: int | None, most_ms: float = _LATEST_MS
+) -> Times:
+    """The times of records that came after those of watermark `before`. None of them can be later than `most_ms`."""
+    told = [ms for ms in map(_time_at(event_time), records) if ms is not None and 0 <= ms <= _LATEST_MS]
+    found = told if not told or max(told) <= most_ms else [ms for ms in told if ms <= most_ms]
+    ahead = len(told) - len(found)
     if not found:
-        return Times(watermark=before)
+        return Times(watermark=before, ahead=ahead)
     first, last = min(found), max(found)
     reached = last - round(lateness_s * 1000)
     late = 0 if before is None or first >= before else sum(ms < before for ms in found)
-    return Times(first, last, reached if before is None else max(reached, before), late)
+    return Times(first, last, reached if before is None else max(reached, before), late, ahead)
 
 
 def _time_at(event_time: str) -> Callable[[Held], int | None]:

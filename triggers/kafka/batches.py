@@ -14,7 +14,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from triggers.base import Arrival, Binding, ListenerState, OffsetRange, Surroundings, TriggerStatus
 from triggers.event import Event
 from triggers.kafka import KafkaBatches
-from triggers.kafka.batch_events import Closed, batch_arrival, close, dead_arrivals, time_of_batch
+from triggers.kafka.batch_events import Closed, ahead_note, batch_arrival, close, dead_arrivals, time_of_batch
 from triggers.kafka.batch_positions import life_of, offset_of, position_of, topic_of, watermark_of
 from triggers.kafka.batch_values import Times
 from triggers.kafka.client import access_of
@@ -149,6 +149,7 @@ class _Batcher:
         self._surroundings = surroundings
         self._group = f"{self._access.group_prefix}.batches.{binding.name}"
         self._status = TriggerStatus(binding.name, binding.trigger.kind)
+        self._note = self._aside = ""
         self._reader: GroupReader | None = None
         self._gathering: dict[TopicPartition, Gathering] = {}
 
@@ -169,6 +170,7 @@ class _Batcher:
 
     def status(self) -> TriggerStatus:
         self._status.lag_records = self._reader.lag(self._trigger.topic) if self._reader else None
+        self._status.note = "; ".join(note for note in (self._note, self._aside) if note)
         return self._status
 
     async def _serve(self, reader: GroupReader) -> None:
@@ -227,7 +229,7 @@ class _Batcher:
         closed: list[Closed[ConsumerRecord]] = []
         dead: list[Arrival] = []
         for records in bite:
-            closed += close(records, self._trigger, before, place)
+            closed += close(records, self._trigger, before, now, place)
             before = closed[-1].times.watermark
             if self._trigger.bad == "dead":
                 dead += dead_arrivals(
@@ -237,6 +239,7 @@ class _Batcher:
 
     def _arrival(self, reader: GroupReader, gathering: Gathering, closed: Closed[ConsumerRecord]) -> Arrival:
         self._status.last_seen_at = now = self._surroundings.clock.now()
+        self._aside = ahead_note(closed.times, self._trigger) or self._aside
         self._status.read_until = time_of(closed.records[-1].timestamp, now)
         offsets = closed.offsets
         assert isinstance(offsets, OffsetRange)
@@ -249,4 +252,4 @@ class _Batcher:
         return batch_arrival(self._binding, event, shard, offsets)
 
     def _tell(self, state: ListenerState, note: str, topics: Collection[str]) -> None:
-        self._status.state, self._status.note = state, note
+        self._status.state, self._note = state, note
