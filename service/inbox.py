@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ class PostgresInbox:
     """Implements `triggers.base.Inbox` over the group-commit writer.
 
     `accepted` counts the new events of this process by the kind of their trigger and by fate; `heard_at` tells when
-    each trigger (pipeline, name) last had one, `came_at` (by the loop's clock) when it had one that its filters let
+    each trigger (pipeline, name) last had one, `came_at` (by `time.monotonic`) when it had one that its filters let
     through.
     """
 
@@ -115,7 +116,7 @@ class PostgresInbox:
             for outcome in receipt.outcomes:
                 self.heard_at[outcome.pipeline, outcome.trigger] = utc_now()
                 if outcome.fate is not Fate.IGNORED:
-                    self.came_at[outcome.pipeline, outcome.trigger] = asyncio.get_running_loop().time()
+                    self.came_at[outcome.pipeline, outcome.trigger] = time.monotonic()
         return receipts
 
     def refuse_when_busy(self) -> None:

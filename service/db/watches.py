@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +15,14 @@ from service.db.writer import Flush, Operation
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """A trigger by its binding: how often something is to come, how long ago this process last heard of it, and whether
-    this process may say that it is silent.
+    """A trigger by its binding: how often something is to come, when this process last heard of it (by
+    `time.monotonic`, for how long ago that is, is asked when it is written), and whether this process may say that it
+    is silent.
     """
 
     binding: str
     expect_every_s: float
-    seen_ago_s: float | None
+    seen_at_s: float | None
     judged: bool
 
 
@@ -55,7 +57,11 @@ class WatchTriggers(Operation):
 
 
 async def _watch(flush: Flush, watching: Sequence[Watching]) -> Sequence[Watched]:
-    told = [(one.binding, one.expect_every_s, one.seen_ago_s) for one in sorted(watching, key=lambda one: one.binding)]
+    now_s = time.monotonic()
+    told = [
+        (one.binding, one.expect_every_s, None if one.seen_at_s is None else now_s - one.seen_at_s)
+        for one in sorted(watching, key=lambda one: one.binding)
+    ]
     await flush.connection.execute(sql("watch_triggers"), *columns(told, 3))
     judged = [one.binding for one in watching if one.judged]
     turned = {row["binding"]: row for row in await flush.connection.fetch(sql("judge_silence"), judged)}

@@ -31,6 +31,8 @@ class Silence:
         self._bindings = [one for one in bindings if one.trigger.enabled and one.trigger.expect_every_s is not None]
         self._writer = writer
         self._inbox = inbox
+        # What was told already is not told again: its time would creep forward by what each write takes.
+        self._told: dict[str, float] = {}
         self.known: Mapping[str, Watched] = {}
 
     @property
@@ -48,14 +50,13 @@ class Silence:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         while True:
-            now_s = loop.time()
+            watching = [self._of(one, loop.time() - began_s) for one in self._bindings]
             try:
-                [told] = await self._writer.submit(
-                    WatchTriggers([self._of(one, now_s - began_s) for one in self._bindings])
-                )
+                [told] = await self._writer.submit(WatchTriggers(watching))
             except DatabaseUnavailable:
                 told = None
             if told is not None:
+                self._told |= {one.binding: one.seen_at_s for one in watching if one.seen_at_s is not None}
                 self.known = {one.binding: one for one in told}
                 for one in told:
                     self._say(one)
@@ -64,8 +65,9 @@ class Silence:
     def _of(self, binding: Binding, up_s: float) -> Watching:
         expected_s = binding.trigger.expect_every_s or 0.0
         came_at = self._inbox.came_at.get((binding.pipeline, binding.trigger.name))
-        ago_s = None if came_at is None else asyncio.get_running_loop().time() - came_at
-        return Watching(binding.name, expected_s, ago_s, judged=up_s >= min(SETTLE_S, expected_s))
+        if came_at == self._told.get(binding.name):
+            came_at = None
+        return Watching(binding.name, expected_s, came_at, judged=up_s >= min(SETTLE_S, expected_s))
 
     def _say(self, one: Watched) -> None:
         if one.turned == "silent":
