@@ -90,6 +90,13 @@ class PostgresInbox:
         except DatabaseUnavailable as error:
             raise InboxBusy(str(error)) from error
 
+    async def position(self, scope: str, key: str) -> str | None:
+        """One stored position, or None. Raises `InboxBusy`."""
+        try:
+            return await self._reads.position(scope, key)
+        except DatabaseUnavailable as error:
+            raise InboxBusy(str(error)) from error
+
     async def accept(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Sequence[Receipt]:
         """See `triggers.base.Inbox`. Durable by `service/db/sql/accept.sql`, in the flush this waits for."""
         self.refuse_when_busy()

@@ -24,12 +24,13 @@ def payload_event(delivery: Delivery) -> Sequence[Event]:
     says; else a digest of the raw body.
     """
     headers, body, sender = delivery.headers, delivery.body, delivery.sender
-    if sender is not None and sender.event_of(headers) in sender.pings:
+    # What a bare ping carries need not be understood.
+    if sender is not None and not sender.ping_fields and sender.event_of(headers) in sender.pings:
         return []
     data = payload_of(headers.get("content-type", ""), body)
-    happened = sender.event_of(headers, data) if sender is not None else ""
-    if sender is not None and happened in sender.pings:
+    if sender is not None and sender.is_ping(headers, data):
         return []
+    happened = sender.event_of(headers, data) if sender is not None else ""
     told = found(data, sender.id_in_body) if sender is not None else ""
     event = Event(
         source=delivery.source,

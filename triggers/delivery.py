@@ -29,7 +29,8 @@ class Delivery:
 
     `vouched` are the headers that may name the delivery, best first: those that its verified sender sets itself.
     `sender` is that provider; where no scheme tells, the one whose headers these are. `dry`: nobody sent it, somebody
-    asks what would become of it (`tidemill explain`), so nothing may be told to the outside.
+    asks what would become of it (`tidemill explain`), so nothing may be told to the outside. `signed` is the digest of
+    what its sender signed, where that does not include what names the delivery; else it is empty.
     """
 
     hook: str
@@ -40,6 +41,7 @@ class Delivery:
     vouched: Sequence[str] = ()
     sender: Sender | None = None
     dry: bool = False
+    signed: str = ""
 
     @classmethod
     def of(

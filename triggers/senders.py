@@ -17,7 +17,8 @@ _WORD = re.compile(r"[a-z0-9_.-]{1,64}")
 class Sender:
     """One provider. `id_in_body` is a path in the payload to what names the delivery, `event_in_body` to what it is of.
 
-    `pings` are deliveries that only ask whether anybody is there. `ending` is what follows each event's name.
+    `pings` are deliveries that only ask whether anybody is there. `ending` is what follows each event's name. Where a
+    ping can be told by its payload, `ping_fields` are the fields that only a ping has: no signature covers the header.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Sender:
     id_in_body: Sequence[str] = ()
     ending: str = ""
     pings: frozenset[str] = field(default=frozenset({"ping"}))
+    ping_fields: frozenset[str] = frozenset()
 
     def event_of(self, headers: Mapping[str, str], data: Any = None) -> str:
         """What happened, as a word in lower case; `""` where the delivery does not say."""
@@ -33,15 +35,22 @@ class Sender:
         word = re.sub(r"[ :]", lambda one: "_" if one[0] == " " else ".", str(told).removesuffix(self.ending).lower())
         return word if _WORD.fullmatch(word) else ""
 
+    def is_ping(self, headers: Mapping[str, str], data: Any) -> bool:
+        """Whether this delivery only asks whether anybody is there."""
+        if self.ping_fields:
+            return isinstance(data, dict) and self.ping_fields <= data.keys()
+        return self.event_of(headers, data) in self.pings
+
     def type_of(self, event: str) -> str:
         """The type of the event that a delivery becomes."""
         return f"dev.tidemill.webhook.{self.name}.{event}" if event else f"dev.tidemill.webhook.{self.name}"
 
 
-GITHUB = Sender(name="github", event_header="x-github-event")
+GITHUB = Sender(name="github", event_header="x-github-event", ping_fields=frozenset({"zen", "hook_id"}))
 GITLAB = Sender(name="gitlab", event_header="x-gitlab-event", ending=" Hook")
-BITBUCKET = Sender(name="bitbucket", event_header="x-event-key", pings=frozenset({"diagnostics.ping"}))
-GITEA = Sender(name="gitea", event_header="x-gitea-event")
+BITBUCKET = Sender(name="bitbucket", event_header="x-event-key", ping_fields=frozenset({"test"}))
+# It sends no ping: what its button "Test Delivery" sends is a push.
+GITEA = Sender(name="gitea", event_header="x-gitea-event", pings=frozenset())
 CIRCLECI = Sender(name="circleci", event_in_body=("type",), id_in_body=("id",))
 BUILDKITE = Sender(name="buildkite", event_header="x-buildkite-event")
 JENKINS = Sender(name="jenkins", event_in_body=("build", "phase"))

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.headers import fold, on_the_wire
@@ -53,6 +53,14 @@ class Verifier(Protocol):
         """Raises `BadSignature`, and nothing else whatever was sent."""
 
 
+@runtime_checkable
+class SignsBody(Verifier, Protocol):
+    """A verifier of senders whose signature covers the body and nothing that names the delivery."""
+
+    def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        """What the signature covers, of a delivery that was verified."""
+
+
 @dataclass(frozen=True)
 class HMAC:
     """A digest of the raw body under a shared secret, in one header: `prefix`, then the encoded digest."""
@@ -89,6 +97,10 @@ class HMAC:
         if not any(hmac.compare_digest(hmac.digest(one, body, self.algorithm), sent) for one in secrets):
             raise no_match(self.header)
 
+    def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        """See `SignsBody`."""
+        return body
+
     def _digest(self, given: str) -> bytes:
         """The digest that was sent. What is none costs no hashing of the body."""
         digest = hex_digest(given) if self.encoding == "hex" else _base64_digest(given)
@@ -116,6 +128,10 @@ class GitHub:
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
         HMAC("X-Hub-Signature-256", prefix="sha256=", secret=self.secret).verify(headers, body, now)
+
+    def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        """See `SignsBody`."""
+        return body
 
 
 @dataclass(frozen=True)

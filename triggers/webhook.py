@@ -8,6 +8,7 @@ a reader in a file of its own; nothing here has to know of it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from triggers.oddity import ODDITIES, why_unreadable
 from triggers.reports import Report
 from triggers.route import WEBHOOK, Route
 from triggers.senders import sender_of
-from triggers.signatures import DELIVERY_HEADERS, BadSignature, Verifier
+from triggers.signatures import DELIVERY_HEADERS, BadSignature, SignsBody, Verifier
 from triggers.trace import traced
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
@@ -39,7 +40,9 @@ class Webhook(Trigger):
     with the payload as its data. `per_minute` deliveries of known senders are taken by each daemon, the rest is
     answered 429; `max_body_bytes` is the largest body it reads (default: `http.max_body_bytes`). `origins` are the
     senders whose question whether they may send CloudEvents here (`OPTIONS`) is answered with yes; `"*"`: all.
-    Triggers of several pipelines may share a hook if they agree in all of this.
+    A body that its sender signed without the delivery's id starts nothing when it comes again under another id, for it
+    may have been captured; with `same_body` each id is a delivery of its own. Triggers of several pipelines may share a
+    hook if they agree in all of this.
 
     `report` tells a code host how the runs go that this trigger starts (`triggers.reports`).
     """
@@ -52,6 +55,7 @@ class Webhook(Trigger):
     per_minute: int | None = None
     max_body_bytes: int | None = None
     origins: Sequence[str] = ()
+    same_body: bool = False
     report: Report | None = None
 
     def default_name(self) -> str:
@@ -79,7 +83,7 @@ class Webhook(Trigger):
 
     def shared(self) -> tuple[Any, ...]:
         """What all who listen to one hook must agree in."""
-        return (self.verify, self.read, self.per_minute, self.max_body_bytes, tuple(self.origins))
+        return (self.verify, self.read, self.per_minute, self.max_body_bytes, tuple(self.origins), self.same_body)
 
 
 def hooks(bindings: Sequence[Binding]) -> Mapping[str, Sequence[Binding]]:
@@ -102,8 +106,8 @@ def hooks(bindings: Sequence[Binding]) -> Mapping[str, Sequence[Binding]]:
                 )
             if other.trigger.shared() != first.shared():
                 raise InvalidTrigger(
-                    f"hook {hook}: {listening[0].name} and {other.name} differ in read, per_minute, max_body_bytes or"
-                    " origins: share one"
+                    f"hook {hook}: {listening[0].name} and {other.name} differ in read, per_minute, max_body_bytes,"
+                    " origins or same_body: share one"
                 )
         if first.verify is not None:
             first.verify.check()
@@ -123,6 +127,9 @@ def admit(webhook: Webhook, delivery: Delivery) -> Delivery:
             webhook.verify.verify(delivery.headers, delivery.body, delivery.received_at)
         except ODDITIES as error:
             raise BadSignature(why_unreadable(error)) from None
+    if isinstance(webhook.verify, SignsBody) and not webhook.same_body:
+        signed = webhook.verify.signed(delivery.headers, delivery.body)
+        delivery = replace(delivery, signed=hashlib.blake2b(signed, digest_size=16).hexdigest())
     return trusted(webhook, delivery)
 
 

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.allowance import Allowance
 from service.api.answers import Json, events_answer
+from service.api.once import accept_once
 from service.api.problems import Problem
 from service.api.requests import header, read_body
 from triggers.base import Arrival, Binding
@@ -73,7 +74,7 @@ class Intake:
         elif not found:
             await Response(status_code=204)(scope, receiving, send)
         else:
-            await self._accept(found, listening, scope, receiving, send)
+            await self._accept(found, listening, scope, receiving, send, delivery.signed)
 
     async def events(self, scope: Scope, receiving: Receive, send: Send) -> None:
         """`POST /api/v1/events`: one CloudEvent or a batch, in any mode of the HTTP binding."""
@@ -86,10 +87,21 @@ class Intake:
         await _consent(self._origins, "GET, POST, OPTIONS", None, scope)(scope, receiving, send)
 
     async def _accept(
-        self, events: Sequence[Event], listening: Sequence[Binding], scope: Scope, receiving: Receive, send: Send
+        self,
+        events: Sequence[Event],
+        listening: Sequence[Binding],
+        scope: Scope,
+        receiving: Receive,
+        send: Send,
+        signed: str = "",
     ) -> None:
         arrivals = [Arrival(event, [offer(binding, event) for binding in listening]) for event in events]
-        status, answer = events_answer(await self._inbox.accept(arrivals))
+        if signed:
+            hook = scope["path"].removeprefix(HOOKS)
+            receipts = await accept_once(self._inbox, hook, signed, arrivals)
+        else:
+            receipts = await self._inbox.accept(arrivals)
+        status, answer = events_answer(receipts)
         await Json(answer, status)(scope, receiving, send)
 
 

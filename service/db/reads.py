@@ -72,6 +72,10 @@ class Reads:
         """Every stored position of a scope, by key."""
         return {row["key"]: row["value"] for row in await self.fetch("positions", scope)}
 
+    async def position(self, scope: str, key: str) -> str | None:
+        """One stored position."""
+        return next((row["value"] for row in await self.fetch("position_at", scope, key)), None)
+
     async def progress(self, run_ids: Sequence[int]) -> tuple[Mapping[int, Rows], Mapping[int, Rows]]:
         """The attempts and the gates of runs, each by run."""
         attempts = await self.fetch("attempts_of", run_ids)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import asyncpg
 
+from service.db.bodies import SCOPE
 from service.db.connect import OUTAGES, connect, is_outage, sql, where
 from service.db.results import output_of
 from service.db.rows import Row
@@ -88,6 +89,16 @@ class Removal:
         while last is not None:
             [row] = await self._fetch("remove_events", last, age_s, BATCH * 5)
             removed += row["events"]
+            last = row["last"]
+        return removed
+
+    async def remove_bodies(self, age_s: float) -> int:
+        """Forget the bodies of hooks whose events are gone."""
+        removed: int = 0
+        last: str | None = ""
+        while last is not None:
+            [row] = await self._fetch("remove_bodies", SCOPE, last, age_s, BATCH * 5)
+            removed += row["bodies"]
             last = row["last"]
         return removed
 

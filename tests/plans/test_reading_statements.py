@@ -71,6 +71,8 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "run_events": ((7, 0, 50), set(), "fates_by_run"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
     "removed_until": ((), {"events_removed"}, ""),
+    "remove_bodies": (("hook bodies", "", 86_400.0, 1000), set(), "positions_pkey"),
+    "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }
 LOOKED_AT = {
     *("list_events", "list_events_by_fate", "run_events"),

@@ -196,7 +196,7 @@ def test_what_is_no_time_is_that_of_the_delivery(at: Any) -> None:
 
 
 def test_a_ping_is_no_event() -> None:
-    assert delivered({"zen": "x"}, {"X-GitHub-Event": "ping"}) == []
+    assert delivered({"zen": "x", "hook_id": 1}, {"X-GitHub-Event": "ping"}) == []
 
 
 @pytest.mark.parametrize("verify", [Bitbucket("s"), Gitea("s")])

@@ -22,7 +22,8 @@ from triggers.base import Binding
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
-from triggers.signatures import BadSignature, Bearer, GitHub, StandardWebhooks
+from triggers.providers import Gitea
+from triggers.signatures import BadSignature, Bearer, GitHub, SignsBody, StandardWebhooks
 from triggers.webhook import Webhook, admit, hooks, receive
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -99,8 +100,31 @@ def test_signature_comes_before_everything_else() -> None:
 
 
 def test_ping_is_answered_without_an_event() -> None:
-    webhook = Webhook("ci", verify=GitHub("s"))
-    assert delivered(webhook, signed(**{"X-GitHub-Event": "ping"}), BODY) == []
+    webhook, body = Webhook("ci", verify=GitHub("s")), b'{"zen":"Design for failure.","hook_id":1}'
+    for said in ("ping", "push"):
+        assert delivered(webhook, {**JSON, **signed(body, **{"X-GitHub-Event": said})}, body) == []
+
+
+def test_what_is_called_a_ping_in_a_header_that_nobody_signed_is_none() -> None:
+    headers = signed(**{"X-GitHub-Event": "ping", "X-GitHub-Delivery": "a"})
+    assert received(headers, BODY, Webhook("ci", verify=GitHub("s"))).data == PUSH
+
+
+def test_what_was_signed_is_told_where_it_does_not_name_the_delivery() -> None:
+    def digest(webhook: Webhook, headers: dict[str, str], body: bytes = BODY) -> str:
+        return admit(webhook, Delivery.of("ci", headers, body, NOW)).signed
+
+    github = Webhook("ci", verify=GitHub("s"))
+    first = digest(github, signed(**{"X-GitHub-Delivery": "a"}))
+    assert first == digest(github, signed(**{"X-GitHub-Delivery": "b", "X-GitHub-Event": "ping"}))
+    assert first != digest(github, signed(BODY + b" "), BODY + b" ")
+    assert digest(replace(github, verify=None), {}) == digest(replace(github, same_body=True), signed()) == ""
+    assert not isinstance(StandardWebhooks(KEY), SignsBody)
+    # The same JSON, signed once, bare and in a form that is written in two ways.
+    gitea = Webhook("ci", verify=Gitea("s"))
+    seal = {"X-Gitea-Signature": hmac.new(b"s", b"{}", hashlib.sha256).hexdigest()}
+    form = seal | {"Content-Type": "application/x-www-form-urlencoded"}
+    assert digest(gitea, seal, b"{}") == digest(gitea, form, b"payload={}") == digest(gitea, form, b"payload=%7B%7D")
 
 
 def test_form_with_a_payload_is_read_as_its_json() -> None:
