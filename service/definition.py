@@ -27,7 +27,13 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
         "hooks": {when: describe_stage(stage) for when, stage in plan.hooks.items()},
         "arrows": [list(arrow) for arrow in pipeline.arrows],
         "gates": [
-            {"name": gate.name, "source": gate.src, "target": gate.dst, "check": gate.gate.name}
+            {
+                "name": gate.name,
+                "source": gate.src,
+                "target": gate.dst,
+                "check": gate.gate.name,
+                "digest": pipeline.gate_digests[gate.name],
+            }
             for gates in plan.gates.values()
             for gate in gates
         ],

@@ -10,8 +10,9 @@ from service.errors import Invalid
 from service.loops.fanout import made, unlike
 from service.loops.live import LiveRun
 from service.machine import is_done
-from service.model import AttemptState
-from stages.plan import PlanStage
+from service.model import AttemptState, GateState
+from stages.gates.base import FunctionGate
+from stages.plan import PlanGate, PlanStage
 from stages.problems import nearest
 
 Action = Literal["keep", "again", "run", "skip"]
@@ -27,23 +28,37 @@ class StagePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class GatePlan:
+    """A gate that is checked anew, on the arrow to `target`. `passed`: it had passed, as it was declared then."""
+
+    gate: str
+    target: str
+    passed: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Before:
-    """What the run was made with until now: its version, its parameters, and the code digest of each stage."""
+    """What the run was made with until now: its version, its parameters, the code digest of each stage, and how each
+    gate was declared (source, target, digest).
+    """
 
     version: str
     params: Mapping[str, Any]
     code: Mapping[str, str]
+    gates: Mapping[str, tuple[str, str, str | None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Resumption:
     """The plan. `stale` results count again if they turn out to be what would be made; `forced` ones do not.
 
-    `items` are those of unfinished mapped stages whose results are stale.
+    `items` are those of unfinished mapped stages whose results are stale, `gates` those to be checked anew.
     """
 
     stages: list[StagePlan] = field(default_factory=list)
     items: dict[str, list[int]] = field(default_factory=dict)
+    gates: list[GatePlan] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     forced: list[str] = field(default_factory=list)
 
@@ -69,6 +84,7 @@ def plan_resumption(run: LiveRun, before: Before, *, since: str | None = None) -
             found.stages.append(StagePlan(stage.name, "again", why))
         else:
             found.stages.append(StagePlan(stage.name, "keep", "finished, and nothing it is made of has changed"))
+    found.gates = _gates(run, before, {one.stage for one in found.stages if one.action == "keep"})
     return found
 
 
@@ -109,7 +125,30 @@ def _items(items: list[int]) -> str:
 def passing_over(planned: Resumption, stage: str, why: str) -> Resumption:
     """The same, but that `stage`, which has no result, is passed over."""
     stages = [StagePlan(stage, "skip", why) if one.stage == stage else one for one in planned.stages]
-    return replace(planned, stages=stages)
+    return replace(planned, stages=stages, gates=[gate for gate in planned.gates if gate.target != stage])
+
+
+def _gates(run: LiveRun, before: Before, kept: set[str]) -> list[GatePlan]:
+    """The gates that let nobody pass yet, or on other terms, before stages that are not kept."""
+    found = []
+    for gate in (gate for gates in run.plan.gates.values() for gate in gates if gate.dst not in kept):
+        checked = run.view.gates.get(gate.name)
+        passed = checked is not None and checked.state is GateState.PASSED
+        why = _why_anew(run, gate, before) if passed else "it has not passed"
+        if checked is not None and why:
+            found.append(GatePlan(gate.name, gate.dst, passed, why))
+    return found
+
+
+def _why_anew(run: LiveRun, gate: PlanGate, before: Before) -> str:
+    """Why a gate that has passed is checked anew; nothing, where it need not be."""
+    if run.pipeline.version != before.version:
+        declared = (gate.src, gate.dst, run.pipeline.gate_digests[gate.name])
+        if before.gates.get(gate.name) != declared:
+            return f"it passed, but was declared otherwise in version {before.version}"
+    takes = isinstance(gate.gate, FunctionGate) and gate.gate.takes_params
+    names = _amended(before, run) if takes else []
+    return f"it passed, but with other parameters: {', '.join(names)}" if names else ""
 
 
 def _from(run: LiveRun, since: str | None) -> frozenset[str]:
@@ -139,13 +178,14 @@ def _changed(run: LiveRun, stage: PlanStage, before: Before) -> str:
     if before.code.get(stage.name) not in (None, stage.code_digest):
         reasons.append(f"its code changed since version {before.version}")
     if stage.takes_params:
-        names = sorted(name for name in {*before.params, *run.params} if _differ(name, before.params, run.params))
+        names = _amended(before, run)
         reasons += [f"parameters changed: {', '.join(names)}"] if names else []
     return " and ".join(reasons) or "its environment or its inputs changed"
 
 
-def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return one.get(name) != other.get(name)
+def _amended(before: Before, run: LiveRun) -> list[str]:
+    """The names of the parameters that are not what they were."""
+    return sorted(name for name in {*before.params, *run.params} if before.params.get(name) != run.params.get(name))
 
 
 def needing(run_plan: Mapping[str, PlanStage], name: str) -> list[str]:

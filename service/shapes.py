@@ -313,10 +313,18 @@ class StagePlanShape(TypedDict):
     why: str
 
 
+class GatePlanShape(TypedDict):
+    """A gate that is checked anew, and why."""
+
+    gate: str
+    why: str
+
+
 class ResumeAnswer(RunState):
-    """What became of a request to go on. `plan` is told where something changes, or was asked for by `dry_run`."""
+    """What became of a request to go on. `plan` and `gates` are told where something changes, or by `dry_run`."""
 
     plan: list[StagePlanShape]
+    gates: list[GatePlanShape]
 
 
 class PipelinesAnswer(TypedDict):

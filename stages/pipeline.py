@@ -144,8 +144,14 @@ class Pipeline:
             settings = {name: getattr(one.stage, name) for name in VERSIONED} | {"runner": one.runner}
             parts += [one.name, one.code_digest, one.environment_digest or "", value_digest(settings, self.home)]
         for gate in (gate for gates in self.plan.gates.values() for gate in gates):
-            parts += [gate.name, gate.src, gate.dst, value_digest(gate.gate, self.home)]
+            parts += [gate.name, gate.src, gate.dst, self.gate_digests[gate.name]]
         return digest_text(*parts)
+
+    @cached_property
+    def gate_digests(self) -> Mapping[str, str]:
+        """The digest of what each gate is declared as, by its name: its code and its settings."""
+        every = (gate for gates in self.plan.gates.values() for gate in gates)
+        return MappingProxyType({gate.name: value_digest(gate.gate, self.home) for gate in every})
 
     @property
     def version(self) -> str:

@@ -24,7 +24,7 @@ from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, recall
 from service.model import RunState, RunView
 from service.resumption import Before, Resumption, needing, passing_over, plan_resumption, unfinished_lists
-from service.shapes import ResumeAnswer, StagePlanShape
+from service.shapes import GatePlanShape, ResumeAnswer, StagePlanShape
 from service.shapes import RunState as StateShape
 from stages.pipeline import Pipeline
 from triggers.cloudevents import restore
@@ -50,7 +50,7 @@ async def resume(context: Context, request: Request) -> Response:
     if not changes and not body.dry_run:
         _refuse_gone_version(context, row)
         await _do(context, Resume(row["id"], body.by, epoch=row["epoch"]))
-        return Json({"run": row["id"], "state": RunState.QUEUED.value, "plan": []}, 202)
+        return Json({"run": row["id"], "state": RunState.QUEUED.value, "plan": [], "gates": []}, 202)
     pipeline = context.daemon.catalogue.pipeline(row["pipeline"])
     if body.on != "latest":
         _refuse_gone_version(context, row)
@@ -154,8 +154,8 @@ async def _as_it_stands(
     """The run with all that is on record, and the lists of mapped stages that are done in part."""
     event = restore(orjson.loads(row["envelope"]))
     run = LiveRun(row["id"], row["epoch"], pipeline, event, params, RunView())
-    attempts, _ = await context.daemon.reads.progress([row["id"]])
-    recall(run, attempts.get(row["id"], ()), (), row["epoch"], context.daemon.clock.now())
+    attempts, gates = await context.daemon.reads.progress([row["id"]])
+    recall(run, attempts.get(row["id"], ()), gates.get(row["id"], ()), row["epoch"], context.daemon.clock.now())
     joined = await context.daemon.reads.joined([row["id"]])
     if row["id"] in joined:
         run.share(joined[row["id"]])
@@ -167,7 +167,9 @@ async def _as_it_stands(
 def _before(row: Row) -> Before:
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
     code = {stage["name"]: stage["code_digest"] for stage in definition.get("stages", ())}
-    return Before(row["version"], orjson.loads(row["params"]), code)
+    declared = definition.get("gates", ())
+    gates = {gate["name"]: (gate["source"], gate["target"], gate.get("digest")) for gate in declared}
+    return Before(row["version"], orjson.loads(row["params"]), code, gates)
 
 
 def _resumption(
@@ -182,6 +184,7 @@ def _resumption(
         "params": changed,
         "version": None if pipeline.version == row["version"] else {"from": row["version"], "to": pipeline.version},
         "again": [*planned.stale, *planned.forced],
+        "gates_anew": [gate.gate for gate in planned.gates if gate.passed],
         "items_again": {stage: len(items) for stage, items in planned.items.items()},
     }
     return Resume(
@@ -192,6 +195,7 @@ def _resumption(
         stale=planned.stale,
         forced=planned.forced,
         items=planned.items,
+        gates=[gate.gate for gate in planned.gates],
         version=pipeline.version,
         params=orjson.dumps(params),
         detail={name: value for name, value in detail.items() if value},
@@ -210,7 +214,8 @@ def _answer(row: Row, planned: Resumption, *, dry_run: bool) -> ResumeAnswer:
     stages: list[StagePlanShape] = [
         {"stage": one.stage, "action": one.action, "why": one.why} for one in planned.stages
     ]
-    return {"run": row["id"], "state": state, "plan": stages}
+    gates: list[GatePlanShape] = [{"gate": one.gate, "why": one.why} for one in planned.gates]
+    return {"run": row["id"], "state": state, "plan": stages, "gates": gates}
 
 
 ENDPOINTS = (

@@ -96,6 +96,7 @@ def _show_plan(planned: Mapping[str, Any]) -> None:
     from service.cli.output import Column, print_table
 
     rows = [(one["stage"], one["action"], one["why"]) for one in planned["plan"]]
+    rows += [(f"gate {one['gate']}", "check", one["why"]) for one in planned["gates"]]
     print_table([Column("STAGE"), Column("DOES"), Column("WHY", wrap=True)], rows, nothing="it has no stages")
 
 

@@ -57,8 +57,9 @@ class Resume(Operation):
     """Queue a failed or cancelled run again, keeping its finished stages. The answer is whether there was one.
 
     `epoch` is the one the caller saw. `stale` and `forced` are stages whose results are set aside: a stale one counts
-    again if it turns out to have the same key. `items` are single items of mapped stages that are stale. `skip` is a
-    stage to pass over. `version` and `params` (JSON) replace the run's own. `detail` is kept with the action.
+    again if it turns out to have the same key. `items` are single items of mapped stages that are stale, `gates` those
+    checked anew although they passed. `skip` is a stage to pass over. `version` and `params` (JSON) replace the run's
+    own. `detail` is kept with the action.
     """
 
     order: ClassVar[int] = 50
@@ -70,6 +71,7 @@ class Resume(Operation):
     stale: Sequence[str] = ()
     forced: Sequence[str] = ()
     items: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    gates: Sequence[str] = ()
     skip: str | None = None
     reason: str = ""
     version: str | None = None
@@ -84,7 +86,7 @@ class Resume(Operation):
 
 async def _resume(flush: Flush, op: Resume) -> bool:
     connection = flush.connection
-    row = await connection.fetchrow(sql("resume"), op.run_id, op.epoch, op.version, op.params)
+    row = await connection.fetchrow(sql("resume"), op.run_id, op.epoch, op.version, op.params, list(op.gates))
     if row is None:
         return False
     for stages, void in ((op.stale, STALE), (op.forced, "forced")):

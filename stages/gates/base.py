@@ -112,6 +112,11 @@ class FunctionGate:
         """The models whose version in production it looks at."""
         return tuple(getattr(self.function, "models", ()))
 
+    @property
+    def takes_params(self) -> bool:
+        """Whether it takes the run's parameters, or the whole context."""
+        return any(field in ("params", None) for field in self.fields().values())
+
     def check(self, evidence: GateContext) -> Any:
         """Call the function; `stages.gates.evaluate` says what its answer means."""
         filled = {name: getattr(evidence, field) if field else evidence for name, field in self.fields().items()}

@@ -84,7 +84,7 @@ async def test_a_failed_run_tells_why_and_the_command_to_go_on(database: str, tm
     assert error["message"] == "it is broken"
     assert "raise Permanent" in error["traceback"]
     assert shown["next_command"] == f"tidemill resume {run}"
-    assert (resumed.status_code, resumed.json()) == (202, {"run": run, "state": "queued", "plan": []})
+    assert (resumed.status_code, resumed.json()) == (202, {"run": run, "state": "queued", "plan": [], "gates": []})
     assert "failed" in cancelled
 
 

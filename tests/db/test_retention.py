@@ -298,7 +298,7 @@ async def test_a_run_that_is_resumed_after_it_was_marked_stays(here: Place, fini
     run_id = await here.run("1", state="cancelled")
     async with removing(here.dsn) as removal:
         await removal.mark([run_id])
-        await here.ask(sql("resume"), run_id, None, None, None)
+        await here.ask(sql("resume"), run_id, None, None, None, [])
         if finished:
             await here.ask("update runs set state = 'succeeded', ready_at = null, finished_at = now()")
         assert await removal.remove_marked() == []

@@ -1,4 +1,4 @@
--- Finished stages stay; a failed gate is checked anew; what was tried before no longer counts against the policy. $2 is
+-- Finished stages stay; a failed gate is checked anew, as are those in $5; what was tried before no longer counts against the policy. $2 is
 -- the epoch the caller saw: what was decided for another state of the run is not done.
 with resumed as (
     update runs set
@@ -10,6 +10,6 @@ with resumed as (
     where id = $1 and state in ('failed', 'cancelled') and epoch = coalesce($2, epoch)
     returning id, pipeline, sequence
 ), reopened as (
-    delete from gates g using resumed r where g.run_id = r.id and g.state <> 'passed'
+    delete from gates g using resumed r where g.run_id = r.id and (g.state <> 'passed' or g.gate = any ($5::text[]))
 )
 select id, pipeline, sequence from resumed
