@@ -13,8 +13,9 @@ from service.system_shapes import SinkShape
 class TriggerShape(TypedDict):
     """A trigger and what its listeners say. `state` is the best of theirs; `address` is where it is posted to.
 
-    `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off. `paused`: somebody has
-    paused it, or its pipeline; it hears, and starts nothing. `lag_s`: how long what waits has waited, at most.
+    `unheard`: it needs a listener, and no living daemon has one. `disabled`: it is switched off. `ended`: a
+    schedule that is not due any more. `paused`: somebody has paused it, or its pipeline; it hears, and starts nothing.
+    `lag_s`: how long what waits has waited, at most.
     `silent_since` is set while nothing has come for longer than `expect_every_s`.
     """
 

@@ -52,7 +52,7 @@ class Admission(Generic[Run]):
             return Admitted(joined)
         if terms.rate_limit is not None:
             began = self.began.setdefault((scope, terms.rate_key), [])
-            if reason := terms.rate_limit.why_not(began, now):
+            if reason := terms.rate_limit.why_not(began, now, terms.rate_key):
                 return Admitted(None, reason=reason)
             began.append(now)
         if terms.coalesce is not None:

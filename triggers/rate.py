@@ -11,6 +11,7 @@ from triggers.numbers import is_number, is_whole
 
 _MOST_RUNS = 10_000
 _LONGEST_S = 366 * 86_400.0
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,17 @@ class RateLimit:
         if self.key is not None and not (isinstance(self.key, str) and all(self.key.split("."))):
             raise InvalidTrigger(f"RateLimit: key={self.key!r} is no path into the event, such as subject or data.id")
 
-    def why_not(self, started: Sequence[datetime], now: datetime) -> str:
-        """Why no run may start now, given when the newest of this key did; empty when one may."""
+    def why_not(self, started: Sequence[datetime], now: datetime, key: str = "") -> str:
+        """Why no run of `key` (`=value`, or empty) may start now, given when the newest did; empty when one may."""
         since = now - timedelta(seconds=self.per_s)
         if sum(at > since for at in started) < self.runs:
             return ""
         some = "run" if self.runs == 1 else "runs"
-        return f"this trigger starts at most {self.runs} {some} in {self.per_s:g} s (rate_limit)"
+        return f"this trigger starts at most {self.runs} {some} in {self.per_s:g} s{self._of(key)} (rate_limit)"
+
+    def _of(self, key: str) -> str:
+        if self.key is None:
+            return ""
+        if not key:
+            return f" for events without {self.key}"
+        return f" for {self.key}{key[:_SHOWN]}" if key.isprintable() else f" for {self.key}={key[1:_SHOWN]!a}"

@@ -20,7 +20,8 @@ from service.definition import describe
 from service.shapes import PipelinesAnswer
 from service.system_shapes import SystemAnswer
 from service.trigger_shapes import TriggersAnswer, TriggerShape
-from triggers.base import Binding, ListenerState
+from triggers.base import Binding, ListenerState, Trigger
+from triggers.schedule import Schedule, rfc3339
 from triggers.webhook import Webhook
 
 # Of several listeners to one trigger, the one that hears best speaks for it.
@@ -48,7 +49,9 @@ def _described(context: Context, name: str) -> dict[str, Any]:
 async def triggers(context: Context, request: Request) -> Response:
     """Triggers declared here or heard of elsewhere, with what is known of them."""
     told: dict[str, Mapping[str, Any]] = {}
-    for status in (*_own(context), *await context.views.trigger_statuses()):
+    mine = context.daemon.writer.daemon
+    others = [one for one in await context.views.trigger_statuses() if one["daemon"] != mine]
+    for status in (*_own(context), *others):
         held = told.get(status["binding"])
         if held is None or _rank(status["state"]) < _rank(held["state"]):
             told[status["binding"]] = status
@@ -92,7 +95,7 @@ def _with_stopping(shape: TriggerShape, runs: Sequence[int] | None) -> TriggerSh
 
 
 def _own(context: Context) -> list[Mapping[str, Any]]:
-    """What the listeners of this process say now; what it reported of them is older."""
+    """What the listeners of this process say now; what it reported of them is older, and not looked at."""
     now = context.daemon.clock.now()
     listeners = context.daemon.listeners
     return [{**asdict(status), "reported_at": now} for listener in listeners for status in listener.statuses()]
@@ -107,7 +110,7 @@ def _declared(binding: Binding, status: Mapping[str, Any] | None) -> TriggerShap
     listens = trigger.listener() is None
     silent = "disabled" if not trigger.enabled else ListenerState.LISTENING.value if listens else "unheard"
     note = "no living daemon with the role `triggers` listens" if silent == "unheard" else ""
-    shape = _shape(status or {"state": silent, "note": note})
+    shape = _with_end(_shape(status or {"state": silent, "note": note}), trigger)
     return {
         **shape,
         "name": binding.name,
@@ -118,6 +121,16 @@ def _declared(binding: Binding, status: Mapping[str, Any] | None) -> TriggerShap
         "expect_every_s": trigger.expect_every_s,
         "address": _address(binding),
     }
+
+
+def _with_end(shape: TriggerShape, trigger: Trigger) -> TriggerShape:
+    """A schedule whose clock is kept and that has no tick left."""
+    listens = shape["state"] == ListenerState.LISTENING
+    if not isinstance(trigger, Schedule) or not listens or shape["next_due_at"] is not None:
+        return shape
+    ended = "" if trigger.end is None else f": its end is {rfc3339(trigger.end)}"
+    note = "; ".join(part for part in (f"not due any more{ended}", shape["note"]) if part)
+    return {**shape, "state": "ended", "note": note}
 
 
 def _elsewhere(status: Mapping[str, Any]) -> TriggerShape:

@@ -37,6 +37,7 @@ COLOURS = {
     "cancelled": "dim",
     "ignored": "dim",
     "late": "dim",
+    "ended": "dim",
     "coalesced": "green",
     "paused": "yellow",
     "rate-limited": "yellow",

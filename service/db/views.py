@@ -145,9 +145,10 @@ class Views:
         return Pauses.read(await self._reads.fetch("standing_pauses"))
 
     async def trigger_statuses(self) -> Sequence[Mapping[str, Any]]:
-        """What listeners of living processes said last, each with `reported_at`."""
+        """What listeners of living processes said last, each with `reported_at` and its `daemon`."""
         rows = await self._reads.fetch("list_trigger_statuses")
-        return [{**orjson.loads(row["status"]), "reported_at": row["reported_at"]} for row in rows]
+        at = ("reported_at", "daemon")
+        return [{**orjson.loads(row["status"]), **{name: row[name] for name in at}} for row in rows]
 
     async def watches(self) -> Mapping[str, Row]:
         """What is waited for, by binding: `expect_every_s`, `last_seen_at`, and `silent_since`."""

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from service.settings import Role
@@ -96,6 +97,16 @@ async def test_an_object_that_is_both_listed_and_told_of_is_one_run(database: st
     assert len(await rows(database, "select from runs")) == len(await rows(database, "select from events")) == 2
 
 
+async def say_of_itself(database: str, daemon: int, binding: str, state: str) -> None:
+    """As if the daemon had not got round yet to writing down anything newer."""
+    status = {"binding": binding, "kind": "objects", "state": state, "note": ""}
+    put = """
+        insert into trigger_statuses (daemon, binding, status) values ($1, $2, $3)
+        on conflict (daemon, binding) do update set status = excluded.status
+    """
+    await rows(database, put, daemon, binding, orjson.dumps(status))
+
+
 async def test_a_bucket_that_cannot_be_listed_is_told_where_people_look(database: str, tmp_path: Path) -> None:
     with serving(Bucket()) as bucket:
         bucket.failing = (403, "AccessDenied")
@@ -111,6 +122,7 @@ async def test_a_bucket_that_cannot_be_listed_is_told_where_people_look(database
                 return str(found)
 
             assert "retrying: s3://bucket: the credentials may not list" in await told("retrying")
+            await say_of_itself(database, one.daemon.writer.daemon, name, "starting")
             [shown] = [
                 row for row in (await one.http.get("/api/v1/triggers")).json()["triggers"] if row["kind"] == "objects"
             ]

@@ -22,7 +22,7 @@ from tests.db.writing import rows
 from triggers import Cron, Every, Files
 from triggers.base import Arrival, Binding, Fate
 from triggers.match import offer
-from triggers.schedule import tick_event
+from triggers.schedule import rfc3339, tick_event
 
 ASKED = {"trigger": "daily", "from": "2026-01-01T00:00:00Z", "to": "2026-01-05T00:00:00+00:00"}
 BACKFILLS = "/api/v1/backfills"
@@ -166,6 +166,19 @@ async def test_the_command_line_backfills_shows_progress_and_exits_by_how_it_end
         assert (code, "is no time" in err) == (2, True)
         code, _, err = await tidemill(one, "backfill", "stop")
         assert (code, "say which one" in err) == (2, True)
+
+
+async def test_a_schedule_that_is_not_due_any_more_has_ended(database: str, tmp_path: Path) -> None:
+    async with serving(database, tmp_path, Seen()) as one:
+
+        async def shown() -> dict[str, Any]:
+            return {row["name"]: row for row in (await one.call(one.client.triggers))["triggers"]}
+
+        async with asyncio.timeout(20):
+            while (found := await shown())["daily/nightly"]["state"] != "listening":
+                await asyncio.sleep(0.02)
+        ended = found["several/day"]
+        assert (ended["state"], ended["note"]) == ("ended", f"not due any more: its end is {rfc3339(DAY)}")
 
 
 def test_a_day_is_the_whole_of_it_in_the_zone_of_the_schedule() -> None:

@@ -225,7 +225,7 @@ async def test_a_trigger_starts_no_more_runs_than_its_limit_over_all_daemons(dat
     fates = Counter(outcome.fate for outcome in told)
     assert fates == {Fate.RAN: 10, Fate.RATE_LIMITED: 30}
     reasons = {outcome.reason for outcome in told if outcome.fate is Fate.RATE_LIMITED}
-    assert reasons == {"this trigger starts at most 5 runs in 600 s (rate_limit)"}
+    assert reasons == {f"this trigger starts at most 5 runs in 600 s for data.who={who} (rate_limit)" for who in (0, 1)}
     assert again == [told[0]]
 
 

@@ -63,6 +63,18 @@ def test_a_rate_counts_runs_and_not_the_events_that_join_them() -> None:
     assert refused == {2: "this trigger starts at most 1 run in 100 s (rate_limit)"}
 
 
+def test_a_refusal_names_the_key_whose_rate_it_is() -> None:
+    limit = RateLimit(1, 100, key="data.customer")
+    asked = [Terms(rate_limit=limit, rate_key=key) for key in ("=a", "=b", "=a", "=x\0", "=x\0", "", "")]
+    _, refused = rehearse([Happened(after(at), "t", terms) for at, terms in enumerate(asked)])
+    told = "this trigger starts at most 1 run in 100 s for {} (rate_limit)"
+    assert refused == {
+        2: told.format("data.customer=a"),
+        4: told.format("data.customer='x\\x00'"),
+        6: told.format("events without data.customer"),
+    }
+
+
 SECONDS = st.lists(st.floats(0, 100, allow_nan=False).map(lambda at: round(at, 3)), max_size=60).map(sorted)
 POLICIES = st.one_of(
     st.none(),
