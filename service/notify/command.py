@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from service.address import daemon_url
 from service.cli import exits
+from service.config import read_settings
+from service.errors import ConfigError
 from service.notify.build import Build, detect, status_word
 from service.notify.options import API_TOKEN, HOOK_TOKEN, Options
 from service.notify.sending import GaveUp, Refused, event_of, send, to_events, to_hook
-
-DEFAULT_URL = "http://127.0.0.1:8400"
 
 
 def run(options: Options) -> int:
@@ -26,8 +27,10 @@ def run(options: Options) -> int:
     if options.dry_run:
         print(json.dumps(event, indent=2, ensure_ascii=False))
         return exits.SUCCEEDED
-    url = options.url or os.environ.get("TIDEMILL_URL") or DEFAULT_URL
-    token = os.environ.get(options.token_from or (HOOK_TOKEN if options.hook else API_TOKEN))
+    try:
+        url, token = _where(options)
+    except (ValueError, ConfigError) as error:
+        return _ended(str(error), exits.USAGE)
     message = to_hook(event, options.hook) if options.hook else to_events(event)
     try:
         answer = send(url, token, message, patience_s=options.patience)
@@ -39,11 +42,32 @@ def run(options: Options) -> int:
     return _follow(url, answer) if options.wait else exits.SUCCEEDED
 
 
+def _where(options: Options) -> tuple[str, str | None]:
+    """The daemon's address and the token for it. Raises `ValueError`, `ConfigError`.
+
+    Where a job is told no address, it is that of the daemon which the settings describe, as for the other commands.
+    """
+    variable = options.token_from or (HOOK_TOKEN if options.hook else API_TOKEN)
+    token = os.environ.get(variable)
+    if options.token_from and not token:
+        raise ValueError(f"--token-from {variable}: this variable is not set, or empty: put the token into it")
+    told = options.url or os.environ.get("TIDEMILL_URL")
+    if told:
+        return told, token
+    settings = read_settings()
+    return daemon_url(settings), token or (None if options.hook else settings.http.api_token)
+
+
 def _event(options: Options) -> dict[str, Any]:
     names = ("repository", "commit", "branch", "job")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     build: Build = replace(detect(os.environ), **given)
-    status = status_word(options.status) if options.status is not None else build.status or "success"
+    status = status_word(options.status) if options.status is not None else build.status
+    if not status:
+        raise ValueError(
+            "how did the job go? Nothing here tells: pass --status success, failure, cancelled, running or an exit code"
+            " (on GitHub Actions --status ${{ job.status }}, in a step with if: always())"
+        )
     try:
         extra = None if options.data is None else json.loads(options.data)
     except ValueError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 API_TOKEN, HOOK_TOKEN = "TIDEMILL_API_TOKEN", "HOOK_TOKEN"
 
 HELP = {
-    "status": "success, failure, cancelled, running, or an exit code; default: what CI says, else success.",
+    "status": "success, failure, cancelled, running, or an exit code; default: what CI says.",
     "repository": "The repository, as owner/name; default: what CI says.",
     "commit": "The commit; default: what CI says.",
     "branch": "The branch; default: what CI says.",
@@ -17,7 +17,7 @@ HELP = {
     "data": "More for the event to carry, at data.data.",
     "id": "The event's id; default: the build, its try, job, status, and a digest of what else is given.",
     "hook": "Post to this hook instead of /api/v1/events.",
-    "url": "The daemon's address; default: TIDEMILL_URL.",
+    "url": "The daemon's address; default: TIDEMILL_URL, else where http.host and http.port say.",
     "token_from": f"Variable with the token; default: {API_TOKEN}, with --hook {HOOK_TOKEN}.",
     "patience": "How long to try while nobody takes it.",
     "wait": "Wait until the runs it started are finished.",

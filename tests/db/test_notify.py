@@ -29,6 +29,7 @@ GITLAB = {
     "CI_PIPELINE_ID": "5",
     "CI_JOB_ID": "9",
     "CI_JOB_NAME": "test",
+    "CI_JOB_STATUS": "success",
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "webhooks.md"
 MAIN = {"type": "dev.tidemill.ci", "data.branch": "main"}

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,19 +228,44 @@ def test_the_command_tells_what_became_of_it_and_exits_so() -> None:
     assert json.loads(server.bodies[0])["data"]["status"] == "failure"
     assert server.authorizations == ["Bearer api"]
     with serving() as server:
-        command("--hook", "ci", "--url", server.url, HOOK_TOKEN="hook", TIDEMILL_API_TOKEN="api")
+        command("--status", "0", "--hook", "ci", "--url", server.url, HOOK_TOKEN="hook", TIDEMILL_API_TOKEN="api")
     assert server.authorizations == ["Bearer hook"]
     with serving(401) as server:
-        refused = command("--url", server.url)
+        refused = command("--status", "0", "--url", server.url)
     assert (refused.returncode, refused.stderr) == (2, "tidemill notify: 401: it says no\n")
-    assert command("--url", "http://127.0.0.1:9", "--patience", "0.1").returncode == 75
+    assert command("--status", "0", "--url", "http://127.0.0.1:9", "--patience", "0.1").returncode == 75
     assert command("--status", "maybe").returncode == 2
     assert command("--data", "{").returncode == 2
 
 
+def test_the_daemon_is_the_one_that_the_settings_describe_where_no_address_is_given(tmp_path: Path) -> None:
+    with serving() as server:
+        port = server.url.rpartition(":")[2]
+        assert command("--status", "0", "--patience", "5", TIDEMILL_HTTP_PORT=port).returncode == 0
+        file = tmp_path / "mill.toml"
+        file.write_text(f'[http]\nport = {port}\napi_token = "of-the-file"\n')
+        assert command("--status", "0", "--patience", "5", TIDEMILL_CONFIG=str(file)).returncode == 0
+        elsewhere = command("--status", "0", "--url", server.url, TIDEMILL_CONFIG=str(tmp_path / "missing"))
+        assert elsewhere.returncode == 0, "who says the address needs no settings"
+    assert server.authorizations == [None, "Bearer of-the-file", None]
+    any_port = command("--status", "0", TIDEMILL_HTTP_PORT="0")
+    assert (any_port.returncode, "set TIDEMILL_URL" in any_port.stderr) == (2, True)
+
+
+def test_a_job_whose_end_nobody_tells_is_no_success() -> None:
+    told = command("--dry-run", **GITHUB)
+    assert (told.returncode, "--status ${{ job.status }}" in told.stderr, told.stdout) == (2, True, "")
+    assert command("--dry-run", **GITLAB).returncode == 0
+
+
+def test_a_token_that_is_not_there_is_said_to_be_missing() -> None:
+    told = command("--status", "0", "--url", "http://127.0.0.1:9", "--hook", "ci", "--token-from", "UNSET")
+    assert (told.returncode, "--token-from UNSET: this variable is not set" in told.stderr) == (2, True)
+
+
 def test_the_command_loads_nothing_that_it_does_not_need() -> None:
     code = (
-        "import sys; sys.argv = ['tidemill', 'notify', '--dry-run']\n"
+        "import sys; sys.argv = ['tidemill', 'notify', '--dry-run', '--status', 'success']\n"
         "from service.cli.entry import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
