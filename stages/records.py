@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import orjson
 
+from stages.columns import misfits
 from stages.errors import Permanent
 from triggers.base import Bad, Record
 
@@ -20,6 +21,7 @@ BATCH = ("batch", "records")
 """What a parameter is called that takes the micro-batch in the shape it is annotated with."""
 
 _SHOWN_BAD = 5
+_INSTEAD = "take list[dict], list[Model] or list[Record] and make columns of one kind yourself"
 _FRAMES = {("polars", "DataFrame"): "frame", ("pyarrow", "Table"): "table"}
 logger = logging.getLogger("tidemill.stage.records")
 
@@ -61,22 +63,28 @@ class Records(Sequence[Record]):
     def frame(self) -> pl.DataFrame:
         """One row for each record, its value a JSON object of columns; tombstones are left out.
 
-        Columns a record lacks are null. Raises `Permanent` for a value that is no JSON object.
+        Columns a record lacks are null. Raises `Permanent` for a value that is no JSON object, for a number that is too
+        large (one such record is left out where `bad` says so), and for a column of more than one kind.
         """
         import polars as pl
 
-        return pl.DataFrame(self.rows(), infer_schema_length=None)
+        try:
+            return pl.DataFrame(self._table_rows(), infer_schema_length=None)
+        except (pl.exceptions.PolarsError, ValueError, TypeError, OverflowError) as error:
+            raise Permanent(f"the batch is no frame: {error}: {_INSTEAD}") from None
 
     def table(self) -> pa.Table:
         """The same as an Arrow table."""
         import pyarrow as pa
 
-        rows = self.rows()
+        rows = self._table_rows()
         columns = list(dict.fromkeys(name for row in rows for name in row))
+        if not columns:
+            return pa.table({"": [None] * len(rows)}).select([])
         try:
             return pa.table({name: [row.get(name) for row in rows] for name in columns})
-        except pa.ArrowInvalid as error:
-            raise Permanent(f"the batch is no Arrow table: {error}: take list[dict] and build it yourself") from None
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise Permanent(f"the batch is no Arrow table: {error}: {_INSTEAD}") from None
 
     def models(self, model: Any) -> list[Any]:
         """Every value that there is, as the pydantic `model`. Raises `Permanent` naming the first that does not fit."""
@@ -92,6 +100,25 @@ class Records(Sequence[Record]):
                 self._refuse(record, f"{error.error_count()} wrong: {error.errors()[0]['msg']}")
         self._tell()
         return found
+
+    def _table_rows(self) -> list[dict[str, Any]]:
+        if self._bad == "fail":
+            rows = [(record, _row(record)) for record in self._records if record.value is not None]
+        else:
+            rows = [(record, row) for record, row in self._kept() if row is not None]
+        found = list(misfits([row for _, row in rows], [record.value for record, _ in rows]))
+        for one in found:
+            record = rows[one.at][0]
+            if one.alone:
+                self._refuse(record, f"{one.why}: {_INSTEAD}")
+        if any(one.alone for one in found):
+            self._tell()
+            alone = {one.at for one in found if one.alone}
+            rows = [row for at, row in enumerate(rows) if at not in alone]
+            found = list(misfits([row for _, row in rows], [record.value for record, _ in rows]))
+        if found:
+            raise Permanent(f"{_place(rows[found[0].at][0])}: {found[0].why}: {_INSTEAD}")
+        return [row for _, row in rows]
 
     def _kept(self) -> list[tuple[Record, Any]]:
         kept = []

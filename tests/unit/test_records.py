@@ -57,8 +57,50 @@ def test_bad_records_are_left_out_and_told_where_the_trigger_says_so(caplog: pyt
 def test_an_arrow_table_has_every_column_of_any_record() -> None:
     table = records(b'{"a": 1}', None, b'{"b": "x", "a": 2}').table()
     assert table.to_pydict() == {"a": [1, 2], "b": [None, "x"]}
-    with pytest.raises(Permanent, match="no Arrow table"):
-        records(b'{"a": 1}', b'{"a": "x"}').table()
+
+
+SHAPELESS = [
+    ([b'{"a": 1}', b'{"a": "x"}'], r"\[3\]@101: column 'a' is text here and a number before: take list"),
+    ([b'{"a": "x"}', b'{"a": 1}'], r"@101: column 'a' is a number here and text before"),
+    ([b'{"a": null}', b'{"a": true}', b'{"a": 1}'], r"@102: column 'a' is a number here and true or false before"),
+    ([b'{"a": {}}', b'{"a": "x"}'], r"@101: column 'a' is text here and an object before"),
+    ([b'{"a": [1, "x"]}'], r"@100: column 'a\[\]' is text here and a number before"),
+    ([b'{"a": {"b": [{"c": 1}]}}', b'{"a": {"b": [{"c": []}]}}'], r"@101: column 'a.b\[\].c' is a list here and a num"),
+    ([b'{"a": 1}', b'{"a": 18446744073709551615}'], r"@101: column 'a' holds a whole number of more than 64 bits"),
+    ([b'{"a": 1180591620717411303424}'], r"@100: column 'a' holds a whole number of more than 64 bits"),
+    ([b'{"a": ' + b"9" * 5000 + b"}"], "@100: column 'a' holds a whole number of more than 64 bits|not JSON"),
+    ([b'{"a": 9007199254740993}', b'{"a": 0.5}'], r"@100: column 'a' holds 9007199254740993, which is not exact"),
+    ([b'{"a": ' * 150 + b"1" + b"}" * 150], r"@100: column 'a.a.*' is nested more than 100 levels deep"),
+]
+
+
+@pytest.mark.parametrize(("values", "told"), SHAPELESS)
+def test_values_of_which_no_column_can_be_made_are_named_with_what_to_take_instead(
+    values: list[bytes], told: str
+) -> None:
+    for shape in (pl.DataFrame, pa.Table):
+        with pytest.raises(Permanent, match=told):
+            shaped(records(*values), shape)
+    assert len(shaped(records(*values), list[Record])) == len(values)
+
+
+def test_whole_and_other_numbers_are_one_kind_and_large_ones_with_an_exponent_are_numbers() -> None:
+    for shape in (pl.DataFrame, pa.Table):
+        found = shaped(records(b'{"a": 1, "b": [], "c": {}}', b'{"a": 0.5, "b": [1], "c": {"d": 1e300}}'), shape)
+        rows = found.to_dicts() if shape is pl.DataFrame else found.to_pylist()
+        assert rows == [{"a": 1.0, "b": [], "c": {"d": None}}, {"a": 0.5, "b": [1], "c": {"d": 1e300}}]
+
+
+def test_a_number_that_is_too_large_is_left_out_where_the_trigger_says_so() -> None:
+    values = [b'{"a": 1}', b'{"a": 18446744073709551615}', b'{"a": 2}']
+    for shape in (pl.DataFrame, pa.Table):
+        given = Records([Record("flights", 3, at, 0, None, value) for at, value in enumerate(values)], "skip")
+        assert len(shaped(given, shape)) == 2
+        assert list(given.left_out) == [1]
+
+
+def test_objects_without_a_member_are_rows_all_the_same() -> None:
+    assert [len(shaped(records(b"{}", b"{}", None), shape)) for shape in (pl.DataFrame, pa.Table)] == [2, 2]
 
 
 class Row(BaseModel):
