@@ -75,7 +75,7 @@ def _mixed(column: _Column) -> Misfit:
 
 def _too_large(column: _Column, kinds: set[type], raw: Sequence[bytes | None]) -> Iterator[Misfit]:
     present = [value for value in column.values if value is not None]
-    if -_EXACT <= min(present) and max(present) <= _EXACT:
+    if min(present) >= -_EXACT and max(present) <= _EXACT:
         return
     for value, at in zip(column.values, column.rows, strict=True):
         if value is None or -_EXACT <= value <= _EXACT:
