@@ -204,6 +204,7 @@ class Client(ScheduleCalls):
         *,
         form: str | None = None,
         headers: Mapping[str, str] | None = None,
+        record_key: str | None = None,
         event: str | None = None,
     ) -> Json:
         """What an event would do; nothing is done. `event` is the id or key of one that was accepted.
@@ -211,12 +212,13 @@ class Client(ScheduleCalls):
         Else `payload` is the text of a CloudEvent, or of what `form` says: `kafka:TOPIC`, `webhook:HOOK`, `file:PATH`.
         """
         wanted = {"event": event, "payload": payload, "as": form, "headers": dict(headers or {})}
+        wanted["record_key"] = record_key
         return self._post("/api/v1/explain", {name: value for name, value in wanted.items() if value})
 
     def fire(self, trigger: str, *, key: str | None = None, **wanted: Any) -> Json:
         """Make the event that a trigger would make. With the same `key` it is the same event, however often.
 
-        `payload` (text), `path`, `headers`, `at` (RFC 3339), `by` and `dry_run` are as in the API.
+        `payload` (text), `path`, `headers`, `record_key`, `at` (RFC 3339), `by` and `dry_run` are as in the API.
         """
         body = {"name": trigger, "id": key or str(uuid4()), **wanted}
         return self._post("/api/v1/fire", {name: value for name, value in body.items() if value is not None})

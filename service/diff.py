@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from service.explain import differing
 from service.story import Story, StoryAttempt, StoryGate
+from triggers.event import event_key, events_key
 
 PENDING = "pending"
 MOST_EVENT_DIFFERENCES = 50
@@ -121,7 +122,12 @@ def _event(a: Story, b: Story) -> list[Difference]:
 
 
 def _events(run: Story) -> Iterator[tuple[str, Any]]:
-    """The event, and of those that share its run how many there are and which."""
+    """The event, and of those that share its run how many there are and which: of a replay, those that it carries."""
+    if run.carried:
+        yield from _flat(run.carried[0])
+        yield "shared", len(run.carried) - 1
+        yield "shared_key", str(events_key([event_key(one["source"], one["id"]) for one in run.carried]))
+        return
     yield from _flat(run.event)
     if run.shared:
         yield "shared", len(run.shared)

@@ -24,7 +24,7 @@ from triggers.cloudevents import CloudEvents, from_json
 from triggers.errors import TriggerError
 from triggers.event import Event, utc_now
 from triggers.match import offer
-from triggers.replay import SHADOW, SHADOW_TRIGGER
+from triggers.replay import SHADOW, SHADOW_TAGS, SHADOW_TRIGGER
 from triggers.trace import continued
 
 
@@ -60,8 +60,8 @@ class Outbox:
             )
         pipeline.parse_params(wanted.params)
         _check_plain(stage, wanted)
-        trigger = SHADOW_TRIGGER if run.shadow else "subrun"
-        offered = Offer(wanted.pipeline, trigger, params=dict(wanted.params), pausable=False)
+        trigger, tags = (SHADOW_TRIGGER, SHADOW_TAGS) if run.shadow else ("subrun", ())
+        offered = Offer(wanted.pipeline, trigger, params=dict(wanted.params), tags=tags, pausable=False)
         return self._operation([Arrival(_child_event(run, stage, item, wanted), [offered])])
 
     def _operation(self, arrivals: Sequence[Arrival]) -> Accept:

@@ -21,7 +21,8 @@ class ReplayOf(TypedDict):
 class ReplayShape(TypedDict):
     """What a run is a replay of: the event by its key, and the run it had, if any.
 
-    In `shadow` it changes nothing outside; without `reuse` every stage is run.
+    In `shadow` it changes nothing outside; without `reuse` every stage is run. A sub-run of a replay in shadow is in
+    shadow too: its `event` is its own, and it is there `by` the run that asked for it.
     """
 
     event: str

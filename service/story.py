@@ -99,7 +99,8 @@ class SharedEvent:
 class Story:
     """A run with everything that happened in it. `definitions` are those of its pipeline that it was run by.
 
-    `event` is what it was started for; `shared` are the events that joined it, in their order.
+    `event` is what it was started for; `shared` are the events that joined it, in their order. `carried` are all those
+    of a run that several shared, where this is a replay of it.
     """
 
     id: int
@@ -113,6 +114,7 @@ class Story:
     accepted_at: datetime
     queued_at: datetime
     shared: Sequence[SharedEvent] = ()
+    carried: Sequence[Mapping[str, Any]] = ()
     tags: Sequence[str] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -53,8 +53,9 @@ _STRUCTURED = ("content-type", b"application/cloudevents+json")
 class Firing:
     """What somebody asks a trigger of `pipeline` to fire with.
 
-    `payload` is the text of a record or body (empty: none was given), `path` that of a file, `wanted_at` when it
-    happens, if that was said, and `root` the folder that relative paths start from.
+    `payload` is the text of a record or body (empty: none was given), `headers` and `record_key` belong to it, `path`
+    is that of a file, `wanted_at` when it happens, if that was said, and `root` the folder that relative paths start
+    from.
     """
 
     pipeline: str
@@ -64,6 +65,7 @@ class Firing:
     path: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     wanted_at: datetime | None = None
+    record_key: str = ""
 
     @property
     def at(self) -> datetime:
@@ -73,7 +75,8 @@ class Firing:
     @property
     def digest(self) -> str:
         """Of all that was asked for: the same for a repeat."""
-        told = json.dumps([self.payload, self.path, sorted(self.headers.items()), str(self.wanted_at)])
+        keyed = [self.record_key] if self.record_key else []
+        told = json.dumps([self.payload, self.path, sorted(self.headers.items()), str(self.wanted_at), *keyed])
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
@@ -102,6 +105,10 @@ async def fire(trigger: Trigger, firing: Firing, key: str, by: str) -> Fired:
 
     Raises `InvalidEvent` where what was given is not enough, or not of its kind.
     """
+    if firing.headers and not isinstance(trigger, KafkaArrivals | Webhook):
+        raise InvalidEvent(f"{trigger.name} makes events that have no headers: only Kafka records and deliveries do")
+    if firing.record_key and not isinstance(trigger, KafkaArrivals):
+        raise InvalidEvent(f"{trigger.name} makes events that have no key: only Kafka records do")
     made = await make(trigger, firing)
     extensions = {**made.event.extensions, FIRED_BY: by, FIRED_WITH: firing.digest}
     return replace(made, event=replace(made.event, id=f"fired/{key}", extensions=extensions))
@@ -123,7 +130,7 @@ async def _schedule(trigger: Schedule, firing: Firing) -> Fired:
 
 @make.register
 async def _record(trigger: KafkaArrivals, firing: Firing) -> Fired:
-    record = made_up(firing.payload, firing.at)
+    record = made_up(firing.payload, firing.at, firing.record_key, firing.headers)
     event, dead = event_of(record, source_of(NOWHERE, trigger.topic), firing.at, reader_of(trigger))
     return Fired(event, dead)
 
@@ -264,14 +271,21 @@ def reader_of(trigger: KafkaArrivals) -> ReadValue:
     return FORMATS.get(trigger.value, read_json)
 
 
-def made_up(payload: str, now: datetime) -> MadeUpRecord:
-    """A record with this text as its value; where that is a CloudEvent, it says so."""
+def made_up(payload: str, now: datetime, key: str, headers: Mapping[str, str]) -> MadeUpRecord:
+    """A record with this text as its value, this key (empty: none) and these headers; of a CloudEvent, it says so."""
     try:
         value: Any = parse_json(payload, "the value")
     except InvalidEvent:
         value = None
     structured = isinstance(value, dict) and "specversion" in value
-    return MadeUpRecord(payload.encode(), int(now.timestamp() * 1000), [_STRUCTURED] if structured else [])
+    given = [(name, value.encode()) for name, value in headers.items()]
+    typed = any(name.lower() == _STRUCTURED[0] for name in headers)
+    return MadeUpRecord(
+        value=payload.encode(),
+        timestamp=int(now.timestamp() * 1000),
+        headers=[_STRUCTURED, *given] if structured and not typed else given,
+        key=key.encode() if key else None,
+    )
 
 
 def _wanted_type(trigger: CloudEvents) -> str:

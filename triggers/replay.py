@@ -17,6 +17,7 @@ from triggers.event import EMITTED, REPLAY, Event
 REPLAY_TYPE = "dev.tidemill.replay"
 # The triggers that runs of replays, and sub-runs of those in shadow, are said to be started by.
 SHADOW_TRIGGER, REPLAY_TRIGGER = "replay:shadow", "replay:effects"
+REPLAY_TAGS, SHADOW_TAGS = ("replay",), ("replay", "shadow")
 # The extension of the event of a sub-run that a run in shadow asked for.
 SHADOW = "tidemillshadow"
 
@@ -85,3 +86,11 @@ def original_of(written: Mapping[str, Any]) -> Mapping[str, Any]:
         original: Mapping[str, Any] = data["event"]
         return original
     return written
+
+
+def carried_by(written: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The stored CloudEvents that shared the run that a stored one is a replay of; none of any other."""
+    data = written.get("data")
+    if str(written.get("source", "")).startswith(REPLAY) and isinstance(data, Mapping):
+        return tuple(data.get("events", ()))
+    return ()

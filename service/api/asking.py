@@ -13,7 +13,7 @@ from service.api.answers import Json, events_answer
 from service.api.bodies import ExplainBody, FireBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
-from service.api.events import found_event
+from service.api.events import meant_event
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import start_id
@@ -48,10 +48,10 @@ async def _asked(context: Context, body: ExplainBody) -> tuple[Given, Mapping[st
     """The event, and what is known of it where it was accepted before."""
     root = context.daemon.settings.root
     if body.event is not None:
-        found = await found_event(context, body.event)
+        found = await meant_event(context, body.event)
         event = restore(found["cloudevent"])
         return Given(event, route_of(event, str(root))), found
-    asked = Asked(body.payload, body.form or "", body.headers)
+    asked = Asked(body.payload, body.form or "", body.headers, body.record_key or "")
     made = await given(asked, context.daemon.catalogue, root, context.daemon.clock.now())
     return made, await context.views.event(made.event.key, "")
 
@@ -99,6 +99,7 @@ async def fire(context: Context, request: Request) -> Response:
         path=body.path or "",
         headers=body.headers,
         wanted_at=body.at,
+        record_key=body.record_key or "",
     )
     made = await make_event(binding.trigger, firing, key, body.by)
     known = await context.views.event(made.event.key, "")
@@ -155,6 +156,6 @@ ENDPOINTS = (
         handler=explain,
         body=ExplainBody,
         answers={200: EventExplained},
-        problems=(404, 413, 415, 422),
+        problems=(404, 409, 413, 415, 422),
     ),
 )

@@ -139,26 +139,29 @@ class BackfillBody(Body):
 
 class ExplainBody(Body):
     """An event to explain: `event` is the id or key of one that was accepted; else `payload` is a CloudEvent in JSON,
-    or what `as` says: the value of a record (`kafka:TOPIC`), the body of a delivery (`webhook:HOOK`, with its
-    `headers`), or nothing, for a file (`file:PATH`).
+    or what `as` says: the value of a record (`kafka:TOPIC`, with its `record_key` and `headers`), the body of a
+    delivery (`webhook:HOOK`, with its `headers`), or nothing, for a file (`file:PATH`).
     """
 
     event: Key | None = None
     payload: Payload = ""
     form: Annotated[Key | None, Field(alias="as")] = None
     headers: dict[Name, Text] = {}
+    record_key: Key | None = None
 
 
 class FireBody(Body):
     """A trigger to fire: its `name` as `tidemill triggers` has it. `id` tells it apart, as `Idempotency-Key` does.
 
-    `payload` is the text of a record, a body or the data; `path` is that of a file; `at` is when it happens.
+    `payload` is the text of a record (with its `record_key`), a body or the data; `path` is that of a file; `at` is
+    when it happens.
     """
 
     name: Key
     payload: Payload = ""
     path: Key | None = None
     headers: dict[Name, Text] = {}
+    record_key: Key | None = None
     at: Instant | None = None
     id: Key | None = None
     by: Name = "api"

@@ -60,6 +60,15 @@ async def found_event(context: Context, given: str) -> EventFate:
     return event
 
 
+async def meant_event(context: Context, given: str) -> EventFate:
+    """As `found_event`, for whoever acts on it. Raises `Problem` where the id is that of several events."""
+    found = await found_event(context, given)
+    if found["others"] and _as_key(given) != UUID(found["key"]):
+        one_by_one = ", ".join(f"{one['key']} of {one['source']}" for one in (found, *found["others"]))
+        raise Problem(409, f"{given[:200]!r} is the id of several events: say which by its key: {one_by_one}")
+    return found
+
+
 def _as_key(given: str) -> UUID | None:
     try:
         return UUID(given)

@@ -15,7 +15,7 @@ from service.api.answers import Json
 from service.api.bodies import ReplayBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
-from service.api.events import found_event
+from service.api.events import found_event, meant_event
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import start_id
@@ -30,7 +30,7 @@ from triggers.base import Arrival, Fate, Offer
 from triggers.cloudevents import restore
 from triggers.event import Event
 from triggers.headers import fold
-from triggers.replay import Replay, original_of, replay_event
+from triggers.replay import REPLAY_TAGS, SHADOW_TAGS, Replay, original_of, replay_event
 from triggers.route import route_of
 
 LATEST = "latest"
@@ -51,7 +51,7 @@ async def replay(context: Context, request: Request) -> Response:
     """Accept a replay: an event of its own. A repeat of the same key answers with the first run."""
     body = await read_model(request, context.limit_bytes, ReplayBody)
     key = start_id(fold(request.scope["headers"]), body.id) or str(uuid4())
-    found = await found_event(context, body.event)
+    found = await meant_event(context, body.event)
     original = restore(original_of(found["cloudevent"]))
     if original.key != restore(found["cloudevent"]).key:
         found = await found_event(context, str(original.key))
@@ -62,7 +62,7 @@ async def replay(context: Context, request: Request) -> Response:
     shadow = not body.effects
     made = Replay(original, old.run, shadow, body.reuse, body.by, old.events)
     event = replay_event(made, pipeline.name, key, context.daemon.clock.now())
-    tags = ("replay", "shadow") if shadow else ("replay",)
+    tags = SHADOW_TAGS if shadow else REPLAY_TAGS
     offer = Offer(pipeline.name, made.trigger, params=old.params, tags=tags, pausable=False)
     return await _accept(context, event, offer, made, pipeline)
 

@@ -44,24 +44,29 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was handed in: `payload` is the raw text of a record, a body, or a CloudEvent in JSON; `form` is as in
-    `--as`, empty for a CloudEvent; `headers` belong to a delivery.
+    `--as`, empty for a CloudEvent; `headers` belong to a delivery or a record, `key` to a record.
     """
 
     payload: str
     form: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
 
 
 async def given(asked: Asked, catalogue: Catalogue, root: Path, now: datetime) -> Given:
     """The event that this would be. Raises `Invalid` or `InvalidEvent`; signatures are not asked for."""
     kind, _, target = asked.form.partition(":")
+    if (asked.headers and kind not in (KAFKA, WEBHOOK)) or (asked.key and kind != KAFKA):
+        raise Invalid("headers belong to a Kafka record or a delivery, a key to a Kafka record: say so with `as`")
     if not kind:
         return Given(_cloudevent(asked.payload, now), Route(HTTP))
     if not target or kind not in (KAFKA, WEBHOOK, FILE):
         raise Invalid(f"as {asked.form!r}: give one of {FORMS}")
     if kind == KAFKA:
         read = next((reader_of(one.trigger) for one in _reading(catalogue, target)), read_json)
-        event, dead = event_of(made_up(asked.payload, now), source_of(NOWHERE, target), now, read)
+        event, dead = event_of(
+            made_up(asked.payload, now, asked.key, asked.headers), source_of(NOWHERE, target), now, read
+        )
         return Given(event, Route(KAFKA, target), dead)
     if kind == WEBHOOK:
         return Given(await _delivered(asked, target, catalogue, now), Route(WEBHOOK, target))

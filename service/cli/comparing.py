@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from service.cli.arguments import RunId, read_text, run_id
-from service.cli.firing import parse_headers
+from service.cli.firing import RecordKey, parse_headers
 from service.cli.options import AsJson, ConfigFile
 
 Subject = Annotated[
@@ -22,7 +22,7 @@ Form = Annotated[
 ]
 Headers = Annotated[
     list[str] | None,
-    typer.Option("--header", metavar="NAME:VALUE", help="A header of the delivery, for webhooks. May be repeated."),
+    typer.Option("--header", metavar="NAME:VALUE", help="A header of the delivery or Kafka record. May be repeated."),
 ]
 Stage = Annotated[str | None, typer.Argument(metavar="[STAGE]", help="Only this stage.")]
 Since = Annotated[
@@ -43,6 +43,7 @@ def explain(
     event: Recorded = None,
     form: Form = None,
     header: Headers = None,
+    key: RecordKey = None,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,7 +68,8 @@ def explain(
     if run is not None:
         _explain_run(run_id(run), stage, since, config_file, as_json=as_json)
     else:
-        _explain_event(subject, event, form, header, config_file, as_json=as_json)
+        given = {"form": form, "headers": parse_headers(header), "record_key": key, "event": event}
+        _explain_event(subject, given, config_file, as_json=as_json)
 
 
 def _explain_run(run: int, stage: str | None, since: int | None, config_file: Path | None, *, as_json: bool) -> None:
@@ -83,24 +85,17 @@ def _explain_run(run: int, stage: str | None, since: int | None, config_file: Pa
     print_explanation(found)
 
 
-def _explain_event(
-    subject: str | None,
-    event: str | None,
-    form: str | None,
-    headers: list[str] | None,
-    config_file: Path | None,
-    *,
-    as_json: bool,
-) -> None:
+def _explain_event(subject: str | None, given: dict[str, Any], config_file: Path | None, *, as_json: bool) -> None:
     from service.cli.connection import open_client
     from service.cli.output import print_json
     from service.errors import Invalid
 
+    form = given["form"]
     alone = form is not None and form.startswith("file:")
-    if (subject is None) == (event is None and not alone):
+    if (subject is None) == (given["event"] is None and not alone):
         raise Invalid("give a file with the event, `-` for standard input, or --event ID: tidemill explain event.json")
     payload = read_text(Path(subject)) if subject is not None else ""
-    found = open_client(config_file).explain_event(payload, form=form, headers=parse_headers(headers), event=event)
+    found = open_client(config_file).explain_event(payload, **given)
     if as_json:
         print_json(found)
         return

@@ -31,8 +31,9 @@ Place = Annotated[
 ]
 Headers = Annotated[
     list[str] | None,
-    typer.Option("--header", metavar="NAME:VALUE", help="A header of the delivery, for webhooks. May be repeated."),
+    typer.Option("--header", metavar="NAME:VALUE", help="A header of the delivery or Kafka record. May be repeated."),
 ]
+RecordKey = Annotated[str | None, typer.Option("--key", help="The key of the Kafka record.")]
 At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="When it happens (RFC 3339); default: now.")]
 Id = Annotated[
     str | None, typer.Option("--id", help="What identifies it: with the same one it is the same event, however often.")
@@ -45,6 +46,7 @@ def fire(
     data: Data = None,
     path: Place = None,
     header: Headers = None,
+    key: RecordKey = None,
     at: At = None,
     event_id: Id = None,
     dry_run: DryRun = False,
@@ -62,7 +64,8 @@ def fire(
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    given = {"payload": given_data(data), "path": path, "headers": parse_headers(header), "at": instant(at, "--at")}
+    given = {"payload": given_data(data), "path": path, "headers": parse_headers(header)}
+    given |= {"record_key": key, "at": instant(at, "--at")}
     answer = open_client(config_file).fire(trigger, key=event_id, by=asker(by), dry_run=dry_run, **given)
     if as_json:
         print_json(answer)

@@ -24,7 +24,7 @@ from service.shapes import (
 )
 from triggers.cloudevents import restore
 from triggers.event import REPLAY
-from triggers.replay import replayed
+from triggers.replay import SHADOW_TRIGGER, replayed
 
 Row: TypeAlias = asyncpg.Record
 
@@ -121,9 +121,15 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
 def _replay(row: Row) -> ReplayShape | None:
     told = replayed(restore(orjson.loads(row["envelope"]))) if row["source"].startswith(REPLAY) else None
     if told is None:
-        return None
+        return _shadow(row) if row["trigger"] == SHADOW_TRIGGER else None
     event = str(told.original.key)
     return {"event": event, "run": told.run, "shadow": told.shadow, "reuse": told.reuse, "by": told.by}
+
+
+def _shadow(row: Row) -> ReplayShape:
+    """Of a sub-run that a run in shadow asked for."""
+    by = f"run {row['cause_run']}"
+    return {"event": str(row["event_key"]), "run": None, "shadow": True, "reuse": True, "by": by}
 
 
 def is_ready(row: Row) -> bool:

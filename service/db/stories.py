@@ -17,7 +17,7 @@ from service.report import Around, ReportModel, ReportRelative
 from service.story import SharedEvent, Story, StoryAction, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
 from triggers.coalesce import MOST_EVENTS
-from triggers.replay import original_of
+from triggers.replay import carried_by, original_of
 
 
 class Stories:
@@ -90,13 +90,15 @@ def _by_run(rows: Sequence[Row]) -> Mapping[int, Sequence[Row]]:
 def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions: Sequence[Row]) -> Story:
     plain = ("id", "pipeline", "version", "trigger", "state", "accepted_at", "queued_at", "started_at", "finished_at")
     ends = ("cancelled_by", "abandoned_at", "abandoned_by", "abandon_reason", "due_at", "late_at")
+    written = orjson.loads(row["envelope"])
     causes = ("cause_run", "cause_stage", "parent_run")
     return Story(
         **{name: row[name] for name in (*plain, *ends, *causes)},
         params=orjson.loads(row["params"]),
         tags=orjson.loads(row["tags"]),
         event_key=str(row["event_key"]),
-        event=original_of(orjson.loads(row["envelope"])),
+        event=original_of(written),
+        carried=carried_by(written),
         failure=_document(row["failure"]),
         attempts=[story_attempt(one, row["version"]) for one in attempts],
         gates=[_gate(one) for one in gates],

@@ -78,11 +78,19 @@ line = Pipeline(
     on=[CloudEvents(where={"type": "fit"}, params={"slope": "data.slope"})],
     concurrency=Concurrency("subject", policy="cancel_running"),
 )
+
+
+@stage(reuse="run")
+async def breaks(event: Event) -> int:
+    raise ValueError("broken")
+
+
+broken = Pipeline("broken", [breaks], on=[CloudEvents(where={"type": "break"})])
 outer = Pipeline("outer", [asks], on=[CloudEvents(where={"type": "ask"})])
 inner = Pipeline("inner", [tells])
 hears = Pipeline("hears", [totals], on=[CloudEvents(where={"type": {"any": ["model.made", "inner.told"]}})])
 shared = Pipeline("shared", [totals], on=[CloudEvents(where={"type": "many"}, coalesce=Batch(3, 60))])
-PIPELINES = (line, outer, inner, hears, shared)
+PIPELINES = (line, outer, inner, hears, shared, broken)
 
 
 @pytest.fixture
@@ -213,6 +221,9 @@ async def test_a_sub_run_of_a_shadow_run_is_in_shadow_too(mill: Api) -> None:
         mill.daemon.dsn, "select id, trigger from runs where pipeline = 'inner' and id > $1", answer["run"]
     )
     assert child["trigger"] == "replay:shadow"
+    inside = await mill.call(mill.client.show, child["id"])
+    assert inside["tags"] == ["replay", "shadow"]
+    assert (inside["replay"]["shadow"], inside["replay"]["by"]) == (True, f"run {answer['run']}")
     effects = (await mill.call(mill.client.show, child["id"]))["effects"]
     assert [one["effect"] for one in effects] == ["emit"]
     assert len(await rows(mill.daemon.dsn, "select from runs where pipeline = 'hears'")) == 1
@@ -338,3 +349,25 @@ async def test_what_a_pause_held_back_runs_afterwards_once_and_oldest_first(mill
     told = "It started nothing in hears: paused, the pipeline was paused by kim: moving (cloudevents), but run {} was"
     assert all(each["told"].startswith(told.format(run)) for each, run in zip(found, (a, b, c), strict=True))
     assert await reached(mill.daemon, a) is RunState.SUCCEEDED
+
+
+async def test_a_failed_replay_in_shadow_waits_for_nobody(mill: Api) -> None:
+    old = (await sent(mill, "1", "break"))["runs"][0]
+    assert await reached(mill.daemon, old) is RunState.FAILED
+    shadow = await replayed(mill, "1")
+    assert await reached(mill.daemon, shadow["run"]) is RunState.FAILED
+    real = await replayed(mill, "1", effects=True)
+    assert await reached(mill.daemon, real["run"]) is RunState.FAILED
+    page = await mill.call(mill.client.reviews)
+    assert ([one["run"] for one in page["reviews"]], page["open"]) == ([real["run"], old], 2)
+
+
+async def test_the_diff_of_a_shared_run_and_its_replay_tells_no_other_event(mill: Api) -> None:
+    first = await sent(mill, "1", "many")
+    await sent(mill, "2", "many")
+    await sent(mill, "3", "many")
+    run = first["runs"][0]
+    assert await reached(mill.daemon, run) is RunState.SUCCEEDED
+    answer = await replayed(mill, "2", reuse=False)
+    assert await reached(mill.daemon, answer["run"]) is RunState.SUCCEEDED
+    assert (await mill.call(mill.client.diff, run, answer["run"]))["event"] == []

@@ -1,1 +1,1 @@
-select count(*) as reviews from runs where state = 'failed' and abandoned_at is null
+select count(*) as reviews from runs where state = 'failed' and abandoned_at is null and trigger <> 'replay:shadow'

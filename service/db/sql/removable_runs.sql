@@ -4,7 +4,7 @@
 select r.id from runs r
 where r.pipeline = $1 and r.id > $4
     and ($2 = 0 or r.id < (select n.id from runs n where n.pipeline = $1 order by n.id desc offset $2::int - 1 limit 1))
-    and r.state in ('succeeded', 'failed', 'cancelled') and (r.state <> 'failed' or r.abandoned_at is not null)
+    and r.state in ('succeeded', 'failed', 'cancelled') and (r.state <> 'failed' or r.abandoned_at is not null or r.trigger = 'replay:shadow')
     and (r.sequence is null or r.state = 'succeeded' or r.abandoned_at is not null)
     and ($3::float8 is null or r.finished_at < now() - make_interval(secs => $3))
     and not exists (select from model_versions v where v.run_id = r.id)
