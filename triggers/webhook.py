@@ -72,6 +72,8 @@ class Webhook(Trigger):
             raise InvalidTrigger(
                 f"webhook {self.hook!r}: a hook's name is letters, digits and . _ ~ -, as in its address"
             )
+        self._check_part("verify", "verify", "GitHub(secret='env:NAME')")
+        self._check_part("read", "read", "AsCloudEvent()")
         for setting in ("per_minute", "max_body_bytes"):
             value = getattr(self, setting)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -80,6 +82,14 @@ class Webhook(Trigger):
             raise InvalidTrigger(f"webhook {self.hook!r}: origins is {self.origins!r}: give a list of host names")
         if isinstance(self.read, Choosy) and self.verify is not None and self.verify.sender is not None:
             self.read.check_sender(self.verify.sender)
+
+    def _check_part(self, setting: str, does: str, such: str) -> None:
+        """Raises `InvalidTrigger` for what cannot do its part: the name of a scheme, or its class."""
+        given = getattr(self, setting)
+        if isinstance(given, type):
+            raise InvalidTrigger(f"webhook {self.hook!r}: {setting}={given.__name__} is a class: call it, as in {such}")
+        if given is not None and not callable(getattr(given, does, None)):
+            raise InvalidTrigger(f"webhook {self.hook!r}: {setting}={given!r:.80} is none: give one, such as {such}")
 
     def shared(self) -> tuple[Any, ...]:
         """What all who listen to one hook must agree in."""

@@ -18,10 +18,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.test_signatures import KEY, standard_headers
+from triggers.adapters import AsCloudEvent
 from triggers.base import Binding
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
+from triggers.files import Files
 from triggers.providers import Gitea
 from triggers.signatures import BadSignature, Bearer, GitHub, SignsBody, StandardWebhooks
 from triggers.webhook import Webhook, admit, hooks, receive
@@ -92,6 +94,25 @@ def test_only_headers_the_scheme_vouches_for_make_an_identity() -> None:
     assert (first.key, first.type) == (again.key, again.type)
     github = Webhook("ci", verify=GitHub("s"))
     assert received(signed(), BODY, github).key == received(signed(**{"Idempotency-Key": "new"}), BODY, github).key
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"verify": GitHub}, "verify=GitHub is a class: call it"),
+        ({"verify": "GitHub"}, "verify='GitHub' is none"),
+        ({"read": AsCloudEvent}, "read=AsCloudEvent is a class: call it"),
+        ({"read": "json"}, "read='json' is none"),
+    ],
+)
+def test_a_scheme_that_was_not_called_is_told_where_it_is_declared(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidTrigger, match=told):
+        Webhook("ci", **settings)
+
+
+def test_brackets_that_are_closed_stay_allowed() -> None:
+    for pattern in ("[[]a/*.csv", "dt=[0-9][!]]/", "a]b.csv", "[]]x"):
+        Files(pattern, ignore=[])
 
 
 def test_signature_comes_before_everything_else() -> None:

@@ -88,6 +88,8 @@ class Files(Trigger):
         for setting in ("marker", "manifest"):
             sign = getattr(self, setting)
             self._check(sign not in ("", NAME) and "/" not in sign, f"{setting}={sign!r} is not the name of a file")
+            unused = sign == getattr(type(self), setting) or self.complete == setting
+            self._check(unused, f'{setting}={sign!r} is for complete="{setting}", and it is "{self.complete}"')
         ignored = overlap(self.ignore, self.pattern)
         self._check(ignored is None, f"all it matches is ignored as {ignored!r}: pass ignore=[] or without that name")
 

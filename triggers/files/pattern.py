@@ -88,8 +88,24 @@ def check_pattern(text: str) -> None:
         raise InvalidTrigger(
             f'Files("{text}"): a pattern cannot hold ".." or NUL: write it from the root down, or as an absolute path'
         )
+    check_brackets(text, f'Files("{text}")')
     if _names(text)[-1] == ".":
         raise InvalidTrigger(f'Files("{text}"): a pattern cannot end in ".": end it with "/" to mean the folder itself')
+
+
+def check_brackets(text: str, what: str) -> None:
+    """Raise `InvalidTrigger` for a `[` that nothing closes: it would stand for itself, which is seldom meant."""
+    for name in text.split("/"):
+        begins = name.find("[")
+        while begins >= 0:
+            # As fnmatch has it, a `]` right at the start belongs to the set.
+            first = begins + (2 if name[begins + 1 : begins + 2] == "!" else 1)
+            ends = name.find("]", first + 1)
+            if ends < 0:
+                raise InvalidTrigger(
+                    f'{what}: "[" in {name!r} is not closed: end it with "]"; for the sign write "[[]"'
+                )
+            begins = name.find("[", ends)
 
 
 def _names(path: str) -> list[str]:

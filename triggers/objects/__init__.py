@@ -86,6 +86,8 @@ class Objects(Trigger):
         for setting in ("marker", "manifest"):
             sign = getattr(self, setting)
             self._check(sign not in ("", NAME) and "/" not in sign, f"{setting}={sign!r} is not the name of an object")
+            unused = sign == getattr(type(self), setting) or self.complete == setting
+            self._check(unused, f'{setting}={sign!r} is for complete="{setting}", and it is "{self.complete}"')
         self._check_kind()
 
     def _check_access(self) -> None:

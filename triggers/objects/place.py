@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from triggers.errors import InvalidTrigger
-from triggers.files.pattern import WILD, Pattern
+from triggers.files.pattern import WILD, Pattern, check_brackets
 
 STORES = ("s3", "gs", "az", "file", "memory")
 _BLOB, _DFS = ".blob.", ".dfs."
@@ -54,6 +54,7 @@ class ObjectPattern:
             raise _wrong(text, "a bucket's name cannot be a pattern: declare a trigger for each bucket")
         if not keys.strip("/"):
             raise _wrong(text, f'it names no objects: add which, such as "{text.rstrip("/")}/**/*.parquet"')
+        check_brackets(keys, f'Objects("{text}")')
         names = keys.split("/")
         if {"", ".", ".."} & set(names[:-1]) or names[-1] in (".", "..") or "\0" in keys:
             raise _wrong(text, 'a key has no empty, "." or ".." parts and no NUL: leave them out')
