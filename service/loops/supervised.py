@@ -33,6 +33,7 @@ class Supervised:
         self._lags = Lags(clock)
         self._deaths = 0
         self._note = ""
+        self._died = ""
         self.restarts = 0
 
     async def run(self) -> None:
@@ -49,11 +50,23 @@ class Supervised:
             await self._clock.sleep(wait_s)
 
     def statuses(self) -> Sequence[TriggerStatus]:
-        """What the listener says, with how long what waits has waited; while it is down, why."""
+        """What the listener says, with how long what waits has waited; while it is down or starts again, why.
+
+        Only what starts for the first time says so: its daemon has never heard by it. One that starts again takes
+        nothing from what the others of its daemon can do.
+        """
         told = [replace(one, lag_s=self._lags.of(one)) for one in self._listener.statuses()]
-        if not self._note:
+        if self._note:
+            return [replace(one, state=ListenerState.RETRYING, note=self._note) for one in told]
+        if not self._died:
             return told
-        return [replace(one, state=ListenerState.RETRYING, note=self._note) for one in told]
+        again = f"it stopped ({self._died}) and is starting again"
+        return [
+            replace(one, state=ListenerState.RETRYING, note=one.note or again)
+            if one.state is ListenerState.STARTING
+            else one
+            for one in told
+        ]
 
     async def _listen(self) -> None:
         if self.restarts:
@@ -67,6 +80,7 @@ class Supervised:
     def _say(self, error: ErrorRecord, wait_s: float) -> None:
         self.restarts += 1
         what = f"{error.type.rpartition('.')[2]}: {error.message}"[:SHOWN]
+        self._died = what
         self._note = f"it stopped ({what}) and starts again within {wait_s:g} s; {self._deaths} times in a row so far"
         names = ", ".join(one.binding for one in self._listener.statuses())
         logger.error("what listens for %s stopped, and starts again in %g s: %s", names, wait_s, error.traceback)

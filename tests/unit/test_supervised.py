@@ -130,3 +130,26 @@ async def test_lag_in_seconds_is_how_long_what_waits_has_waited_at_most() -> Non
     assert lags.of(status(0)) == 0
     times.at += timedelta(seconds=3)
     assert lags.of(status(1)) == 3
+
+
+async def test_one_that_starts_again_is_not_one_that_never_heard() -> None:
+    """A daemon with one that starts is not ready; all others of it would lose their traffic at each restart."""
+    times = Times()
+    one = Supervised(lambda: Listens([KeyError("odd")] if not Listens.made else []), times)
+    Listens.made[0].status = TriggerStatus("p/t", "kind")
+    assert [each.state for each in one.statuses()] == [ListenerState.STARTING]
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(one.run())
+        await times.asleep.wait()
+        times.wake.set()
+        while len(Listens.made) < 2:
+            await asyncio.sleep(0)
+        Listens.made[1].status = TriggerStatus("p/t", "kind")
+        [starting] = one.statuses()
+        assert (starting.state, starting.note) == (
+            ListenerState.RETRYING,
+            "it stopped (KeyError: 'odd') and is starting again",
+        )
+        Listens.made[1].status = TriggerStatus("p/t", "kind", ListenerState.LISTENING)
+        assert [each.state for each in one.statuses()] == [ListenerState.LISTENING]
+        running.cancel()
