@@ -34,6 +34,7 @@ async def exposition(context: Context) -> str:
     _executor(text, context.daemon)
     _requests(text, context)
     _triggers(text, context.daemon)
+    await _seen(text, context)
     await _runs(text, context)
     return text.whole()
 
@@ -140,10 +141,20 @@ def _triggers(text: Text, daemon: Daemon) -> None:
         for status in one.statuses()
     ]
     text.add("tidemill_trigger_restarts_total", "counter", "Unexpected deaths of what listens for it.", restarts)
-    seen = [(_of(one), one.last_seen_at.timestamp()) for one in told if one.last_seen_at is not None]
-    text.add("tidemill_trigger_last_seen_seconds", "gauge", "When a trigger last saw something.", seen)
     due = [(_of(one), one.next_due_at.timestamp()) for one in told if one.next_due_at is not None]
     text.add("tidemill_trigger_next_due_seconds", "gauge", "When a schedule is due next.", due)
+
+
+async def _seen(text: Text, context: Context) -> None:
+    """Also what was seen before this process began, or by another."""
+    told = [status for listener in context.daemon.listeners for status in listener.statuses()]
+    try:
+        known = await context.views.triggers_seen()
+    except DatabaseUnavailable:
+        known = {}
+    times = [(_of(one), [one.last_seen_at, known.get(one.binding)]) for one in told]
+    seen = [(labels, max(at.timestamp() for at in both if at is not None)) for labels, both in times if any(both)]
+    text.add("tidemill_trigger_last_seen_seconds", "gauge", "When a trigger last saw something.", seen)
 
 
 def _of(status: TriggerStatus) -> Labels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -58,7 +59,8 @@ async def triggers(context: Context, request: Request) -> Response:
     declared = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
     shapes = declared + [_elsewhere(status) for status in told.values()]
     stopping, paused = await context.views.stopping(), await context.views.pauses()
-    watches = await context.views.watches()
+    watches, seen = await context.views.watches(), await context.views.triggers_seen()
+    shapes = [_with_seen(one, seen.get(one["name"])) for one in shapes]
     unwatched = {one.name for one in context.daemon.catalogue.bindings() if one.trigger.expect_every_s is None}
     shapes = [one if one["name"] in unwatched else _with_silence(one, watches.get(one["name"])) for one in shapes]
     told_of = [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes]
@@ -68,6 +70,13 @@ async def triggers(context: Context, request: Request) -> Response:
             "sinks": await context.views.sinks(context.sinks),
         }
     )
+
+
+def _with_seen(shape: TriggerShape, seen_at: datetime | None) -> TriggerShape:
+    """What was seen by a process that is not there any more, or by another, was seen."""
+    told = shape["last_seen_at"]
+    here_at = datetime.fromisoformat(told) if isinstance(told, str) else told
+    return {**shape, "last_seen_at": max((one for one in (here_at, seen_at) if one is not None), default=None)}
 
 
 def _with_silence(shape: TriggerShape, watch: Row | None) -> TriggerShape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias, cast
 from uuid import UUID
 
@@ -149,6 +150,10 @@ class Views:
         rows = await self._reads.fetch("list_trigger_statuses")
         at = ("reported_at", "daemon")
         return [{**orjson.loads(row["status"]), **{name: row[name] for name in at}} for row in rows]
+
+    async def triggers_seen(self) -> Mapping[str, datetime]:
+        """When each trigger last saw something, by binding, as far as any process has told."""
+        return {row["binding"]: row["last_seen_at"] for row in await self._reads.fetch("list_trigger_seen")}
 
     async def watches(self) -> Mapping[str, Row]:
         """What is waited for, by binding: `expect_every_s`, `last_seen_at`, and `silent_since`."""

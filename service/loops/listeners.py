@@ -71,4 +71,4 @@ class StatusReports:
         document = orjson.dumps(dataclasses.asdict(status))
         if self._reported.get(status.binding) != document:
             self._reported[status.binding] = document
-            self._writer.later(PutTriggerStatus(status.binding, document))
+            self._writer.later(PutTriggerStatus(status.binding, document, status.last_seen_at))

@@ -208,6 +208,27 @@ async def test_a_listener_that_dies_starts_again_and_loses_nothing(
     assert len(keys) == len(set(keys))
 
 
+async def test_when_a_trigger_last_saw_something_outlives_its_daemon(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path / "a", *Role, pipelines=(hearing,)) as one:
+        await send(one, "1")
+        async with asyncio.timeout(10):
+            while not await rows(database, f"select from trigger_seen where binding = '{NAME}'"):
+                await asyncio.sleep(0.05)
+        before = await seen_by(one)
+    async with api(database, tmp_path / "b", *Role, pipelines=(hearing,)) as one:
+        after = await seen_by(one)
+        text = (await one.http.get("/metrics")).text
+    assert after == before
+    assert after is not None
+    gauge = 'tidemill_trigger_last_seen_seconds{pipeline="hearing",trigger="posted",kind="cloudevents"} '
+    assert f"\n{gauge}{datetime.fromisoformat(after).timestamp():.17g}\n" in text
+
+
+async def seen_by(one: Api) -> str | None:
+    told = (await one.http.get("/api/v1/triggers")).json()["triggers"]
+    return next(each["last_seen_at"] for each in told if each["name"] == NAME)
+
+
 async def test_a_daemon_that_watches_nobody_asks_nothing(database: str, tmp_path: Path) -> None:
     async with daemon(settings(database, tmp_path, *Role), Pipeline("calm", [hear])) as one:
         assert not one.silence.watches

@@ -1,0 +1,1 @@
+select binding, last_seen_at from trigger_seen
