@@ -233,6 +233,11 @@ def test_a_view_is_a_sequence_of_records() -> None:
     ("declare", "words"),
     [
         (lambda: KafkaArrivals("two words"), "not a topic name"),
+        (lambda: KafkaArrivals(5), r"KafkaArrivals\(5\): not a topic name"),  # type: ignore[arg-type]
+        (lambda: KafkaBatches(None), "not a topic name"),  # type: ignore[arg-type]
+        (lambda: KafkaArrivals("t", value=["json"]), "is none of json, text"),  # type: ignore[arg-type]
+        (lambda: KafkaArrivals("t", dead_letter=5), "not a topic name"),  # type: ignore[arg-type]
+        (lambda: KafkaBatches("t", mode=[]), "mode=.*: give 'parallel' or 'ordered'"),  # type: ignore[arg-type]
         (lambda: KafkaArrivals("t", start="first"), "neither 'earliest' nor 'latest'"),  # type: ignore[arg-type]
         (lambda: KafkaArrivals("t", value="xml"), "value='xml' is none of json, text, bytes"),  # type: ignore[arg-type]
         (lambda: KafkaBatches("t", max_records=0), "max_records=0: give a whole number"),

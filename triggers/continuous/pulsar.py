@@ -38,12 +38,13 @@ class PulsarBatches(StreamBatches):
         return f"pulsar-batches:{self.stream}"
 
     def __post_init__(self) -> None:
-        if not _TOPIC.fullmatch(self.stream):
+        if not isinstance(self.stream, str) or not _TOPIC.fullmatch(self.stream):
             raise InvalidTrigger(
                 f"PulsarBatches({self.stream!r}): not a topic: give its name, or persistent://TENANT/NAMESPACE/NAME"
             )
-        if not _SERVICE.fullmatch(self.service):
-            raise InvalidTrigger(f"PulsarBatches({self.stream!r}): service={self.service!r}: give pulsar://HOST:PORT")
+        if not isinstance(self.service, str) or not _SERVICE.fullmatch(self.service):
+            said = f"PulsarBatches({self.stream!r}): service={self.service!r}"
+            raise InvalidTrigger(f"{said}: give pulsar://HOST:PORT, or pulsar+ssl://HOST:PORT for TLS")
         if self.token is not None:
             check(self.token, f"PulsarBatches({self.stream!r}): token")
         super().__post_init__()

@@ -52,7 +52,7 @@ class KafkaArrivals(Trigger):
 
     def __post_init__(self) -> None:
         check_topic(self.topic, self.start, "KafkaArrivals")
-        if self.value not in _FORMATS:
+        if not isinstance(self.value, str) or self.value not in _FORMATS:
             raise InvalidTrigger(
                 f"KafkaArrivals({self.topic!r}): value={self.value!r} is none of {', '.join(_FORMATS)}"
             )
@@ -94,11 +94,11 @@ class KafkaBatches(MicroBatches):
 
 def check_topic(topic: str, start: str, kind: str) -> None:
     """Refuse what is not a topic's name or a place to start. Raises `InvalidTrigger`."""
-    if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+    if not isinstance(topic, str) or not _TOPIC.fullmatch(topic) or topic in (".", ".."):
         raise InvalidTrigger(
             f"{kind}({topic!r}): not a topic name: use up to 249 letters, digits, dots, underscores and hyphens"
         )
-    if start not in _STARTS:
+    if not isinstance(start, str) or start not in _STARTS:
         raise InvalidTrigger(f"{kind}({topic!r}): start={start!r} is neither 'earliest' nor 'latest'")
 
 

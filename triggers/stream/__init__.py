@@ -6,19 +6,22 @@ Nothing here imports Faust or a Kafka client: a pipeline file that declares a tr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar
 
 from triggers.base import Trigger
 from triggers.errors import InvalidTrigger
 from triggers.kafka import Start, check_topic
+from triggers.numbers import is_number, is_whole
 from triggers.route import BATCH, Route
 from triggers.stream.aggregates import Aggregate, Count
 from triggers.stream.windows import Shape
 
 _LONGEST_WINDOW_S = 31 * 86_400.0
 _MOST_ROWS = 10_000
+_LEAST_S = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,19 +74,26 @@ class StreamFeatures(Trigger):
 
     def _problems(self) -> list[str]:
         numbers = [
-            (1 <= self.window_s <= _LONGEST_WINDOW_S, "window_s must be from 1 second to 31 days"),
-            (0 <= self.grace_s <= _LONGEST_WINDOW_S, "grace_s must be from 0 seconds to 31 days"),
-            (self.idle_s is None or self.idle_s > 0, "idle_s must be more than 0, or None to wait for ever"),
-            (0 < self.flush_every_s <= 3600, "flush_every_s must be more than 0 and up to an hour"),
-            (0 < self.max_rows <= _MOST_ROWS, f"max_rows must be from 1 to {_MOST_ROWS}"),
-            (bool(self.aggregates), "aggregates is empty: name at least one, such as {'count': Count()}"),
+            (is_number(self.window_s, 1, _LONGEST_WINDOW_S), "window_s must be from 1 second to 31 days"),
+            (is_number(self.grace_s, 0, _LONGEST_WINDOW_S), "grace_s must be from 0 seconds to 31 days"),
+            (self._waits(), "idle_s must be more than 0, or None to wait for ever"),
+            (is_number(self.flush_every_s, _LEAST_S, 3600), "flush_every_s must be more than 0 and up to an hour"),
+            (is_whole(self.max_rows, 1, _MOST_ROWS), f"max_rows must be from 1 to {_MOST_ROWS}"),
+            (isinstance(self.aggregates, Mapping), "aggregates must be a mapping, such as {'count': Count()}"),
+            (self.aggregates != {}, "aggregates is empty: name at least one, such as {'count': Count()}"),
         ]
-        paths = [("key", self.key), *([("time", self.time)] if self.time else [])]
+        paths = [("key", self.key), *([("time", self.time)] if self.time != "" else [])]
         return [
             *(problem for is_right, problem in numbers if not is_right),
             *(p for name, path in paths if (p := _path_problem(name, path))),
-            *(p for name, one in self.aggregates.items() if (p := _aggregate_problem(name, one))),
+            *(p for name, one in self._named() if (p := _aggregate_problem(name, one))),
         ]
+
+    def _waits(self) -> bool:
+        return self.idle_s is None or is_number(self.idle_s, _LEAST_S, inf)
+
+    def _named(self) -> Iterable[tuple[object, object]]:
+        return self.aggregates.items() if isinstance(self.aggregates, Mapping) else ()
 
 
 def _path_problem(name: str, path: object) -> str:
