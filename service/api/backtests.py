@@ -71,7 +71,9 @@ async def _rehearsed(
     daemon = context.daemon
     pipeline = daemon.catalogue.pipelines[binding.pipeline]
     declared = describe_trigger(binding.trigger)
-    rehearsal = Rehearsal(pipeline, trigger, binding.trigger.name, declared, since)
+    rehearsal = Rehearsal(
+        pipeline, trigger, binding.trigger.name, declared, since, unchanged=trigger == binding.trigger
+    )
     if isinstance(binding.trigger, Schedule) and isinstance(trigger, Schedule):
         began = await KnownEvents(daemon.reads).began(binding)
         was = await asyncio.to_thread(due_from, binding.trigger, since, until)

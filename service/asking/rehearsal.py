@@ -59,7 +59,8 @@ class Rehearsal:
     """Shows one trigger of a pipeline event after event, in the order in which they were accepted.
 
     Those of one transaction have the same `accepted_at`: they count as handed over together. `record` says what stays
-    as it was; `due`, of schedules, which ticks would be others.
+    as it was; `due`, of schedules, which ticks would be others. `unchanged`: it is the trigger as declared, to which
+    nothing comes that it has not heard.
     """
 
     pipeline: Pipeline
@@ -68,6 +69,7 @@ class Rehearsal:
     declared: Mapping[str, Any] | None = None
     since: datetime | None = None
     due: Due | None = None
+    unchanged: bool = False
     before: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
     changed: list[ChangedShape] = field(default_factory=list)
@@ -76,14 +78,12 @@ class Rehearsal:
     started: int = 0
     seen: int = 0
     record: Record = field(init=False)
-    _unchanged: bool = field(init=False)
     _together: list[_Seen] = field(default_factory=list)
     _open: dict[int, _Run] = field(default_factory=dict)
     _admission: Admission[int] = field(default_factory=Admission)
 
     def __post_init__(self) -> None:
         self.record = Record(self.pipeline, self.trigger, self.declared, self.since)
-        self._unchanged = self.record.same()
 
     @property
     def binding(self) -> Binding:
@@ -98,7 +98,7 @@ class Rehearsal:
         event = restore(one["cloudevent"])
         told = next((each for each in one["outcomes"] if each["pipeline"] == self.pipeline.name), None)
         mine = told is not None and told["trigger"] == self.name
-        if not mine and (self._unchanged or self._deaf(event) or _ran(told)):
+        if not mine and (self.unchanged or self._deaf(event) or _ran(told)):
             return
         self._together.append(_Seen(one["seq"], one["key"], at, event, told if mine else None, self._offer(event)))
 
@@ -128,7 +128,9 @@ class Rehearsal:
         return [one.offers[0] for one in judged([Arrival(one.event, [one.offer]) for one in together], at)]
 
     def _ticks(self, one: _Seen) -> bool:
-        return one.offer.fate is Fate.RAN and is_tick(self.binding, one.event)
+        """Whether age counts: of what a person asked for, by a backfill, it does not."""
+        asked = isinstance(one.event.data, Mapping) and "backfill" in one.event.data
+        return one.offer.fate is Fate.RAN and is_tick(self.binding, one.event) and not asked
 
     def _count(self, one: _Seen, fate: str, reason: str) -> None:
         self.seen += 1

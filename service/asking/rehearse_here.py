@@ -27,6 +27,8 @@ def rehearse_here(
     until = _instant(span["to"]) or utc_now()
     since = _instant(span["from"]) or until - DAY
     rehearsal = Rehearsal(pipeline, trigger, name, _declared(client, pipeline.name, name), since)
+    # What it listens to is in its own name alone: under a given one it may be another topic or folder.
+    rehearsal.unchanged = trigger.name == trigger.default_name() and rehearsal.record.same()
     if isinstance(trigger, Schedule):
         rehearsal.due = _due(client, Binding(pipeline.name, trigger), rehearsal.declared, since, until)
     for one in _recorded(client, since, until):

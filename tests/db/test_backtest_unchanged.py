@@ -15,12 +15,13 @@ from stages.base import stage
 from stages.limits import Concurrency
 from stages.pipeline import Pipeline
 from tests.db.api import Api, api
-from tests.db.asking import tidemill
+from tests.db.asking import NO_BROKER, tidemill
 from tests.db.writing import rows
 from triggers.base import Arrival, Binding, Fate, Offer
 from triggers.cloudevents import CloudEvents
 from triggers.coalesce import Batch
 from triggers.event import Event
+from triggers.kafka import KafkaArrivals
 from triggers.rate import RateLimit
 from triggers.schedule import Every, tick_event
 
@@ -216,6 +217,14 @@ async def test_an_edited_file_is_compared_with_what_is_declared(mill: Api, tmp_p
     found = json.loads(out)
     assert (found["after"], found["runs_after"]) == ({"late": 3}, 0), err
     assert "max_age_s is 30" in found["changed"][0]["after_reason"]
+    await rows(
+        mill.daemon.dsn,
+        """update events set envelope = convert_to(jsonb_set(convert_from(envelope, 'utf8')::jsonb, '{data,backfill}',
+           '7')::text, 'utf8') where occurred_at = $1""",
+        START + 3 * MINUTE,
+    )
+    _, out, err = await tidemill(mill, "backtest", "often/every:1m", "--file", "mine.py:strict", *options, cwd=tmp_path)
+    assert json.loads(out)["after"] == {"ran": 1, "late": 2}, err
 
 
 async def test_why_it_is_told_in_words_of_the_change(mill: Api) -> None:
@@ -226,3 +235,30 @@ async def test_why_it_is_told_in_words_of_the_change(mill: Api) -> None:
     found = await backtested(mill, "newest", where={"type": "shared"}, coalesce="batch(2, 60)")
     [told] = [one["after_reason"] for one in found["changed"] if one["after"] == Fate.COALESCED]
     assert told in ("with shared0", "with shared1")
+
+
+MOVED = """
+from stages.base import stage
+from stages.pipeline import Pipeline
+from triggers.event import Event
+from triggers.kafka import KafkaArrivals
+
+
+@stage
+async def read(event: Event) -> str:
+    return event.id
+
+
+topic = Pipeline("topic", [read], on=[KafkaArrivals("data.new", name="data")])
+"""
+
+
+async def test_another_topic_under_the_same_name_hears_what_was_not_heard(database: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MOVED)
+    declared = Pipeline("topic", [read], on=[KafkaArrivals("data.old", name="data")])
+    async with api(database, tmp_path, Role.API, pipelines=[declared], kafka=NO_BROKER) as one:
+        event = Event(source="kafka:c/data.new", id="0/1", type="dev.tidemill.kafka.record", time=datetime.now(UTC))
+        await one.daemon.inbox.accept([Arrival(event, [])])
+        code, out, err = await tidemill(one, "backtest", "topic", "--file", "mine.py:topic", "--json", cwd=tmp_path)
+        assert code == 0, err
+        assert json.loads(out)["after"] == {"ran": 1}
