@@ -36,6 +36,7 @@ from triggers.route import route_of
 LATEST = "latest"
 # A replay carries all events that shared the run.
 MOST_SHARED = 1000
+NAMED = "--pipeline, over HTTP `pipeline`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +109,14 @@ def _outcome(found: EventFate, pipeline: str | None) -> OutcomeShape:
         nothing: OutcomeShape = {"pipeline": pipeline, "trigger": "", "fate": Fate.IGNORED, "reason": "", "run": None}
         return next((one for one in outcomes if one["pipeline"] == pipeline), nothing)
     ran = [one for one in outcomes if one["run"] is not None]
-    if len(ran) == 1:
-        return ran[0]
-    if not ran:
-        raise Problem(409, f"{found['told']}: name the pipeline that is to run with it (`pipeline`)")
-    names = ", ".join(one["pipeline"] for one in ran)
-    raise Problem(409, f"this event has runs of several pipelines: say which of {names} (`pipeline`)")
+    meant = ran or [one for one in outcomes if one["fate"] != Fate.IGNORED]
+    if len(meant) == 1:
+        return meant[0]
+    names = ", ".join(one["pipeline"] for one in meant)
+    if ran:
+        raise Problem(409, f"this event has runs of several pipelines: say which of {names} ({NAMED})")
+    which = f", which of {names}" if names else ""
+    raise Problem(409, f"this event started no run: name the pipeline that is to run with it{which} ({NAMED})")
 
 
 def _check_version(pipeline: Pipeline, on: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli import exits
 from service.cli.arguments import Asker, asker
 from service.cli.options import AsJson, ConfigFile
 from service.cli.schedules import instant
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 # Makes the run of an event that was held back the same one, however often it is asked for.
 ONCE = "held-back"
 PAGE = 500
+SHOWN_RUNS = 20
 NOT_PAUSED = 409
 # An event's transaction may begin before that of the pause which holds it back.
 SLACK = timedelta(minutes=1)
@@ -85,8 +87,8 @@ def unpause(
     Example: tidemill unpause flights --run-missed
     """
     from service.cli.connection import open_client
-    from service.cli.output import print_json
     from service.client import ApiError
+    from triggers.event import utc_now
 
     client, person = open_client(config_file), asker(by)
     answer: dict[str, Any] = {"name": what, "paused_at": None}
@@ -96,25 +98,52 @@ def unpause(
         if not (run_missed and since) or error.status != NOT_PAUSED:
             raise
     name = answer["name"]
-    after = since or datetime.fromisoformat(answer["paused_at"]) - SLACK
-    started = list(_run_held_back(client, name, after, person)) if run_missed else []
+    paused_at = datetime.fromisoformat(answer["paused_at"]) if answer["paused_at"] else utc_now()
+    after = since or paused_at - SLACK
+    runs, refused = _run_held_back(client, name, after, person) if run_missed else ([], {})
+    _tell({**answer, "runs": runs, "refused": refused}, after, run_missed=run_missed, as_json=as_json)
+    if refused:
+        raise typer.Exit(exits.FAILED)
+
+
+def _tell(answer: dict[str, Any], after: datetime, *, run_missed: bool, as_json: bool) -> None:
+    from service.cli.output import print_json
+
+    name, runs = answer["name"], answer["runs"]
     if as_json:
-        print_json({**answer, "runs": started})
+        print_json(answer)
         return
     typer.echo(f"{name} is not paused any more")
+    told = after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if run_missed:
-        typer.echo(f"{len(started)} events were held back: {_runs(started)}" if started else "no event was held back")
+        typer.echo(f"events held back since {told}: {len(runs) + len(answer['refused'])}{_runs(runs)}")
+        for key, why in answer["refused"].items():
+            typer.echo(f"event {key} starts no run: {why}", err=True)
         return
     typer.echo("what came meanwhile: tidemill events --fate paused")
-    typer.echo(f"run it: tidemill unpause {_quoted(name)} --run-missed --from {after.strftime('%Y-%m-%dT%H:%M:%SZ')}")
+    typer.echo(f"run it: tidemill unpause {_quoted(name)} --run-missed --from {told}")
 
 
-def _run_held_back(client: Client, name: str, after: datetime, by: str) -> Iterator[int]:
-    """Start, with all it does outside, the run of each event that a pause of `name` held back; its numbers."""
+def _run_held_back(client: Client, name: str, after: datetime, by: str) -> tuple[list[int], dict[str, str]]:
+    """Start, with all it does outside, the run of each event that a pause of `name` held back.
+
+    The runs, and by the keys of events why they have none: the trigger may have changed meanwhile.
+    """
+    from service.client import ApiError
+
+    runs, refused = [], {}
     pipeline, _, trigger = name.partition("/")
     for key in reversed(list(_held_back(client, pipeline, trigger, after))):
         before = [one["run"] for one in client.event(key)["replays"] if _stands_for(one, pipeline)]
-        yield before[0] if before else client.replay(key, key=ONCE, pipeline=pipeline, effects=True, by=by)["run"]
+        try:
+            made = before or [client.replay(key, key=ONCE, pipeline=pipeline, effects=True, by=by)["run"]]
+        except ApiError as error:
+            if error.transient:
+                raise
+            refused[key] = error.detail
+        else:
+            runs.append(made[0])
+    return runs, refused
 
 
 def _held_back(client: Client, pipeline: str, trigger: str, after: datetime) -> Iterator[str]:
@@ -137,7 +166,8 @@ def _stands_for(replay: dict[str, Any], pipeline: str) -> bool:
 
 
 def _runs(numbers: list[int]) -> str:
-    return f"run {numbers[0]}" if len(numbers) == 1 else f"runs {numbers[0]} to {numbers[-1]}"
+    shown = ", ".join(map(str, numbers[:SHOWN_RUNS])) + (", ..." if len(numbers) > SHOWN_RUNS else "")
+    return f": {'run' if len(numbers) == 1 else 'runs'} {shown}" if numbers else ""
 
 
 def _quoted(name: str) -> str:

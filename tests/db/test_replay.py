@@ -279,7 +279,7 @@ async def test_what_cannot_be_replayed_says_why(mill: Api) -> None:
     await sent(mill, "2", "nobody")
     asked = [
         ({"event": "never"}, 404, "was never accepted"),
-        ({"event": "2"}, 409, "name the pipeline"),
+        ({"event": "2"}, 409, "this event started no run: name the pipeline that is to run with it (--pipeline, over"),
         ({"event": "2", "pipeline": "line"}, 409, "no trigger of it would start one: filter: type is"),
         ({"event": "1", "pipeline": "lin"}, 404, "no pipeline is called 'lin'"),
         ({"event": "1", "on": "abcdef123456"}, 409, "version 'abcdef123456' of line is not loaded here"),
@@ -345,10 +345,29 @@ async def test_what_a_pause_held_back_runs_afterwards_once_and_oldest_first(mill
         assert b < a < c
     found = [await mill.call(mill.client.event, key) for key in held]
     assert [[one["run"] for one in each["replays"]] for each in found] == [[a], [b], [c]]
+    assert (await replayed(mill, "a"))["pipeline"] == "hears", "the one that it was held back from"
     assert {each["fate"] for each in found} == {"paused"}
     told = "It started nothing in hears: paused, the pipeline was paused by kim: moving (cloudevents), but run {} was"
     assert all(each["told"].startswith(told.format(run)) for each, run in zip(found, (a, b, c), strict=True))
     assert await reached(mill.daemon, a) is RunState.SUCCEEDED
+    _, out, _ = await tidemill(mill, *later)
+    assert out.splitlines()[-1].endswith(f": 3: runs {a}, {b}, {c}")
+
+
+async def test_one_held_back_event_that_cannot_run_any_more_keeps_no_other_from_it(mill: Api) -> None:
+    await mill.call(mill.client.pause, "line", "moving", "kim")
+    for name in ("a", "b"):
+        await sent(mill, name, slope=3)
+    found = (await mill.call(mill.client.events, fate="paused"))["events"]
+    changed = (
+        "update events set envelope = convert_to(replace(convert_from(envelope, 'utf8'), ':3}', ':\"x\"}'), 'utf8')"
+    )
+    await rows(mill.daemon.dsn, f"{changed} where id = 'a'")
+    code, out, err = await tidemill(mill, "unpause", "line", "--run-missed")
+    assert (code, ": 2: run " in out) == (1, True)
+    [a] = [one["key"] for one in found if one["id"] == "a"]
+    assert f"event {a} starts no run: " in err
+    assert len(await rows(mill.daemon.dsn, "select from runs where pipeline = 'line'")) == 1
 
 
 async def test_a_failed_replay_in_shadow_waits_for_nobody(mill: Api) -> None:
