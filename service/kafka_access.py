@@ -113,7 +113,8 @@ def _sasl_problems(kafka: Kafka) -> Iterator[str]:
     needed = _needed(kafka)
     for name in needed:
         if name not in credentials:
-            yield f"{_named('sasl_mechanism')} is {kafka.sasl_mechanism}: set {_named(name)} too"
+            instead = f", or {_named('sasl_token_url')}" if name == "sasl_token_file" else ""
+            yield f"{_named('sasl_mechanism')} is {kafka.sasl_mechanism}: set {_named(name)} too{instead}"
     for name in credentials:
         if name not in (*needed, *_wanted(kafka)):
             yield f"{_named(name)} is set, but {kafka.sasl_mechanism} does not use it{_aside(kafka)}: remove it"

@@ -90,7 +90,7 @@ def from_kafka(
     """
     received_at = received_at or utc_now()
     content_type = next((_utf8(name, raw) for name, raw in headers if name.lower() == "content-type"), None)
-    mode = _mode(content_type)
+    mode = _mode(content_type, understood=_STRUCTURED)
     if mode == _BATCH:
         raise InvalidEvent(f"{_BATCH}: Kafka carries one CloudEvent in a record", status=415)
     if mode == _STRUCTURED:
@@ -143,13 +143,13 @@ def restore(written: Mapping[str, Any]) -> Event:
     )
 
 
-def _mode(content_type: str | None) -> str:
+def _mode(content_type: str | None, understood: str = f"{_STRUCTURED} or {_BATCH}") -> str:
     """`_STRUCTURED`, `_BATCH`, or "" for binary. Raises `InvalidEvent` (415) for another event format."""
     if content_type is None or not content_type.lstrip().lower().startswith(_FORMAT):
         return ""
     media = media_type(content_type)
     if media is None or media.essence not in (_STRUCTURED, _BATCH):
-        raise InvalidEvent(f"{content_type[:80]} is not understood: send {_STRUCTURED} or {_BATCH}", status=415)
+        raise InvalidEvent(f"{content_type[:80]} is not understood: send {understood}", status=415)
     require_utf8(media)
     return media.essence
 

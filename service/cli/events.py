@@ -28,7 +28,7 @@ def events(
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List accepted events, newest first, with what they led to.
+    """List accepted events, newest first, with what they led to; with --fate, with the reason.
 
     Example: tidemill events --fate late --limit 50
     """
@@ -42,7 +42,7 @@ def events(
     from service.cli.views.events import print_events
     from triggers.event import utc_now
 
-    print_events(page, utc_now())
+    print_events(page, utc_now(), fate)
     if page["next"] is not None:
         say(f"older ones: --before {page['next']}")
 

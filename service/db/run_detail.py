@@ -114,7 +114,7 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
         "cancel_requested_at": row["cancel_requested_at"],
         "cancelled_by": row["cancelled_by"],
         "waits_for": waits_for,
-        "next_command": _next_command(base),
+        "next_command": _next_command(base, gone=_records_gone(base, stages)),
     }
 
 
@@ -176,7 +176,16 @@ def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> 
     return f"the next try of {' and '.join(retried) or 'its stage'} at {row['ready_at']:%H:%M:%S} UTC"
 
 
-def _next_command(run: RunBase) -> str | None:
+def _records_gone(run: RunBase, stages: Sequence[StageShape]) -> bool:
+    """Whether a run failed because its records are no longer there: trying again cannot help."""
+    failed = run["failure"]["stage"] if run["failure"] else ""
+    last = [stage["attempts"][-1]["error"] for stage in stages if stage["name"] == failed and stage["attempts"]]
+    return any(error is not None and error["type"].rpartition(".")[2] == "RecordsGone" for error in last)
+
+
+def _next_command(run: RunBase, *, gone: bool) -> str | None:
+    if run["state"] == "failed" and gone:
+        return f"tidemill abandon {run['id']} --reason WHY"
     if run["state"] in ("failed", "cancelled"):
         return f"tidemill resume {run['id']}"
     if run["waiting_gates"] and run["finished_at"] is None:

@@ -10,9 +10,11 @@ import pytest
 from service.client import ApiError
 from service.model import RunState
 from service.settings import Role
+from stages import Event, Pipeline, stage
 from tests.db.api import api, hold, problem
 from tests.db.daemons import reached
 from tests.db.writing import rows
+from triggers.errors import RecordsGone
 
 SUMS = "/api/v1/pipelines/sums/runs"
 
@@ -86,6 +88,20 @@ async def test_a_failed_run_tells_why_and_the_command_to_go_on(database: str, tm
     assert shown["next_command"] == f"tidemill resume {run}"
     assert (resumed.status_code, resumed.json()) == (202, {"run": run, "state": "queued", "plan": [], "gates": []})
     assert "failed" in cancelled
+
+
+@stage
+async def reads(event: Event) -> int:
+    raise RecordsGone("records 0-9 of t/0: the broker has deleted these records")
+
+
+async def test_a_run_whose_records_are_gone_is_to_be_abandoned_and_not_tried_again(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path, pipelines=(Pipeline("gone", [reads]),)) as one:
+        run = await one.start("gone", RunState.FAILED)
+        shown = (await one.http.get(f"/api/v1/runs/{run}")).json()
+    assert shown["next_command"] == f"tidemill abandon {run} --reason WHY"
 
 
 async def test_only_what_can_be_cancelled_or_resumed_is(database: str, tmp_path: Path) -> None:

@@ -237,6 +237,17 @@ def test_an_event_tells_its_fate_first_and_cuts_a_long_payload(show: Show) -> No
     assert told.rstrip().endswith("(--json shows all of it)")
 
 
+def test_events_of_one_fate_are_listed_with_the_reason(show: Show) -> None:
+    dead = {"pipeline": "a", "trigger": "kafka:t", "fate": "dead", "reason": "not JSON", "run": None}
+    ran = {"pipeline": "b", "trigger": "kafka:t", "fate": "ran", "reason": "", "run": 12}
+    event = EVENT | {"fate": "ran", "outcomes": [dead, ran]}
+    told = show(0, print_events, {"events": [event]}, NOW, "dead")
+    assert "REASON" in told
+    assert told.count("not JSON") == 1
+    assert "not JSON" not in show(0, print_events, {"events": [event]}, NOW)
+    assert "none is dead" in show(0, print_events, {"events": []}, NOW, "dead")
+
+
 def test_a_trigger_says_when_it_is_due_what_it_saw_and_its_lag(show: Show) -> None:
     trigger = {"name": "a/cron", "pipeline": "a", "trigger": "cron", "kind": "cron", "enabled": True, "address": None}
     trigger |= {"state": "listening", "note": "", "next_due_at": "2026-03-05T12:05:00+00:00", "last_seen_at": AT}

@@ -13,8 +13,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from triggers import Event, KafkaArrivals, KafkaBatches
 from triggers.base import OffsetRange, Record, range_of_event
-from triggers.cloudevents import restore, to_json
-from triggers.errors import InvalidTrigger
+from triggers.cloudevents import from_kafka, restore, to_json
+from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.kafka import values as kafka_values
 from triggers.kafka.batch_values import Times
 from triggers.kafka.batches import Gathering, batch_event
@@ -252,3 +252,9 @@ def test_a_wrong_trigger_is_refused_when_it_is_declared(declare: Any, words: str
 def test_declaring_a_trigger_imports_no_client() -> None:
     code = "import sys; from triggers import KafkaBatches; KafkaBatches('t'); sys.exit('aiokafka' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_format_of_events_that_kafka_does_not_carry_is_refused_with_the_one_that_it_does() -> None:
+    xml = [("content-type", b"application/cloudevents+xml")]
+    with pytest.raises(InvalidEvent, match=r"send application/cloudevents\+json$"):
+        from_kafka(xml, None, b"<event/>")

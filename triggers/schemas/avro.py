@@ -40,8 +40,20 @@ def decoder(schema: Schema) -> Decode:
         parsed = fastavro.parse_schema(orjson.loads(schema.text), named_schemas=named)
         weight = Weight(parsed, named)
     except (SchemaParseException, UnknownType, *BROKEN) as error:
-        raise InvalidEvent(f"not an Avro schema that can be used: {error!r}") from None
+        why = "it is not worded as one" if isinstance(error, (LookupError, TypeError, AttributeError)) else str(error)
+        raise InvalidEvent(f"not an Avro schema that can be used: {why}") from None
     return partial(_decode, parsed, weight)
+
+
+def _broken(error: BaseException, size_bytes: int) -> str:
+    """What broken bytes are, in words: what a decoder raises tells of itself."""
+    if isinstance(error, (EOFError, struct.error, IndexError)):
+        return f"it needs more than the {size_bytes} bytes there are, or names a branch that its schema has not"
+    if isinstance(error, UnicodeDecodeError):
+        return "text in it is not UTF-8"
+    if isinstance(error, (ValueError, ArithmeticError)) and str(error):
+        return str(error)
+    return f"its {size_bytes} bytes say what the schema does not allow"
 
 
 def _decode(parsed: Any, weight: Weight, payload: bytes) -> Any:
@@ -52,7 +64,7 @@ def _decode(parsed: Any, weight: Weight, payload: bytes) -> Any:
     try:
         found = _as_json(fastavro.schemaless_reader(source, parsed, None))
     except BROKEN as error:
-        raise InvalidEvent(f"not Avro of its schema: {type(error).__name__} {error}".rstrip()) from None
+        raise InvalidEvent(f"not Avro of its schema: {_broken(error, len(payload))}") from None
     left = len(payload) - source.tell()
     if left:
         raise InvalidEvent(f"not Avro of its schema: {left} bytes are left over")

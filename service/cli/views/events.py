@@ -23,6 +23,8 @@ EVENTS = (
     Column("SOURCE", from_width=120, wrap=True),
     Column("ID", wrap=True),
 )
+# Where one fate was asked for, its reasons are what is wanted.
+REASONS = (*(one for one in EVENTS if one.title not in ("RUNS", "TYPE", "SOURCE")), Column("REASON", wrap=True))
 OUTCOMES = (
     Column("PIPELINE"),
     Column("FATE"),
@@ -32,8 +34,11 @@ OUTCOMES = (
 )
 
 
-def print_events(page: Mapping[str, Any], now: datetime) -> None:
-    """One line an event, newest first."""
+def print_events(page: Mapping[str, Any], now: datetime, fate: str | None = None) -> None:
+    """One line an event, newest first; of those that have a `fate`, with the reason."""
+    if fate is not None:
+        print_table(REASONS, [_with_reason(event, now, fate) for event in page["events"]], nothing=f"none is {fate}")
+        return
     rows = [
         (
             moment(event["accepted_at"], now),
@@ -46,6 +51,11 @@ def print_events(page: Mapping[str, Any], now: datetime) -> None:
         for event in page["events"]
     ]
     print_table(EVENTS, rows, nothing="no events yet")
+
+
+def _with_reason(event: Mapping[str, Any], now: datetime, fate: str) -> tuple[Any, ...]:
+    reasons = dict.fromkeys(one["reason"] for one in event["outcomes"] if one["fate"] == fate and one["reason"])
+    return moment(event["accepted_at"], now), coloured(fate), event_name(event), "; ".join(reasons)
 
 
 def print_event(event: Mapping[str, Any], now: datetime) -> None:
