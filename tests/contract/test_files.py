@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from tests.contract.file_world import World
-from triggers.base import Binding, Fate
+from triggers.base import Binding, Fate, ListenerState
 from triggers.files import Files
 from triggers.files.event import path_of
 
@@ -169,6 +169,58 @@ async def test_files_wait_for_their_marker(world: World) -> None:
         assert await world.paths(2) == ["landing/one/a.csv", "landing/two/b.csv"]
         world.write("landing/one/late.csv")
         assert "landing/one/late.csv" in await world.paths(3)
+
+
+async def test_what_waits_to_be_complete_is_told_and_counted(world: World) -> None:
+    world.write("landing/one/a.csv")
+    world.write("landing/one/b.csv")
+    marked = Files("landing/*/*.csv", complete="marker", stable_s=0.1, rescan_s=0.2)
+    whole = Files("landing/dt=*/", complete="marker", name="whole", stable_s=0.1, rescan_s=0.2)
+    described = Files("in/*.csv", complete="manifest", stable_s=0.1, rescan_s=0.2)
+    world.write("landing/dt=1/part")
+    world.write("in/c.csv", "too long")
+    world.write("in/manifest.json", '{"files": [{"name": "c.csv", "size_bytes": 1}]}')
+    async with world.listening(marked, whole, described):
+        await told(world, [2, 1, 1])
+        notes = [one.note for one in world.listener.statuses()]
+        assert notes == [
+            "landing/one/a.csv is not complete: _SUCCESS is missing, or does not describe it (and 1 more)",
+            "landing/dt=1 is not complete: _SUCCESS is missing, or does not describe it",
+            "in/c.csv is not complete: manifest.json is missing, or does not describe it",
+        ]
+        world.write("landing/one/_SUCCESS")
+        (world.root / "landing/dt=1/part").unlink()
+        (world.root / "landing/dt=1").rmdir()
+        world.write("in/c.csv", "1")
+        await told(world, [0, 0, 0])
+        assert [one.note for one in world.listener.statuses()] == ["", "", ""]
+
+
+async def told(world: World, lags: list[int]) -> None:
+    async with asyncio.timeout(20):
+        while [one.lag_records for one in world.listener.statuses()] != lags:
+            await asyncio.sleep(0.02)
+
+
+async def test_links_in_the_folder_of_one_trigger_are_no_trouble_of_another(world: World) -> None:
+    outside = world.root.parent / f"{world.root.name}-outside"
+    outside.mkdir()
+    (world.root / "landing/folder").symlink_to(outside)
+    (world.root / "landing/file.csv").symlink_to(outside / "secret.csv")
+    (world.root / "other").mkdir()
+    linked, plain = Files("landing/**/*.csv", stable_s=0), Files("other/**/*.csv", stable_s=0)
+    async with world.listening(linked, plain):
+        await told(world, [0, 0])
+        async with asyncio.timeout(20):
+            while world.listener.statuses()[0].state is not ListenerState.LISTENING:
+                await asyncio.sleep(0.02)
+        mine, others = world.listener.statuses()
+        assert "there are symbolic links to folders: scanning every 5 s" in mine.note
+        assert "landing/file.csv" in mine.note
+        assert others.note == ""
+        assert list(world.listener._to_watch()) == [str(world.root / "other")]
+        world.write("other/a.csv")
+        assert await world.paths(1) == ["other/a.csv"]
 
 
 async def test_each_file_may_wait_for_a_marker_of_its_own(world: World) -> None:

@@ -44,7 +44,7 @@ kept = Pipeline(
         Every("2h", enabled=False, name="off"),
     ],
 )
-beside = Pipeline("beside", [count], on=[Files("landing/*")])
+beside = Pipeline("beside", [count], on=[Files("landing/*"), Files("landing/dt=*/", name="whole", complete="marker")])
 
 
 @pytest.fixture
@@ -144,6 +144,7 @@ async def test_files_that_lie_there_without_an_event_are_told_and_why(mill: Api,
     assert missing(found) == [f"file {landing / 'old.csv'}"]
     expected = {lack["what"]: lack["why"] for lack in found["triggers"][0]["lacks"] if lack["expected"]}
     assert "unchanged for less than" in expected[f"file {landing / 'new.csv'}"]
+    assert found["triggers"][0]["notes"] == ["1 not complete, and so without an event: --all names them"]
     assert await everything(mill.daemon) == before
 
     repaired = await compared(mill, LANDING, repair=True)
@@ -154,6 +155,15 @@ async def test_files_that_lie_there_without_an_event_are_told_and_why(mill: Api,
     beside_too = await compared(mill, "beside/files:landing/*")
     assert f"file {landing / 'old.csv'}" not in missing(beside_too)
     assert "ignored" in str(beside_too["triggers"][0]["lacks"])
+
+
+async def test_a_folder_whose_marker_never_came_is_counted(mill: Api, tmp_path: Path) -> None:
+    (tmp_path / "landing/dt=1").mkdir()
+    (tmp_path / "landing/dt=1/part").write_text("1")
+    [told] = (await compared(mill, "beside/whole"))["triggers"]
+    assert told["notes"] == ["1 not complete, and so without an event: --all names them"]
+    [lack] = told["lacks"]
+    assert (lack["what"], lack["expected"]) == (f"folder {tmp_path / 'landing/dt=1'}", True)
 
 
 async def test_a_listener_that_comes_later_takes_no_repaired_file_twice(

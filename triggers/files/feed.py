@@ -57,7 +57,9 @@ class Feed:
         self.wake = asyncio.Event()
         self.scanned = False
         self.missing: Sequence[str] = ()
-        self.linked = False
+        self.linked: frozenset[int] = frozenset()
+        self._incomplete: dict[str, tuple[int, ...]] = {}
+        self._incomplete_by_scan: dict[str, tuple[int, ...]] = {}
         self._left_out: dict[str, str] = {}
         self._unread: dict[str, str] = {}
         self.scan_at_s = 0.0
@@ -73,8 +75,30 @@ class Feed:
 
     @property
     def lag(self) -> int:
-        """Files that were noticed and have not led to an accepted event yet."""
+        """Files that were noticed, are complete or may be, and have not led to an accepted event yet."""
         return len(self._waiting) + len(self._in_flight)
+
+    def place_of(self, binding: Binding) -> int:
+        """Which of `patterns` is that of a binding."""
+        return next(at for at, one in self._listeners if one is binding)
+
+    def incomplete(self, at: int) -> list[str]:
+        """The keys of what the pattern `at` means and what the policy says is not complete: so many as are kept."""
+        return [key for key, patterns in self._incomplete.items() if at in patterns]
+
+    def is_linked(self, at: int) -> bool:
+        """Whether there are symbolic links to folders where the pattern `at` looks, or near enough not to be watched.
+
+        Whoever watches a folder would follow those below it, out of the root and round in circles.
+        """
+        base = self.patterns[at].base
+        return any(_overlap(base, self.patterns[other].base) for other in self.linked)
+
+    @property
+    def to_watch(self) -> list[str]:
+        """Those of the folders `watched` in which there are no symbolic links to folders."""
+        linked = [self.patterns[at].base for at in self.linked]
+        return [folder for folder in self.watched if not any(_overlap(folder, one) for one in linked)]
 
     def scope_of(self, pattern: Pattern, *, other_identity: bool = False) -> str:
         """The scope of a pattern's positions, or what it would be were digesting switched the other way."""
@@ -105,11 +129,13 @@ class Feed:
         """A whole scan begins: what is asked for from now on wants another one. Unreadable files are tried again."""
         self.scan_at_s = math.inf
         self._unread.clear()
+        self._incomplete_by_scan = {}
 
     def surveyed(self, survey: Survey, now_s: float, took_s: float, interval_s: float) -> None:
         """Note what a whole scan told; the next one is due `interval_s` from now."""
         self.scanned = True
-        self.missing, self.linked = survey.missing, survey.linked
+        self.missing, self.linked = survey.missing, frozenset(survey.linked)
+        self._incomplete, self._incomplete_by_scan = self._incomplete_by_scan | survey.unmarked, {}
         self._left_out = dict(survey.troubles)
         self._scan_ended_s, self._scan_took_s = now_s, took_s
         self.scan_at_s = min(self.scan_at_s, now_s + interval_s)
@@ -144,6 +170,7 @@ class Feed:
             return False
         # It may have been accepted since the scanning thread asked whether it was new.
         is_seen = not self.is_new(found.key, found.mark, found.patterns)
+        self._hold(found, not is_seen and found.verdict is Verdict.NOT_YET)
         if is_seen or found.verdict is Verdict.NOT_YET:
             self._waiting.pop(found.key, None)
             return False
@@ -152,6 +179,13 @@ class Feed:
         self._waiting.pop(found.key, None)
         self._in_flight[found.key] = found.mark
         return True
+
+    def _hold(self, found: Found, incomplete: bool) -> None:
+        for kept in (self._incomplete, self._incomplete_by_scan):
+            if not incomplete:
+                kept.pop(found.key, None)
+            elif len(kept) < HINTS_KEPT:
+                kept[found.key] = found.patterns
 
     def _has_settled(self, found: Found, now_s: float) -> bool:
         earlier = self._waiting.get(found.key)
@@ -234,6 +268,11 @@ class Feed:
         """Why files and folders are left out for now, by path."""
         return self._left_out | self._unread
 
+    def troubles_of(self, at: int) -> Mapping[str, str]:
+        """Those among the `troubles` that the pattern `at` may have to do with."""
+        base = self.patterns[at].base
+        return {path: why for path, why in self.troubles.items() if _overlap(path, base)}
+
     def too_much_remembered(self, matched: int) -> bool:
         """Whether most of what is remembered is of files that are gone."""
         return sum(map(len, self._seen)) > 2 * matched * len(self._seen) + TROUBLES_KEPT
@@ -259,3 +298,9 @@ class Feed:
         """Where the file or folder `key` is."""
         path = decode_path(key).rstrip("/")
         return path if path.startswith("/") else f"{self.root.rstrip('/')}/{path}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one of two paths is the other, or below it."""
+    one, other = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    return one.startswith(other) or other.startswith(one)

@@ -88,14 +88,17 @@ class FilesListener:
         state = ListenerState.RETRYING if any(outages) else ListenerState.LISTENING
         if not feed.scanned:
             state = ListenerState.STARTING
-        notes = [note for note in (*outages, _links(feed), _left_out(feed, self._root)) if note]
+        at = feed.place_of(binding)
+        incomplete = feed.incomplete(at)
+        told = (_links(feed, at), _left_out(feed, at, self._root), _incomplete(feed, incomplete, self._root))
+        notes = [note for note in (*outages, *told) if note]
         return TriggerStatus(
             binding=binding.name,
             kind=binding.trigger.kind,
             state=ListenerState.STOPPED if self._stopped else state,
             note="; ".join(notes),
             last_seen_at=self._last_seen_at.get(binding.name),
-            lag_records=feed.lag,
+            lag_records=feed.lag + len(incomplete),
         )
 
     def _missing(self, feed: Feed, binding: Binding) -> str:
@@ -118,8 +121,7 @@ class FilesListener:
 
     def _to_watch(self) -> Sequence[str]:
         # watchfiles would follow links to folders, out of the root and round in circles: such trees are scanned.
-        ready = [feed for feed in self._feeds if feed.scanned and not feed.linked]
-        return sorted({folder for feed in ready for folder in feed.watched})
+        return sorted({folder for feed in self._feeds if feed.scanned for folder in feed.to_watch})
 
     async def _watch_once_scanned(self) -> None:
         await self._scanned.wait()
@@ -348,15 +350,26 @@ def _shown(path: str, root: str) -> str:
     return os.fsencode(path.removeprefix(root.rstrip("/") + "/")).decode("utf-8", "replace")
 
 
-def _links(feed: Feed) -> str:
-    if not (feed.watched and feed.linked):
+def _links(feed: Feed, at: int) -> str:
+    if not (feed.watched and feed.is_linked(at)):
         return ""
     return f"there are symbolic links to folders: scanning every {UNWATCHED_RESCAN_S:g} s instead of watching"
 
 
-def _left_out(feed: Feed, root: str) -> str:
+def _incomplete(feed: Feed, keys: Sequence[str], root: str) -> str:
+    """The first of what waits to be complete, what for, and how much more there is."""
+    if not keys:
+        return ""
+    path = feed.path(keys[0])
+    sign = feed.policy.sign_of(path.rpartition("/")[2])
+    why = "it is empty" if sign is None else f"{sign} is missing, or does not describe it"
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    return f"{_shown(path, root)} is not complete: {why}{more}"
+
+
+def _left_out(feed: Feed, at: int, root: str) -> str:
     """The first of what is left out, and how much more there is."""
-    troubles = feed.troubles
+    troubles = feed.troubles_of(at)
     first = next(iter(troubles.items()), None)
     if first is None:
         return ""

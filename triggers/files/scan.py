@@ -21,6 +21,7 @@ from triggers.files.policy import Policy, Sign, parse_manifest
 from triggers.files.stamp import Found, file_stamp, folder_stamp, members_of
 
 SIGNS_KEPT = 100
+UNMARKED_KEPT = 10_000
 
 States = tuple[tuple[int, Spots], ...]
 
@@ -43,11 +44,14 @@ class Survey:
     """What one look at the tree told besides the files.
 
     `troubles` are reasons by path, `matched` counts what the patterns mean, `walked` says that a folder was hinted at.
+    `linked` are the patterns that came by a symbolic link to a folder. `unmarked` are folders, by key, with the
+    patterns that mean them, whose marker or manifest is not there.
     """
 
     missing: list[str] = field(default_factory=list)
     troubles: dict[str, str] = field(default_factory=dict)
-    linked: bool = False
+    linked: set[int] = field(default_factory=set)
+    unmarked: dict[str, tuple[int, ...]] = field(default_factory=dict)
     walked: bool = False
     matched: int = 0
     places: dict[str, Place | None] = field(default_factory=dict)
@@ -177,19 +181,20 @@ class Scanner:
         """What is in a folder, by name, and whether it is a folder itself."""
         try:
             with os.scandir(place.path) as entries:
-                found = [(entry.name, self._is_folder(entry, survey)) for entry in entries]
+                found = [(entry.name, self._is_folder(entry, place, survey)) for entry in entries]
         except OSError as error:
             self._trouble(survey, place.path, error)
             return []
         found.sort(key=itemgetter(0))
         return found
 
-    def _is_folder(self, entry: os.DirEntry[str], survey: Survey) -> bool:
+    def _is_folder(self, entry: os.DirEntry[str], place: Place, survey: Survey) -> bool:
         if not entry.is_symlink():
             return entry.is_dir()
         # Unlike the entry's own, this does not raise where a link leads round in circles.
         is_folder = os.path.isdir(entry.path)
-        survey.linked |= is_folder
+        if is_folder:
+            survey.linked.update(at for at, _ in place.states)
         return is_folder
 
     def _status(self, path: str, survey: Survey) -> os.stat_result | None:
@@ -238,6 +243,8 @@ class Scanner:
         beside = self._policy.is_sign_beside
         sign = self._sign(os.path.dirname(path) if beside else path, os.path.basename(path), survey)
         if self._policy.sign is not None and sign.marked_ns is None:
+            if len(survey.unmarked) < UNMARKED_KEPT:
+                survey.unmarked[f"{self._key(path)}/"] = patterns
             return
         try:
             members = members_of(path, self._policy)

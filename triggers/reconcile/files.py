@@ -18,7 +18,7 @@ from triggers.files.policy import Verdict
 from triggers.files.scan import Survey
 from triggers.files.stamp import Found
 from triggers.match import offer
-from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
+from triggers.reconcile.reconciled import REMOVED, UNSIGNED, Ground, Reconciled
 
 _CHUNK = 5_000
 
@@ -32,6 +32,7 @@ class _Look:
     ignored: list[str] = field(default_factory=list)
     troubles: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
+    unmarked: Sequence[str] = ()
 
 
 async def files(binding: Binding, ground: Ground) -> Reconciled:
@@ -46,8 +47,11 @@ async def files(binding: Binding, ground: Ground) -> Reconciled:
         found.lack(f"file {path}", why, expected=True)
     for name in look.ignored:
         found.lack(f"file {name}", "its name says that it is unfinished: it is ignored (ignore=...)", expected=True)
+    for key in look.unmarked:
+        found.waits(f"folder {feed.path(key)}", UNSIGNED)
     for one in look.unseen:
         await _unseen(binding, feed, one, ground, found)
+    found.tell_waiting()
     await _forgotten(seen, binding, ground, found)
     return found
 
@@ -56,6 +60,7 @@ def _walk(binding: Binding, feed: Feed, ground: Ground) -> _Look:
     survey = Survey()
     look = _Look(unseen=list(feed.scanner.scan(survey)))
     look.matched, look.troubles, look.missing = survey.matched, dict(survey.troubles), survey.missing
+    look.unmarked = sorted(survey.unmarked)
     every = Feed(replace(feed.policy, ignore=()), [binding], str(ground.root), threading.Event())
     shown = (Path(one.path).name for one in every.scanner.scan(Survey()))
     look.ignored = sorted({name for name in shown if feed.policy.ignores(name)})
@@ -66,9 +71,9 @@ async def _unseen(binding: Binding, feed: Feed, one: Found, ground: Ground, foun
     what = f"file {one.path}"
     settled_s = ground.now.timestamp() - one.mtime_ns / 1e9
     if one.verdict is Verdict.NOT_YET:
-        found.lack(what, "not complete: its marker is missing, or its manifest does not describe it", expected=True)
+        found.waits(what, UNSIGNED)
     elif one.verdict is Verdict.UNCHANGED_FIRST and settled_s < feed.policy.stable_s:
-        found.lack(what, f"not complete: unchanged for less than {feed.policy.stable_s:g} s", expected=True)
+        found.waits(what, f"unchanged for less than {feed.policy.stable_s:g} s")
     else:
         await _complete(binding, feed, one, ground, found)
 
@@ -79,7 +84,7 @@ async def _complete(binding: Binding, feed: Feed, one: Found, ground: Ground, fo
     try:
         identity, digest = await asyncio.to_thread(identify, one, feed.policy, threading.Event())
     except FileChanged as error:
-        found.lack(what, f"not complete: {error}", expected=True)
+        found.waits(what, str(error))
     except PromiseBroken as error:
         found.lack(what, str(error), expected=True)
     except OSError as error:

@@ -13,7 +13,7 @@ from triggers.objects.event import ObjectChange, event_of, landed
 from triggers.objects.feed import CURSOR, marks_in, scope_of
 from triggers.objects.memory import Marks, mark_of
 from triggers.objects.scan import Looker, Scan, looker_of, sums_of
-from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
+from triggers.reconcile.reconciled import REMOVED, UNSIGNED, Ground, Reconciled
 
 GRACE_S = 60.0
 
@@ -35,11 +35,13 @@ async def objects(binding: Binding, ground: Ground) -> Reconciled:
     marks, found = marks_in(stored), Reconciled()
     if binding.trigger.pattern.folders:
         await _compare(binding, await _folders(looker, marks, found, ground.now), ground, found)
+        found.tell_waiting()
         return found
     scan = Scan()
     async for chunk in looker.listed(looker.pattern.prefix):
         wanted = [one for one in chunk if looker.wanted(one.key)]
         await _compare(binding, await _objects(looker, wanted, marks, scan, found), ground, found)
+    found.tell_waiting()
     return found
 
 
@@ -54,8 +56,7 @@ async def _objects(
             # To know its event its generation would have to be asked for.
             continue
         if not told and not await looker.is_complete(one, scan):
-            why = "not complete: its marker is missing, or its manifest does not describe it"
-            found.lack(f"object {looker.place.url(one.key)}", why, expected=True)
+            found.waits(f"object {looker.place.url(one.key)}", UNSIGNED)
         elif (exact := await looker.exact(one)) is not None:
             there.append(_There(event_of(exact), told, exact.at))
     return there
@@ -68,8 +69,7 @@ async def _folders(looker: Looker, marks: Marks, found: Reconciled, now: datetim
         told = mark_of(f"{folder}/", total.digest) in marks
         is_sign = looker.policy.sign is not None
         if not told and (not await looker.is_whole(folder, scan) if is_sign else not total.files):
-            why = "not complete: its marker is missing, or its manifest does not describe it"
-            found.lack(f"folder {looker.place.url(folder)}/", why, expected=True)
+            found.waits(f"folder {looker.place.url(folder)}/", UNSIGNED)
             continue
         at = total.newest if total.files else now
         made = landed(looker.place, folder, total.digest, at=at, files=total.files, size_bytes=total.size_bytes)

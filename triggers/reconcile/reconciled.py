@@ -12,6 +12,7 @@ from triggers.base import Arrival, Binding, Inbox, KafkaAccess
 from triggers.event import Event, EventKey
 
 # Of what is as it should be no more is listed one by one.
+UNSIGNED = "its marker is missing, or its manifest does not describe it"
 MOST_LISTED = 1000
 REMOVED = "its event was removed since, as old as it is (retention)"
 # The clocks of sources and ours may differ by this much.
@@ -34,16 +35,30 @@ class Lack:
 
 @dataclass(slots=True)
 class Reconciled:
-    """What was compared, how many things of the source were looked at, and what stands beside it (`notes`)."""
+    """What was compared, how many things of the source were looked at, and what stands beside it (`notes`).
+
+    `waiting` counts what is not complete, and so has no event yet.
+    """
 
     checked: int = 0
     lacks: list[Lack] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    waiting: int = 0
 
     def lack(self, what: str, why: str, arrival: Arrival | None = None, *, expected: bool = False) -> None:
         """Note one; of those that are expected only so many."""
         if not expected or sum(one.expected for one in self.lacks) < MOST_LISTED:
             self.lacks.append(Lack(what, why, arrival, expected))
+
+    def waits(self, what: str, why: str) -> None:
+        """Note one that is not complete, and why."""
+        self.waiting += 1
+        self.lack(what, f"not complete: {why}", expected=True)
+
+    def tell_waiting(self) -> None:
+        """Say in the notes how many are not complete: nobody should take them for compared."""
+        if self.waiting:
+            self.notes.append(f"{self.waiting} not complete, and so without an event: --all names them")
 
 
 class Known(Protocol):
