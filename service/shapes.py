@@ -137,6 +137,7 @@ class RunSummary(RunBase):
     """A run in a list."""
 
     event: EventName
+    waits_for: str | None
 
 
 class RunsPage(TypedDict):
@@ -301,30 +302,6 @@ class RunState(TypedDict):
 
     run: int
     state: str
-
-
-class StagePlanShape(TypedDict):
-    """What resuming does with a stage, and why: `keep` its result, make it `again`, `run` it for the first time, or
-    `skip` it.
-    """
-
-    stage: str
-    action: str
-    why: str
-
-
-class GatePlanShape(TypedDict):
-    """A gate that is checked anew, and why."""
-
-    gate: str
-    why: str
-
-
-class ResumeAnswer(RunState):
-    """What became of a request to go on. `plan` and `gates` are told where something changes, or by `dry_run`."""
-
-    plan: list[StagePlanShape]
-    gates: list[GatePlanShape]
 
 
 class PipelinesAnswer(TypedDict):

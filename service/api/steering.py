@@ -23,8 +23,8 @@ from service.inbox import encode_params
 from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, recall
 from service.model import RunState, RunView
+from service.resume_shapes import GatePlanShape, ResumeAnswer, StagePlanShape
 from service.resumption import Before, Resumption, needing, passing_over, plan_resumption, unfinished_lists
-from service.shapes import GatePlanShape, ResumeAnswer, StagePlanShape
 from service.shapes import RunState as StateShape
 from stages.pipeline import Pipeline
 from triggers.cloudevents import restore
@@ -50,7 +50,9 @@ async def resume(context: Context, request: Request) -> Response:
     if not changes and not body.dry_run:
         _refuse_gone_version(context, row)
         await _do(context, Resume(row["id"], body.by, epoch=row["epoch"]))
-        return Json({"run": row["id"], "state": RunState.QUEUED.value, "plan": [], "gates": []}, 202)
+        return Json(
+            {"run": row["id"], "state": RunState.QUEUED.value, "plan": [], "gates": [], "note": _note(row)}, 202
+        )
     pipeline = context.daemon.catalogue.pipeline(row["pipeline"])
     if body.on != "latest":
         _refuse_gone_version(context, row)
@@ -215,7 +217,14 @@ def _answer(row: Row, planned: Resumption, *, dry_run: bool) -> ResumeAnswer:
         {"stage": one.stage, "action": one.action, "why": one.why} for one in planned.stages
     ]
     gates: list[GatePlanShape] = [{"gate": one.gate, "why": one.why} for one in planned.gates]
-    return {"run": row["id"], "state": state, "plan": stages, "gates": gates}
+    return {"run": row["id"], "state": state, "plan": stages, "gates": gates, "note": _note(row)}
+
+
+def _note(row: Row) -> str | None:
+    if row["abandoned_at"] is None:
+        return None
+    given_up = f"{row['abandoned_by']} gave it up on {row['abandoned_at']:%Y-%m-%d %H:%M} UTC"
+    return f"{given_up} ({row['abandon_reason']}): resuming takes that back"
 
 
 ENDPOINTS = (

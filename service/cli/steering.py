@@ -89,6 +89,8 @@ def resume(
     if as_json:
         print_json(answer)
     elif answer is not None and not dry_run:
+        if planned is None:
+            _show_note(answer)
         typer.echo(f"run {run} is {answer['state']} again: tidemill show {run}")
 
 
@@ -98,6 +100,12 @@ def _show_plan(planned: Mapping[str, Any]) -> None:
     rows = [(one["stage"], one["action"], one["why"]) for one in planned["plan"]]
     rows += [(f"gate {one['gate']}", "check", one["why"]) for one in planned["gates"]]
     print_table([Column("STAGE"), Column("DOES"), Column("WHY", wrap=True)], rows, nothing="it has no stages")
+    _show_note(planned)
+
+
+def _show_note(answer: Mapping[str, Any]) -> None:
+    if answer["note"]:
+        typer.echo(answer["note"])
 
 
 def skip(
@@ -131,7 +139,9 @@ def skip(
     answer = planned if dry_run else client.skip(run, stage, reason, **asked)
     if as_json:
         print_json(answer)
-    elif not dry_run:
+    elif answer is not None and not dry_run:
+        if planned is None:
+            _show_note(answer)
         typer.echo(f"run {run} goes on without {stage}: tidemill show {run}")
 
 

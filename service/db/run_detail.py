@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
-from service.db.blocking import told_by
 from service.db.stage_detail import PENDING, seconds, stage_shapes
+from service.db.waits import is_ready, place, told_at_once
 from service.gate_shapes import FindingShape, GateShape, VoteShape
 from service.replay_shapes import ReplayShape
 from service.shapes import (
@@ -84,10 +84,13 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
     the limits that hold for it.
     """
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
-    stages = stage_shapes(definition, tried.attempts, tried.items)
-    found = _gates(definition, gates)
+    stages = stage_shapes(definition, tried.attempts, tried.items, over=row["finished_at"] is not None)
     base = run_base(row)
-    waits_for = _place(definition, row, blocking) if is_ready(row) else _waits_for(row, stages, base["waiting_gates"])
+    waits_for = (
+        place(definition.get("limits", {}), row, blocking)
+        if is_ready(row)
+        else _waits_for(row, stages, base["waiting_gates"])
+    )
     return {
         **base,
         "epoch": row["epoch"],
@@ -110,7 +113,7 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
         "abandoned": _abandoned(row),
         "actions": [_action(one) for one in tried.actions],
         "stages": stages,
-        "gates": found,
+        "gates": _gates(definition, gates),
         "cancel_requested_at": row["cancel_requested_at"],
         "cancelled_by": row["cancelled_by"],
         "waits_for": waits_for,
@@ -132,17 +135,6 @@ def _shadow(row: Row) -> ReplayShape:
     return {"event": str(row["event_key"]), "run": None, "shadow": True, "reuse": True, "by": by}
 
 
-def is_ready(row: Row) -> bool:
-    """Whether the run could start at once, if there were a place for it."""
-    return row["state"] in ("queued", "waiting") and row["ready_at"] is not None and bool(row["ready_at"] <= row["at"])
-
-
-def _place(definition: Mapping[str, Any], row: Row, blocking: Row | None) -> str:
-    limits = {**definition.get("limits", {}), "pipeline": row["pipeline"]}
-    told = None if blocking is None else told_by(limits, blocking, row["at"])
-    return told or "a free place in a daemon that has this pipeline loaded"
-
-
 def _caused(row: Row) -> CausedShape:
     return {"run": row["id"], "pipeline": row["pipeline"], "stage": row["cause_stage"], "state": row["state"]}
 
@@ -159,14 +151,10 @@ def _abandoned(row: Row) -> AbandonedShape | None:
 
 def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> str | None:
     state = row["state"]
-    if state == "running" and row["cancel_requested_at"] is not None:
-        return "its running stage to stop, since it was asked to cancel"
-    if state == "queued" and row["gathering"] is not None:
-        return f"more events to share it: it has {row['gathered']}, and starts when it is full, or else in its time"
+    if (told := told_at_once(row, gates)) is not None:
+        return told
     if state not in ("running", "waiting"):
         return None
-    if gates:
-        return f"somebody to decide gate {' and gate '.join(gates)}"
     tries = [tried for stage in stages for tried in stage["attempts"]]
     if children := [str(tried["child_run"]) for tried in tries if tried["state"] == "waiting"]:
         return f"sub-run {' and '.join(children)}"

@@ -17,15 +17,20 @@ from stages.call import WHOLE
 PENDING = "pending"
 
 
-def stage_shapes(definition: Mapping[str, Any], attempts: Sequence[Row], items: Sequence[Row]) -> list[StageShape]:
-    """Every stage in the order of the graph, also those not reached yet; clean-ups once they have been tried."""
+def stage_shapes(
+    definition: Mapping[str, Any], attempts: Sequence[Row], items: Sequence[Row], *, over: bool
+) -> list[StageShape]:
+    """Every stage in the order of the graph, also those not reached yet; clean-ups once they have been tried.
+
+    `over`: its run has ended, and nothing goes on.
+    """
     by_stage: dict[str, list[Row]] = {stage["name"]: [] for stage in definition.get("stages", ())}
     counts: dict[str, dict[str, int]] = {}
     for row in attempts:
         by_stage.setdefault(row["stage"], []).append(row)
     for row in items:
         counts.setdefault(row["stage"], {})[row["state"]] = row["items"]
-    return [_stage(name, sorted(rows, key=_place), counts.get(name, {})) for name, rows in by_stage.items()]
+    return [_stage(name, sorted(rows, key=_place), counts.get(name, {}), over) for name, rows in by_stage.items()]
 
 
 def _place(row: Row) -> tuple[bool, int, int]:
@@ -33,12 +38,12 @@ def _place(row: Row) -> tuple[bool, int, int]:
     return row["item"] == WHOLE, row["item"], row["attempt"]
 
 
-def _stage(name: str, rows: Sequence[Row], items: Mapping[str, int]) -> StageShape:
+def _stage(name: str, rows: Sequence[Row], items: Mapping[str, int], over: bool) -> StageShape:
     whole = [row for row in rows if row["item"] == WHOLE and row["void"] is None]
     last = _attempt(whole[-1]) if whole else None
     return {
         "name": name,
-        "state": last["state"] if last else _state_of_items(items),
+        "state": last["state"] if last else _state_of_items(items, over),
         "items": dict(items),
         "attempts": [_attempt(row) for row in rows],
         "output": last["output"] if last else None,
@@ -46,10 +51,16 @@ def _stage(name: str, rows: Sequence[Row], items: Mapping[str, int]) -> StageSha
     }
 
 
-def _state_of_items(items: Mapping[str, int]) -> str:
-    """Of a mapped stage that has no result yet: what goes on among its items, or else what went wrong."""
+def _state_of_items(items: Mapping[str, int], over: bool) -> str:
+    """Of a mapped stage that has no result yet: what goes on among its items, or else what went wrong.
+
+    Where nothing went wrong, and nothing goes on, it was cut short.
+    """
     busy_first = (AttemptState.RUNNING, AttemptState.WAITING, AttemptState.FAILED, AttemptState.LOST)
-    return next((state.value for state in busy_first if items.get(state)), PENDING if not items else "running")
+    return next(
+        (state.value for state in busy_first if items.get(state)),
+        PENDING if not items else "cancelled" if over else "running",
+    )
 
 
 def _attempt(row: Row) -> AttemptShape:

@@ -14,7 +14,8 @@ from service.db.pauses import Pauses
 from service.db.reads import Reads
 from service.db.replays import effects_of, replays_of
 from service.db.results import output_of
-from service.db.run_detail import GateRows, StageRows, event_name, is_ready, run_base, run_detail
+from service.db.run_detail import GateRows, StageRows, event_name, run_base, run_detail
+from service.db.waits import blocking_of, is_ready, limits_in, waits_of
 from service.fate_words import told
 from service.fates import strongest
 from service.replay_shapes import ReplayOf
@@ -63,7 +64,10 @@ class Views:
         """Runs below the id `before` that have all of `tags`."""
         tagged = orjson.dumps(list(tags)).decode() if tags else None
         rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit, tagged)
-        runs: list[RunSummary] = [{**run_base(row), "event": event_name(row)} for row in rows]
+        waits = await waits_of(self._reads, rows)
+        runs: list[RunSummary] = [
+            {**run_base(row), "event": event_name(row), "waits_for": waits.get(row["id"])} for row in rows
+        ]
         reviews = await self.reviews_open()
         return {"runs": runs, "reviews_open": reviews, "next": rows[-1]["id"] if len(rows) == limit else None}
 
@@ -88,15 +92,10 @@ class Views:
         gates = await self._reads.fetch("show_gates", run_id)
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
-        blocking = await self._blocking(row) if is_ready(row) else None
+        blocking = (await blocking_of(self._reads, [(row, limits_in(row))])).get(row["id"]) if is_ready(row) else None
         shown = run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
         shown["effects"] = await effects_of(self._reads, run_id)
         return shown
-
-    async def _blocking(self, row: Row) -> Row | None:
-        definition = orjson.loads(row["definition"]) if row["definition"] else {}
-        rate = definition.get("limits", {}).get("rate") or {}
-        return await self._reads.row("blocking", row["id"], rate.get("runs"), rate.get("per_s"))
 
     async def run_state(self, run_id: int) -> str | None:
         """Where a run stands, or None when there is none."""

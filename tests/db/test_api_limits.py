@@ -61,8 +61,11 @@ async def started(one: Api, pipeline: str, state: RunState = RunState.RUNNING, *
 
 
 async def waits_for(one: Api, run: int) -> str:
+    """What is told of a run alone, which is what the list tells of it."""
     shown = (await one.http.get(f"/api/v1/runs/{run}")).json()
+    listed = (await one.http.get("/api/v1/runs")).json()["runs"]
     told: str = shown["waits_for"]
+    assert [each["waits_for"] for each in listed if each["id"] == run] == [told]
     return told
 
 

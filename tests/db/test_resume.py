@@ -183,6 +183,9 @@ async def test_a_run_given_up_leaves_the_queue_and_may_still_come_back(database:
             answer = await asyncio.to_thread(client.abandon, run, "it was a test", "kim")
             assert answer == {"run": run, "state": "failed"}
         assert await rows(database, in_review) == []
+        told = await asyncio.to_thread(client.resume, run, dry_run=True)
+        assert told["note"].startswith("kim gave it up on ")
+        assert told["note"].endswith("(it was a test): resuming takes that back")
         await resumed(one, client, run, RunState.FAILED)
         assert len(await rows(database, in_review)) == 1
         with pytest.raises(ApiError, match="is failed"):

@@ -45,4 +45,6 @@ def why(run: Mapping[str, Any]) -> str:
     if failure:
         return ": ".join(part for part in (failure["stage"], failure["reason"]) if part)
     gates = run["waiting_gates"]
-    return f"waits for {', '.join(gates)}" if gates and run["state"] == "waiting" else ""
+    if gates and run["state"] == "waiting":
+        return f"waits for {', '.join(gates)}"
+    return f"waits for {run['waits_for']}" if run.get("waits_for") else ""

@@ -1,6 +1,10 @@
 select r.id, r.pipeline, r.version, r.trigger, r.state, r.queued_at, r.started_at, r.finished_at, r.ready_at, r.failure,
-    r.tags, r.event_key, e.source, e.id as event_id, e.type, e.subject, now() as at,
-    (select array_agg(g.gate order by g.gate) from gates g where g.run_id = r.id and g.state = 'waiting') as waiting_gates
+    r.tags, r.gathering, r.gathered, r.cancel_requested_at, r.event_key, e.source, e.id as event_id, e.type, e.subject, now() as at,
+    (select array_agg(g.gate order by g.gate) from gates g where g.run_id = r.id and g.state = 'waiting') as waiting_gates,
+    case when r.state = 'waiting' and r.ready_at is null then (
+        select array_agg(c.id order by c.id) from runs c
+        where c.parent_run = r.id and c.state in ('queued', 'running', 'waiting')
+    ) end as children
 from runs r join events e on e.key = r.event_key
 where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2)
     and ($3::uuid is null or r.event_key = $3) and ($4::bigint is null or r.id < $4)

@@ -8,6 +8,7 @@ update runs r set
     state = case when l.ends then 'cancelled' else r.state end,
     ready_at = case when l.ends or r.state = 'running' then null else now() end,
     finished_at = case when l.ends then now() end,
+    failure = case when l.ends then convert_to('{"stage":"","reason":"cancelled on request"}', 'utf8') else r.failure end,
     cancel_requested_at = coalesce(r.cancel_requested_at, now()),
     cancelled_by = coalesce(r.cancelled_by, $2)
 from locked l
