@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from triggers.errors import InvalidEvent
 # orjson reads 1,024 levels and writes 254: what is accepted must leave room for the envelopes it is written in.
 _MOST_ORJSON_WRITES = 254
 MAX_DEPTH = 200
+
+# What may be a whole number of more than 64 bits, which orjson would round to a float.
+_LONG, _LONG_BYTES = re.compile(r"[0-9]{19}"), re.compile(rb"[0-9]{19}")
+_MOST_DIGITS = 21
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105
 _SPACE = r"[ \t]*+"
@@ -58,6 +63,8 @@ def parse_json(body: bytes | str, what: str) -> Any:
         raise InvalidEvent(f"{what} is not JSON: {error}", status=400) from None
     if _may_be_deep(body) and _is_deep(value):
         raise _too_deep(what)
+    if _LONG_BYTES.search(body) if isinstance(body, bytes) else _LONG.search(body):
+        json.loads(body, parse_int=lambda digits: _kept(digits, what))
     return value
 
 
@@ -78,6 +85,13 @@ def decode(body: bytes, content_type: str | None) -> Any:
         except UnicodeDecodeError:
             return body
     return body
+
+
+def _kept(digits: str, what: str) -> int:
+    """Raises `InvalidEvent` (422) for a whole number that would be stored as another one."""
+    if len(digits) > _MOST_DIGITS or not -(2**63) <= int(digits) < 2**64:
+        raise InvalidEvent(f"{what} holds {digits[:40]}, more than 64 bits can keep: send it as text")
+    return 0
 
 
 def require_utf8(media: MediaType) -> None:

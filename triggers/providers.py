@@ -223,7 +223,7 @@ class Jenkins:
 
 
 def _same_token(folded: Mapping[str, str], header: str, token: Secret, what: str) -> None:
-    given = on_the_wire(required(folded, header))
+    given = on_the_wire(required(folded, header, "deliveries with its token only"))
     if not any(hmac.compare_digest(one, given) for one in resolve(token, what)):
         raise BadSignature(f"header {header} is not the token of this webhook")
 

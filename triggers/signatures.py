@@ -193,7 +193,7 @@ class Bearer:
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        found = _BEARER.fullmatch(required(fold(headers), "Authorization"))
+        found = _BEARER.fullmatch(required(fold(headers), "Authorization", "Bearer and its token only"))
         given = on_the_wire(found[1]) if found else b""
         if not any(hmac.compare_digest(token, given) for token in resolve(self.token, "Bearer")):
             raise BadSignature("header Authorization: send Bearer and the token of this webhook")
@@ -236,11 +236,11 @@ def _decoded(secret: bytes) -> bytes:
     return key
 
 
-def required(folded: Mapping[str, str], name: str) -> str:
-    """The value of a header. Raises `BadSignature` where it is missing or blank."""
+def required(folded: Mapping[str, str], name: str, proof: str = "signed deliveries only") -> str:
+    """The value of a header. Raises `BadSignature` where it is missing or blank. `proof` is what it should carry."""
     value = folded.get(name.lower(), "")
     if not value.strip():
-        raise BadSignature(f"header {name} is missing: this webhook takes signed deliveries only")
+        raise BadSignature(f"header {name} is missing: this webhook takes {proof}")
     return value
 
 

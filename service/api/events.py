@@ -18,7 +18,7 @@ from service.shapes import EventFate, EventsAnswer, EventsPage
 from triggers.base import Fate
 
 LIST_QUERY = {
-    "type": "only events of this CloudEvents type",
+    "type": "only events of this CloudEvents type, or of those that begin with it and a dot",
     "source": "only events of this source",
     "fate": f"only events with this fate in some pipeline: {', '.join(Fate)}",
     "before": BEFORE,

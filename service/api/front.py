@@ -106,6 +106,9 @@ class Front:
             serve = self._intake.events if scope["method"] == "POST" else self._intake.allow
             await serve(scope, receive, send)
             return
+        if path == EVENTS and scope["method"] not in ("GET", "HEAD"):
+            takes = "GET, HEAD, OPTIONS, POST"
+            raise Problem(405, f"this address takes {takes} only", headers={"Allow": takes})
         # Tells Starlette's router to raise what it would otherwise answer as plain text.
         scope["app"] = self
         await self._router(scope, receive, send)

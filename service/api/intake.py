@@ -14,7 +14,7 @@ from service.api.allowance import Allowance
 from service.api.answers import Json, events_answer
 from service.api.once import accept_once
 from service.api.problems import Problem
-from service.api.requests import header, read_body
+from service.api.requests import LIMITED_BY, header, read_body
 from triggers.base import Arrival, Binding
 from triggers.cloudevents import CloudEvents, from_http
 from triggers.delivery import Answer, Delivery
@@ -38,6 +38,7 @@ class Intake:
         self._inbox = daemon.inbox
         self._clock = daemon.clock
         self._limit_bytes = daemon.settings.http.max_body_bytes
+        self._guarded = daemon.settings.http.api_token is not None
         self._origins = daemon.settings.http.event_origins
         self._hooks = hooks(list(daemon.catalogue.bindings()))
         self._cloud_events = list(daemon.catalogue.bindings(CloudEvents))
@@ -54,14 +55,14 @@ class Intake:
         name = scope["path"].removeprefix(HOOKS)
         listening = self._hooks.get(name)
         if listening is None:
-            known = ", ".join(sorted(self._hooks)) or "none: no pipeline declares a Webhook"
-            raise Problem(404, f"no hook is called {name[:80]!r}; there are {known}")
+            raise Problem(404, f"no hook is called {name[:80]!r}; {self._known()}")
         webhook: Webhook = listening[0].trigger
         if scope["method"] == "OPTIONS" and webhook.origins:
             await _consent(webhook.origins, "POST, OPTIONS", webhook.per_minute, scope)(scope, receiving, send)
             return
         _only(scope, "POST")
-        body = await read_body(scope, receiving, webhook.max_body_bytes or self._limit_bytes)
+        own = f"max_body_bytes of Webhook({name!r})" if webhook.max_body_bytes else LIMITED_BY
+        body = await read_body(scope, receiving, webhook.max_body_bytes or self._limit_bytes, own)
         delivery = Delivery.of(name, scope["headers"], body, self._clock.now(), _query(scope))
         # Digests and decoding of what is large would keep all others waiting, and its sender is not known yet.
         large = len(body) > LARGE_BYTES
@@ -75,6 +76,12 @@ class Intake:
             await Response(status_code=204)(scope, receiving, send)
         else:
             await self._accept(found, listening, scope, receiving, send, delivery.signed)
+
+    def _known(self) -> str:
+        """Which hooks there are. Where others than this machine may ask, that is for those who know the token."""
+        if self._guarded:
+            return "`tidemill triggers` lists those there are"
+        return f"there are {', '.join(sorted(self._hooks)) or 'none: no pipeline declares a Webhook'}"
 
     async def events(self, scope: Scope, receiving: Receive, send: Send) -> None:
         """`POST /api/v1/events`: one CloudEvent or a batch, in any mode of the HTTP binding."""

@@ -15,6 +15,8 @@ from service.api.problems import ClientGone, Problem
 from triggers.payload import media_type, parse_json, require_utf8
 
 BODY_TIMEOUT_S = 30.0
+LIMITED_BY = "http.max_body_bytes"
+COMPRESSED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 LINGER_S, LINGER_BYTES = 1.0, 8 * 1_048_576
 DEFAULT_LIMIT, MOST_LIMIT = 50, 1000
 LARGEST_ID = 2**63 - 1
@@ -31,20 +33,26 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises 413 as soon as it must be too large, 408 when it does not come, `ClientGone`."""
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int, limited_by: str = LIMITED_BY) -> bytes:
+    """The whole body. Raises 413 as soon as it must be too large, 408 when it does not come, 415 if it is compressed,
+    `ClientGone`. `limited_by` is what sets the limit.
+    """
+    coding = (header(scope, b"content-encoding") or "").strip().lower()
+    if coding in COMPRESSED:
+        accept = {"Accept-Encoding": "identity"}
+        raise Problem(415, f"Content-Encoding {coding} is not understood: send the body as it is", headers=accept)
     length = header(scope, b"content-length")
     if length is not None and length.isdigit() and int(length[:19]) > limit_bytes:
-        raise _too_large(limit_bytes)
+        raise _too_large(limit_bytes, limited_by)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await _collect(receive, limit_bytes)
+            return await _collect(receive, limit_bytes, limited_by)
     except TimeoutError:
         detail = f"the request's body did not arrive within {BODY_TIMEOUT_S:g} s: send it again"
         raise Problem(408, detail, headers={"Connection": "close"}) from None
 
 
-async def _collect(receive: Receive, limit_bytes: int) -> bytes:
+async def _collect(receive: Receive, limit_bytes: int, limited_by: str) -> bytes:
     parts: list[bytes] = []
     size_bytes = 0
     while True:
@@ -54,14 +62,14 @@ async def _collect(receive: Receive, limit_bytes: int) -> bytes:
         part = message.get("body", b"")
         size_bytes += len(part)
         if size_bytes > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise _too_large(limit_bytes, limited_by)
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(limit_bytes: int) -> Problem:
-    detail = f"the body is larger than {limit_bytes} bytes: send less, or raise http.max_body_bytes"
+def _too_large(limit_bytes: int, limited_by: str) -> Problem:
+    detail = f"the body is larger than {limit_bytes} bytes: send less, or raise {limited_by}"
     # What is still on its way is not wanted: the connection ends with this answer.
     return Problem(413, detail, headers={"Connection": "close"}, limit_bytes=limit_bytes)
 

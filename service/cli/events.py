@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def events(
-    kind: Annotated[str | None, typer.Option("--type", help="Only events of this CloudEvents type.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="Only events of this CloudEvents type, or below it: dev.tidemill.file.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Only events of this source.")] = None,
     fate: Annotated[
         str | None,
@@ -42,7 +44,7 @@ def events(
     from service.cli.views.events import print_events
     from triggers.event import utc_now
 
-    print_events(page, utc_now(), fate)
+    print_events(page, utc_now(), fate, chosen=any((kind, source, before)))
     if page["next"] is not None:
         say(f"older ones: --before {page['next']}")
 

@@ -10,6 +10,7 @@ import typer
 from service.cli.arguments import Asker, RunId, asker
 from service.cli.options import AsJson, ConfigFile
 
+LONGEST_S = 30 * 86_400
 UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 Gate = Annotated[str, typer.Argument(metavar="GATE", help="The gate that waits, as `tidemill show` names it.")]
 For = Annotated[str, typer.Option("--for", metavar="NAME", help="Who decides by it; the vote is in that name.")]
@@ -54,4 +55,7 @@ def seconds(text: str) -> float:
     found = re.fullmatch(r"([0-9]{1,9})\s*(s|min|m|h|d)?", text.strip())
     if found is None:
         raise typer.BadParameter(f"{text!r} is no time: write 90min, 8h or 2d", param_hint="--expires")
-    return float(found[1]) * UNITS[found[2] or "s"]
+    told_s = float(found[1]) * UNITS[found[2] or "s"]
+    if not 1 <= told_s <= LONGEST_S:
+        raise typer.BadParameter(f"{text!r} is not between 1 s and 30 days", param_hint="--expires")
+    return told_s

@@ -157,8 +157,35 @@ async def test_what_is_wrong_with_a_delivery_is_told_with_its_status(database: s
         assert (await one.http.get("/hooks/plain")).headers["allow"] == "POST"
         problem(await one.http.get("/hooks/plain"), 405)
         problem(await one.http.post("/hooks/plain", content=b"{", headers=JSON), 400)
+        zipped = await one.http.post("/hooks/plain", content=b"\x1f\x8b", headers={**JSON, "Content-Encoding": "gzip"})
+        assert "Content-Encoding gzip is not understood" in problem(zipped, 415)
+        huge = await one.http.post("/hooks/plain", content=b'{"id":36893488147419103232}', headers=JSON)
+        assert "more than 64 bits can keep" in problem(huge, 422)
+        put = await one.http.put("/api/v1/events", content=b"{}", headers=JSON)
+        assert "POST" in problem(put, 405)
+        assert put.headers["allow"] == "GET, HEAD, OPTIONS, POST"
         problem(await one.http.post("/hooks/plain", content=b"x", headers={"Content-Type": "image/png"}), 415)
     assert await rows(database, "select from events") == []
+
+
+async def test_events_are_listed_by_their_type_and_those_below_it(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        for number, kind in enumerate(("a.file.landed", "a.file", "a.files", "b.file.landed")):
+            await one.post("/api/v1/events", cloudevent(str(number), type=kind), headers=STRUCTURED)
+
+        async def ids(kind: str) -> list[str]:
+            found = (await one.http.get("/api/v1/events", params={"type": kind})).json()["events"]
+            return [event["id"] for event in found]
+
+        assert [await ids(kind) for kind in ("a.file", "a", "a.file.landed", "a.fil")] == [
+            ["1", "0"], ["2", "1", "0"], ["0"], [],
+        ]  # fmt: skip
+
+
+async def test_only_who_knows_the_token_hears_which_hooks_there_are(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token="t") as one:
+        told = problem(await one.http.post("/hooks/nothing", content=b"{}", headers=JSON), 404)
+    assert ("plain" in told, "signed" in told, "tidemill triggers" in told) == (False, False, True)
 
 
 async def test_what_is_wrong_with_a_cloudevent_is_told_with_its_status(database: str, tmp_path: Path) -> None:
@@ -217,7 +244,7 @@ async def test_a_hook_takes_no_more_than_it_says_and_forged_deliveries_cost_it_n
         assert "2 deliveries a minute" in problem(refused, 429)
         assert 1 <= int(refused.headers["retry-after"]) <= 30
         large = await one.http.post("/hooks/few", content=b"x" * 101, headers=JSON)
-        assert "100 bytes" in problem(large, 413)
+        assert "100 bytes: send less, or raise max_body_bytes of Webhook('few')" in problem(large, 413)
         assert large.headers["connection"] == "close"
 
 

@@ -93,6 +93,10 @@ def test_a_missing_secret_is_a_problem_and_a_missing_folder_a_warning(
     assert "'CHECKUP_SECRET' is not set" in told(found, Verdict.PROBLEM)
     assert f"folder {tmp_path}/landing does not exist yet" in told(found, Verdict.WARNING)
     monkeypatch.setenv("CHECKUP_SECRET", "s")
+    (tmp_path / "landing").touch()
+    found = triggers.check(Settings(root=tmp_path), catalogue)
+    assert f"{tmp_path}/landing is a file, and no folder to look in" in told(found, Verdict.WARNING)
+    (tmp_path / "landing").unlink()
     (tmp_path / "landing").mkdir()
     assert {one.verdict for one in triggers.check(Settings(root=tmp_path), catalogue)} == {Verdict.OK}
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -269,6 +270,7 @@ def test_lists_that_are_empty_say_what_to_do(show: Show) -> None:
     assert "tidemill run PIPELINE" in show(0, print_runs, {"runs": []}, NOW)
     assert "TIDEMILL_PIPELINES" in show(0, print_pipelines, {"pipelines": []})
     assert "no events yet" in show(0, print_events, {"events": []}, NOW)
+    assert "no events like that" in show(0, partial(print_events, chosen=True), {"events": []}, NOW)
 
 
 def test_a_finding_is_one_line_with_what_to_do(show: Show) -> None:

@@ -24,7 +24,7 @@ from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.event import Event
 from triggers.files import Files
-from triggers.providers import Gitea
+from triggers.providers import Gitea, GitLab, Jenkins
 from triggers.signatures import BadSignature, Bearer, GitHub, SignsBody, StandardWebhooks
 from triggers.webhook import Webhook, admit, hooks, receive
 
@@ -108,6 +108,30 @@ def test_only_headers_the_scheme_vouches_for_make_an_identity() -> None:
 def test_a_scheme_that_was_not_called_is_told_where_it_is_declared(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidTrigger, match=told):
         Webhook("ci", **settings)
+
+
+@pytest.mark.parametrize(
+    ("verify", "told"),
+    [
+        (Bearer("t"), "takes Bearer and its token only"),
+        (Jenkins("t"), "takes Bearer and its token only"),
+        (GitLab("t"), "takes deliveries with its token only"),
+        (GitHub("s"), "takes signed deliveries only"),
+    ],
+)
+def test_what_a_delivery_lacks_is_called_what_it_is(verify: Any, told: str) -> None:
+    with pytest.raises(BadSignature, match=told):
+        delivered(Webhook("ci", verify=verify), JSON, BODY)
+
+
+def test_a_number_that_would_be_stored_as_another_is_refused() -> None:
+    for number in (2**64 - 1, -(2**63), 10**18):
+        assert received({}, orjson.dumps({"id": number})).data == {"id": number}
+    for text in ("0.1234567890123456789012345", '"36893488147419103232"', "1e30"):
+        received({}, b'{"id":%b}' % text.encode())
+    for number in (2**64, -(2**63) - 1, 10**40):
+        with pytest.raises(InvalidEvent, match="64 bits"):
+            received({}, f'{{"id": [{number}]}}'.encode())
 
 
 def test_brackets_that_are_closed_stay_allowed() -> None:

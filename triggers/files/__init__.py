@@ -74,6 +74,8 @@ class Files(Trigger):
     def lacks(self, root: Path) -> Sequence[str]:
         """The folder it looks in, while that is not there."""
         folder = Path(Pattern.of(self.pattern, str(root)).base)
+        if folder.exists() and not folder.is_dir():
+            return [f"{folder} is a file, and no folder to look in: name the folder, or move it away"]
         return [] if folder.is_dir() else [f"folder {folder} does not exist yet: create it"]
 
     def __post_init__(self) -> None:

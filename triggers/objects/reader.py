@@ -42,7 +42,9 @@ async def _shake_hands(wanted: Handshake, delivery: Delivery) -> Answer:
         body = orjson.dumps({"validationResponse": wanted.code})
         return Answer(200, body, "application/json")
     if not is_confirmation(wanted.url):
-        raise InvalidEvent("SubscribeURL is not an address by which SNS wants to be confirmed")
+        raise InvalidEvent(
+            "a handshake without a validationCode (Event Grid), and no SubscribeURL at which SNS wants to be confirmed"
+        )
     if not delivery.dry:
         try:
             await web.fetch(wanted.url)

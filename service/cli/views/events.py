@@ -34,8 +34,8 @@ OUTCOMES = (
 )
 
 
-def print_events(page: Mapping[str, Any], now: datetime, fate: str | None = None) -> None:
-    """One line an event, newest first; of those that have a `fate`, with the reason."""
+def print_events(page: Mapping[str, Any], now: datetime, fate: str | None = None, *, chosen: bool = False) -> None:
+    """One line an event, newest first; of those that have a `fate`, with the reason. `chosen`: not of all."""
     if fate is not None:
         print_table(REASONS, [_with_reason(event, now, fate) for event in page["events"]], nothing=f"none is {fate}")
         return
@@ -50,7 +50,7 @@ def print_events(page: Mapping[str, Any], now: datetime, fate: str | None = None
         )
         for event in page["events"]
     ]
-    print_table(EVENTS, rows, nothing="no events yet")
+    print_table(EVENTS, rows, nothing="no events like that" if chosen else "no events yet")
 
 
 def _with_reason(event: Mapping[str, Any], now: datetime, fate: str) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepte
     ), '[]')::text as outcomes
 from fates f join events e on e.key = f.event_key
 where f.fate = $3 and f.fate in ('late', 'paused', 'rate-limited', 'dead')
-    and ($1::text is null or e.type = $1) and ($2::text is null or e.source = $2)
+    and ($1::text is null or e.type = $1 or starts_with(e.type, $1 || '.')) and ($2::text is null or e.source = $2)
     and ($4::bigint is null or (f.decided_at, f.event_key) < (select decided_at, key from place))
     and not exists (
         select from fates other
