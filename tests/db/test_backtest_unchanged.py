@@ -195,11 +195,19 @@ async def test_new_ticks_of_before_the_schedule_was_there_are_no_runs(mill: Api)
     assert (found["runs_before"], found["runs_after"], found["ticks"]["after"]) == (3, 6, 12)
 
 
+async def test_two_requests_that_one_transaction_accepted_stay_as_they_were_judged(mill: Api) -> None:
+    await sent(mill, "newest", 600, 500)
+    await sent(mill, "newest", 400, again="-")
+    await rows(mill.daemon.dsn, "update events set accepted_at = (select max(accepted_at) from events)")
+    found = await backtested(mill, "newest/data")
+    assert (found["after"], found["changed"]) == ({"ran": 2, "late": 1}, [])
+
+
 async def test_the_time_begins_with_from_and_ends_before_to(mill: Api) -> None:
-    found = await backtested(mill, "often", cron="*/2 * * * *", **SPAN)
-    assert found["ticks"]["before"] == 6
-    assert found["ticks"]["gone"] == [f"2026-11-20T04:0{minute}:00Z" for minute in (1, 3, 5)]
-    assert found["ticks"]["after"] == 3
+    span = {"from": SPAN["from"], "to": (START + 5 * MINUTE).isoformat()}
+    found = await backtested(mill, "often", cron="*/2 * * * *", **span)
+    assert found["ticks"]["gone"] == [f"2026-11-20T04:0{minute}:00Z" for minute in (1, 3)]
+    assert (found["ticks"]["before"], found["ticks"]["after"]) == (5, 3)
 
 
 async def test_an_edited_file_is_compared_with_what_is_declared(mill: Api, tmp_path: Path) -> None:
