@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from tests.broker.seam import RecordingInbox, RestartableBroker, access_to, listener_of, listening, produce, told
 from triggers import KafkaArrivals, KafkaBatches
 from triggers.base import Listener, ListenerState
+from triggers.kafka.client import BrokerLink, close, reading_consumer, writing_producer
 
 
 async def all_told(listeners: Sequence[Listener], state: ListenerState) -> list[str]:
@@ -19,7 +21,8 @@ async def all_told(listeners: Sequence[Listener], state: ListenerState) -> list[
 
 def read(inbox: RecordingInbox) -> list[str]:
     """The next offsets of the partitions that had records."""
-    return [value.partition("@")[0] for value in inbox.offsets().values() if value != "0"]
+    found = [re.split("[~@]", value)[0] for value in inbox.offsets().values()]
+    return [offset for offset in found if offset != "0"]
 
 
 @pytest.fixture
@@ -63,3 +66,21 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for(broker: RestartableB
         await told(listener, ListenerState.LISTENING)
         await produce(broker.servers, "t", [b"1"])
         await inbox.until_events(1)
+
+
+async def test_no_client_of_ours_creates_a_topic_by_asking_for_it(kafka: str, topic: str) -> None:
+    """A topic that was deleted stays so: the embedded broker, as many others, creates what it is asked for."""
+    access, absent = access_to(kafka), f"{topic}-absent"
+    consumer, producer, link = reading_consumer(access), writing_producer(access), BrokerLink(access)
+    await link.open()
+    await consumer.start()
+    await producer.start()
+    try:
+        for client in (consumer._client, producer.client):
+            await client.add_topic(absent)
+            await client.force_metadata_update()
+        assert absent in (await link.look([absent])).absent
+    finally:
+        await producer.stop()
+        await close(consumer)
+        await link.close()

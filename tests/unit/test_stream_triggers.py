@@ -87,6 +87,11 @@ def test_a_record_is_read_by_paths_as_in_where() -> None:
     assert eyes().read(record({}, timestamp=5_000)).time_ms == 5_000
 
 
+def test_a_record_without_its_key_is_of_the_key_null() -> None:
+    keys = [eyes().read(record(value)).key for value in ({}, {"k": None}, {"k": "null"})]
+    assert keys == [b"null", b"null", b'"null"']
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

@@ -22,6 +22,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from triggers.base import Binding, KafkaAccess, Surroundings
 from triggers.errors import InvalidTrigger, SourceUnavailable
@@ -109,6 +110,23 @@ def _connects_whole(client: Any) -> None:
     behind an open socket, and the task that reads from it.
     """
     client.bootstrap = partial(_finish, client.bootstrap)
+    client._get_conn = partial(_that_creates_nothing, client._get_conn)
+
+
+async def _that_creates_nothing(connect: Callable[..., Awaitable[Any]], node: Any, **options: Any) -> Any:
+    """A connection over which asking for a topic does not create it: the library lets brokers do so, also for one that
+    somebody has just deleted.
+    """
+    connection = await connect(node, **options)
+    if connection is not None and not isinstance(connection.send, partial):
+        connection.send = partial(_send, connection.send)
+    return connection
+
+
+def _send(send: Callable[..., Any], request: Any, *more: Any, **options: Any) -> Any:
+    if isinstance(request, MetadataRequest):
+        request._allow_auto_topic_creation = False
+    return send(request, *more, **options)
 
 
 async def _finish(bootstrap: Callable[[], Awaitable[None]]) -> None:
