@@ -27,7 +27,7 @@ from triggers.signatures import GitHub
 from triggers.webhook import Webhook
 
 # What a daemon says of itself while nothing happens.
-BREATH = {"daemons", "trigger_statuses"}
+BREATH = {"daemons", "trigger_statuses", "trigger_seen"}
 
 
 class Months(BaseModel):
