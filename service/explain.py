@@ -271,6 +271,8 @@ def _again(run: Story, since: Story, name: str) -> str:
         return 'it says reuse="never"'
     if any(one.void == "forced" for one in (*run.tries(name), *since.tries(name))):
         return "a person asked for it"
+    if told.get("map"):
+        return "the list of its items' results is put together in every run, and items that are known are reused"
     if told.get("reuse") == "run":
         return 'its results count for their own run alone (reuse="run")'
     if now is None or then is None:

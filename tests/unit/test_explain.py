@@ -103,6 +103,7 @@ def test_a_result_used_again_names_the_run_it_is_from_and_what_is_new_since_the_
         ({"expires_s": 60.0}, {"started_at": AT + timedelta(hours=1)}, "that result was older than expires_s=60"),
         ({}, {"started_at": AT - timedelta(hours=1)}, "run 1 had not finished it yet"),
         ({}, {"started_at": AT + timedelta(hours=1)}, "that result could not be read from the artifact store"),
+        ({"map": "src"}, {"started_at": AT + timedelta(hours=1)}, "its items' results is put together in every run"),
         ({"takes_event": True}, {}, "it takes the event, and that is another"),
     ],
 )
