@@ -20,7 +20,7 @@ from tests.db.writing import rows
 from triggers import KafkaBatches
 from triggers.base import Fate, OffsetRange
 from triggers.errors import RecordsGone
-from triggers.kafka.batch_positions import life_of, offset_of, watermark_of
+from triggers.kafka.batch_positions import life_of, offset_of, position_of, topic_of, watermark_of
 from triggers.kafka.range_reader import RangeReader
 from triggers.micro_batches import Mode, Start
 
@@ -224,3 +224,21 @@ async def test_a_position_without_an_id_of_its_topic_that_lies_beyond_the_end_is
             await inbox.until(lambda: bool(inbox.events))
         assert inbox.ranges()[0].first == first
         assert life_of(inbox.stored[place]) == (first == 0)
+
+
+async def test_a_partition_of_the_same_topic_that_was_cut_is_read_again_from_its_start(kafka: str, topic: str) -> None:
+    """As after an unclean election: nobody can say which of its records came since, and none is to be lost."""
+    inbox, access = RecordingInbox(), access_to(kafka)
+    trigger = KafkaBatches(topic, max_records=3, max_wait_s=0.2)
+    await produce(kafka, topic, [b"{}"] * 8)
+    async with listening(listener_of([trigger], access, inbox)):
+        await inbox.until(lambda: [offset_of(one) for one in inbox.stored.values()] == [8])
+        [place] = inbox.stored
+    inbox.events.clear()
+    inbox.stored[place] = position_of(2001, 7, 0, topic_of(inbox.stored[place]))
+    listener = listener_of([trigger], access, inbox)
+    async with listening(listener):
+        await inbox.until(lambda: bool(inbox.events))
+        assert "the broker has no offset 2001" in listener.statuses()[0].note
+    assert inbox.ranges()[0].first == 0
+    assert life_of(inbox.stored[place]) == 1

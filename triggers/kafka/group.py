@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from triggers.base import Arrival, ListenerState, Position
 from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
 from triggers.kafka.apart import BROKEN, read_apart
-from triggers.kafka.client import TROUBLE, BrokerLink, Sight, newest_offsets, timing
+from triggers.kafka.client import TROUBLE, BrokerLink, Sight, timing
 from triggers.kafka.member import Cursor as Cursor
 from triggers.kafka.member import Fetched as Fetched
 from triggers.kafka.member import Membership as Membership
@@ -267,14 +267,7 @@ class GroupReader:
                 self._forget(cursor)
             else:
                 # What was read of what is gone must not be mixed with what comes.
-                self._start(partition, Placed(await self._new_from(cursor, offset), cursor.stored, is_anew=True))
-
-    async def _new_from(self, cursor: Cursor, oldest: int) -> int:
-        """Where a partition that became shorter holds what is new: at its end where the same topic was cut."""
-        topic_id = self._member.topic_of(cursor.stored)
-        if not topic_id or topic_id != self.topic_ids.get(cursor.partition.topic):
-            return oldest
-        return (await newest_offsets(self._member.access, [cursor.partition]))[cursor.partition]
+                self._start(partition, Placed(offset, cursor.stored, is_anew=True))
 
     async def _look(self, of_topics: Collection[str]) -> bool:
         """Make sure that the same broker has the same topics, and that every partition moves. False: not asked now.
