@@ -23,17 +23,20 @@ setup: $(VENV)/.dev ## Install everything for development into .venv (PYTHON=...
 up: $(VENV)/.examples ## Start Tidemill with the flights example; Ctrl-C drains and stops it (ARGS=... for options)
 	@exec $(BIN)/tidemill up --config examples/flights/tidemill.toml --feed examples.flights.feed:feed $(ARGS)
 
-# The tests that mostly wait for brokers, kills and restarts run beside the others.
+# The tests that mostly wait, for brokers, kills, restarts and processes, run beside the others, which are shared by two.
 SLOW := tests/broker tests/fault
+APART := tests/contract
+QUIET := -p no:cacheprovider
 
 test: $(VENV)/.dev ## Run all tests (ARGS=... chooses some)
 ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
 else
-	@$(BIN)/pytest -p no:cacheprovider $(SLOW) >$(VENV)/slow-tests.log 2>&1 & slow=$$!; \
-	$(BIN)/pytest $(SLOW:%=--ignore=%); quick=$$?; \
-	echo "waiting for $(SLOW)"; wait $$slow; status=$$?; \
-	cat $(VENV)/slow-tests.log; exit $$((quick | status))
+	@$(BIN)/pytest $(QUIET) $(SLOW) >$(VENV)/slow-tests.log 2>&1 & slow=$$!; \
+	$(BIN)/pytest $(QUIET) $(APART) >$(VENV)/apart-tests.log 2>&1 & apart=$$!; \
+	$(BIN)/pytest $(QUIET) -n 2 $(SLOW:%=--ignore=%) $(APART:%=--ignore=%); status=$$?; \
+	echo "waiting for $(APART)"; wait $$apart; status=$$((status | $$?)); cat $(VENV)/apart-tests.log; \
+	echo "waiting for $(SLOW)"; wait $$slow; status=$$((status | $$?)); cat $(VENV)/slow-tests.log; exit $$status
 endif
 
 check: $(VENV)/.dev ## Check style, format, types and the three floors
