@@ -119,7 +119,8 @@ async def test_a_version_is_registered_once_for_each_key(database: str, tmp_path
         assert "Idempotency-Key is missing" in problem(await one.post(path, body), 422)
         key = {"Idempotency-Key": "c"}
         assert "artifacts.model" in problem(await one.post(path, {"artifacts": {"model": "x"}}, headers=key), 422)
-        assert "run_id" in problem(await one.post(path, body | {"run_id": 2**70}, headers=key), 422)
+        assert "run_id" in problem(await one.post(path, body | {"run_id": 2**63}, headers=key), 422)
+        assert "more than 64 bits" in problem(await one.post(path, body | {"run_id": 2**70}, headers=key), 422)
     assert [version["version"] for version in made] == [1, 1, 2]
     assert made[0] == made[1]
     assert (made[0]["state"], made[0]["metrics"]) == ("staging", {"r2": 0.5})
