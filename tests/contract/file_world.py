@@ -19,12 +19,13 @@ from triggers.base import (
     Receipt,
     RunId,
     Surroundings,
+    Trigger,
     TriggerStatus,
 )
 from triggers.errors import InboxBusy
 from triggers.event import Event
-from triggers.files import Files
 from triggers.files.listener import FilesListener
+from triggers.objects.listener import ObjectsListener
 
 PATIENCE_S = 20.0
 
@@ -96,19 +97,20 @@ class RecordingInbox:
             await self._changed.wait_for(true)
 
 
-class World:
-    """What a test stands in: `root`, an `inbox` that outlives listeners, and the listener running now."""
+class ListenerWorld:
+    """What a test of a listener stands in: an `inbox` that outlives listeners, and the listener running now."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, make: type[FilesListener] | type[ObjectsListener]) -> None:
         self.root = root
         self.inbox = RecordingInbox()
-        self.listener: FilesListener
+        self.listener: FilesListener | ObjectsListener
+        self._make = make
 
     @asynccontextmanager
-    async def listening(self, *triggers: Files | Binding) -> AsyncIterator[RecordingInbox]:
+    async def listening(self, *triggers: Trigger | Binding) -> AsyncIterator[RecordingInbox]:
         """Run a listener over the triggers, those without a binding as pipeline `p`."""
         bindings = [each if isinstance(each, Binding) else Binding("p", each) for each in triggers]
-        self.listener = FilesListener(bindings, Surroundings(self.inbox, SystemClock(), self.root))
+        self.listener = self._make(bindings, Surroundings(self.inbox, SystemClock(), self.root))
         async with asyncio.TaskGroup() as group:
             running = group.create_task(self.listener.run())
             try:
@@ -120,16 +122,23 @@ class World:
         """Of the first binding."""
         return self.listener.statuses()[0]
 
-    async def paths(self, count: int, pipeline: str = "p") -> list[str]:
-        """The paths of a pipeline's runs, once there are `count`."""
-        await self.inbox.until(lambda: len(self.inbox.paths(pipeline)) >= count)
-        return self.inbox.paths(pipeline)
-
     async def told(self, note: str, state: ListenerState | None = None) -> None:
         """Wait until the first binding's status says so. Statuses give no signal, so this polls."""
         async with asyncio.timeout(PATIENCE_S):
             while note not in self.status().note or self.status().state is not (state or self.status().state):
                 await asyncio.sleep(0.01)
+
+
+class World(ListenerWorld):
+    """A folder, and listeners for its files."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, FilesListener)
+
+    async def paths(self, count: int, pipeline: str = "p") -> list[str]:
+        """The paths of a pipeline's runs, once there are `count`."""
+        await self.inbox.until(lambda: len(self.inbox.paths(pipeline)) >= count)
+        return self.inbox.paths(pipeline)
 
     def write(self, path: str | bytes, content: str = "x") -> Path:
         """Write a file below the root, with the folders it needs."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.contract.file_world import PATIENCE_S, RecordingInbox, SystemClock
+from tests.contract.file_world import PATIENCE_S, ListenerWorld
 from tests.contract.s3_server import Bucket, serving
-from triggers.base import Binding, ListenerState, Surroundings, TriggerStatus
+from triggers.base import Binding, ListenerState
 from triggers.event import Event
 from triggers.objects import Objects
 from triggers.objects.event import event_of
@@ -26,34 +25,17 @@ from triggers.objects.reading import ObjectChanged, fetch_object
 KEYS = {"access_key_id": "k", "secret_access_key": "s"}
 
 
-class World:
-    """A bucket, an inbox that outlives listeners, and the listener running now."""
+class World(ListenerWorld):
+    """A bucket, and listeners for its objects."""
 
     def __init__(self, bucket: Bucket) -> None:
+        super().__init__(Path("/"), ObjectsListener)
         self.bucket = bucket
-        self.inbox = RecordingInbox()
-        self.listener: ObjectsListener
 
     def objects(self, keys: str = "landing/**/*.csv", **settings: Any) -> Objects:
         """A trigger for keys of the bucket."""
         settings = {"poll_s": 0.05, "endpoint": self.bucket.url, "region": "eu-west-1", "options": KEYS} | settings
         return Objects(f"s3://bucket/{keys}", **settings)
-
-    @asynccontextmanager
-    async def listening(self, *triggers: Objects | Binding) -> AsyncIterator[RecordingInbox]:
-        """Run a listener over the triggers, those without a binding as pipeline `p`."""
-        bindings = [one if isinstance(one, Binding) else Binding("p", one) for one in triggers]
-        self.listener = ObjectsListener(bindings, Surroundings(self.inbox, SystemClock(), Path("/")))
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(self.listener.run())
-            try:
-                yield self.inbox
-            finally:
-                running.cancel()
-
-    def status(self) -> TriggerStatus:
-        """Of the first binding."""
-        return self.listener.statuses()[0]
 
     async def keys(self, count: int, pipeline: str = "p") -> list[str]:
         """The keys of a pipeline's runs, once there are `count`."""
@@ -63,12 +45,6 @@ class World:
 
         await self.inbox.until(lambda: len(keys()) >= count)
         return keys()
-
-    async def told(self, note: str, state: ListenerState) -> None:
-        """Wait until the status says so. Statuses give no signal, so this polls."""
-        async with asyncio.timeout(PATIENCE_S):
-            while note not in self.status().note or self.status().state is not state:
-                await asyncio.sleep(0.01)
 
     async def looked(self, times: int = 2) -> None:
         """Wait until the bucket was listed so many times more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from service.model import RunState
 from service.settings import Role
 from stages import Concurrency, Pipeline, stage
 from tests.db.daemons import daemon, reached, settings
-from tests.db.writing import rows
+from tests.db.writing import members, rows
 from triggers import Batch, Latest, Manual, RateLimit
 from triggers.base import Arrival, Binding, Fate, Outcome, Trigger
 from triggers.event import Event
@@ -55,21 +54,6 @@ class Seen:
             happened = Event(source="tests", id=event_id, type="t", time=datetime.now(UTC), data=data)
             arrivals.append(Arrival(happened, [offer(self.binding, happened)]))
         return [receipt.outcomes[0] for receipt in await one.inbox.accept(arrivals)]
-
-
-async def members(dsn: str) -> Mapping[int, Sequence[str]]:
-    """The ids of the events of every run, in order."""
-    found: dict[int, list[str]] = {}
-    query = """
-        select r.id as run, e.id, 0 as place from runs r join events e on e.key = r.event_key
-        union all
-        select f.run_id, e.id, f.place from fates f join events e on e.key = f.event_key where f.fate = 'coalesced'
-        order by 1, 3
-    """
-    for row in await rows(dsn, query):
-        found.setdefault(row["run"], []).append(row["id"])
-        assert row["place"] == len(found[row["run"]]) - 1
-    return found
 
 
 async def test_a_full_batch_starts_at_once_and_its_stage_gets_every_event(database: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -55,3 +55,18 @@ async def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
         return found
     finally:
         await connection.close()
+
+
+async def members(dsn: str) -> Mapping[int, Sequence[str]]:
+    """The ids of the events of every run, in order; their places have no gap."""
+    found: dict[int, list[str]] = {}
+    query = """
+        select r.id as run, e.id, 0 as place from runs r join events e on e.key = r.event_key
+        union all
+        select f.run_id, e.id, f.place from fates f join events e on e.key = f.event_key where f.fate = 'coalesced'
+        order by 1, 3
+    """
+    for row in await rows(dsn, query):
+        found.setdefault(row["run"], []).append(row["id"])
+        assert row["place"] == len(found[row["run"]]) - 1
+    return found

@@ -10,16 +10,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 
 @asynccontextmanager
-async def owner_of(server: str, home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that holds an embedded server. It is killed at the end if it still runs."""
+async def running_module(module: str, *given: object, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of ours that runs a module. It is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.fault.server_owner", server, str(home)),
+        *(sys.executable, "-m", module, *map(str, given)),
         cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -28,6 +29,11 @@ async def owner_of(server: str, home: Path) -> AsyncIterator[asyncio.subprocess.
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def owner_of(server: str, home: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """A process that holds an embedded server."""
+    return running_module("tests.fault.server_owner", server, home)
 
 
 async def next_line(process: asyncio.subprocess.Process) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.db.writing import rows
+from tests.db.writing import members, rows
+from tests.fault.processes import running_module
 from tests.fault.sharing import LIMIT, MOST
 
 EVENTS = 120
@@ -26,23 +24,11 @@ FAULTS = (
 )
 
 
-@asynccontextmanager
-async def sharing(
+def sharing(
     dsn: str, folder: Path, policy: str, seed: int, faults: str = ""
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """One such process, killed at the end of the block."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.fault.sharing", dsn, str(folder), policy, str(EVENTS), str(seed)),
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "TIDEMILL_FAULTS": faults},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+    return running_module("tests.fault.sharing", dsn, folder, policy, EVENTS, seed, TIDEMILL_FAULTS=faults)
 
 
 async def tell_until_done(process: asyncio.subprocess.Process) -> None:
@@ -69,26 +55,17 @@ async def die_in_turn(dsn: str, folder: Path, policy: str) -> None:
 @pytest.mark.parametrize("policy", ["batch", "latest"])
 async def test_each_event_is_in_one_run_whoever_dies(database: str, tmp_path: Path, policy: str) -> None:
     await die_in_turn(database, tmp_path, policy)
-    members: dict[int, list[str]] = {}
-    query = """
-        select r.id as run, e.id, 0 as place from runs r join events e on e.key = r.event_key
-        union all
-        select f.run_id, e.id, f.place from fates f join events e on e.key = f.event_key where f.fate = 'coalesced'
-        order by 1, 3
-    """
-    for row in await rows(database, query):
-        members.setdefault(row["run"], []).append(row["id"])
-        assert row["place"] == len(members[row["run"]]) - 1
-    told = Counter(event_id for events in members.values() for event_id in events)
+    shared = await members(database)
+    told = Counter(event_id for events in shared.values() for event_id in events)
     assert told == Counter(str(number) for number in range(EVENTS))
     gathered = {row["id"]: row["gathered"] for row in await rows(database, "select id, gathered from runs")}
-    assert gathered == {run: len(events) for run, events in members.items()}
+    assert gathered == {run: len(events) for run, events in shared.items()}
     if policy == "batch":
         assert max(gathered.values()) <= MOST
-        assert all(len({event_id[-1] for event_id in events}) == 1 for events in members.values())
+        assert all(len({event_id[-1] for event_id in events}) == 1 for events in shared.values())
     outputs = "select run_id, output_inline from attempts where state = 'succeeded'"
     seen = {row["run_id"]: orjson.loads(row["output_inline"]) for row in await rows(database, outputs)}
-    assert seen == members
+    assert seen == shared
 
 
 @pytest.mark.timeout(300)
