@@ -10,6 +10,7 @@ import orjson
 import typer
 import uvloop
 
+from benchmarks import history as history_
 from benchmarks import refusals as refusals_
 from benchmarks import runs as runs_
 from benchmarks.measuring import show
@@ -29,6 +30,22 @@ def main() -> None:
 def runs(runs: int = 20_000, rounds: int = 3, in_flight: int = 500, json: Out = None) -> None:
     """Six no-op stages a run, against a bare group-commit loop."""
     rows = uvloop.run(runs_.run(runs, rounds, in_flight))
+    show(f"{runs:,} runs of six no-op stages, {in_flight} in flight", "run", rows)
+    if json is not None:
+        json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+
+
+@app.command()
+def history(
+    level: Annotated[list[int] | None, typer.Option(help="Finished runs; may be repeated.")] = None,
+    runs: int = 20_000,
+    rounds: int = 3,
+    in_flight: int = 500,
+    keep: Annotated[Path | None, typer.Option(help="Keep the databases here, and use those that are.")] = None,
+    json: Out = None,
+) -> None:
+    """Six no-op stages a run, with none, one million and ten million finished runs behind them (25 GB of disk)."""
+    rows = uvloop.run(history_.run(level or history_.LEVELS, runs, rounds, in_flight, keep))
     show(f"{runs:,} runs of six no-op stages, {in_flight} in flight", "run", rows)
     if json is not None:
         json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))

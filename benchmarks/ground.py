@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ select pg_stat_clear_snapshot(), (select xact_commit from pg_stat_database where
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A migrated database and a folder, both gone afterwards."""
+    """A migrated database and a folder."""
 
     dsn: str
     folder: Path
@@ -36,9 +36,9 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground() -> AsyncIterator[Ground]:
-    """Start Postgres in a new folder under TMPDIR, and end it."""
-    with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
+async def ground(kept: Path | None = None) -> AsyncIterator[Ground]:
+    """Start Postgres in a new folder under TMPDIR that is gone afterwards, or in one that is `kept`; and end it."""
+    with tempfile.TemporaryDirectory(prefix="tidemill-bench-") if kept is None else nullcontext(kept) as name:
         folder = Path(name)
         async with EmbeddedPostgres(folder) as dsn:
             await migrate(dsn)

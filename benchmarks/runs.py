@@ -29,17 +29,8 @@ _numbers = itertools.count()
 async def run(runs: int, rounds: int, in_flight: int) -> list[dict[str, Any]]:
     """Measure; the rows of the table."""
     async with ground() as here, asyncio.TaskGroup() as tasks:
-        daemon = await open_daemon(_settings(here, in_flight), Catalogue({six.name: six}, {}), None)
-        ready = asyncio.Event()
-
-        async def started(_: Daemon) -> None:
-            ready.set()
-
-        tasks.create_task(daemon.run(started))
-        await ready.wait()
-        settle()
+        system = await start(here, in_flight, tasks)
         bare = await asyncpg.connect(here.dsn)
-        system = _System(daemon, in_flight)
         await system.work(min(runs, 500))
         found = await alternate(
             {
@@ -49,8 +40,22 @@ async def run(runs: int, rounds: int, in_flight: int) -> list[dict[str, Any]]:
             rounds,
         )
         await bare.close()
-        daemon.stop()
+        system.daemon.stop()
     return summary(found, "bare group-commit loop")
+
+
+async def start(here: Ground, in_flight: int, tasks: asyncio.TaskGroup) -> System:
+    """A daemon on this ground, which is ready."""
+    daemon = await open_daemon(_settings(here, in_flight), Catalogue({six.name: six}, {}), None)
+    ready = asyncio.Event()
+
+    async def started(_: Daemon) -> None:
+        ready.set()
+
+    tasks.create_task(daemon.run(started))
+    await ready.wait()
+    settle()
+    return System(daemon, in_flight)
 
 
 async def _bare(here: Ground, connection: asyncpg.Connection, runs: int, in_flight: int) -> Round:
@@ -70,7 +75,7 @@ def _settings(here: Ground, in_flight: int) -> Settings:
 
 
 @dataclass(slots=True)
-class _System:
+class System:
     """Hands events to the inbox while fewer than `in_flight` runs are under way."""
 
     daemon: Daemon
