@@ -45,6 +45,8 @@ async def run(
 async def _place(here: Ground, level: int) -> Ground:
     """A database with so many finished runs. It has its name once it is whole."""
     name = f"past_{level}"
+    if not level:
+        await here.execute(f"drop database if exists {name}")
     dsn = here.dsn.replace("/tidemill?", f"/{name}?")
     if not await here.watcher.fetchval("select exists (select from pg_database where datname = $1)", name):
         await here.execute(f"drop database if exists making_{name}")
