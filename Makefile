@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-ver
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup up test check lock clean
+.PHONY: help setup up test check bench lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ check: $(VENV)/.dev ## Check style, format, types and the three floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit/test_house.py tests/unit/test_outer_files.py
+
+bench: $(VENV)/.dev ## Measure everything beside its limit, in half an hour; ARGS=runs for one (figures: .venv/bench)
+	@$(BIN)/python -m benchmarks $(or $(ARGS),all)
 
 lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml -o requirements.lock

@@ -1,68 +1,65 @@
-"""`python -m benchmarks NAME`: measure, print a table, write JSON."""
+"""`python -m benchmarks NAME`: measure, print tables, write JSON. `table FOLDER` renders such JSON as Markdown."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import orjson
-import typer
 import uvloop
 
-from benchmarks import history as history_
-from benchmarks import refusals as refusals_
-from benchmarks import runs as runs_
-from benchmarks.measuring import show
+from benchmarks.benchmark import Benchmark, found
+from benchmarks.results import read_results, render, write_result
+from benchmarks.tables import show
 
-app = typer.Typer(add_completion=False, help="Measure Tidemill beside a limit, in alternating rounds.")
-
-Out = Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")]
+FOLDER = Path(".venv/bench")
 
 
-@app.callback()
 def main() -> None:
-    """Choose one."""
+    """Read the arguments and measure."""
     logging.basicConfig(level=logging.WARNING)
+    known = found()
+    given = _parser(known).parse_args()
+    if given.command == "table":
+        print(render(read_results(given.folder), known))
+        return
+    for name in known if given.command == "all" else [given.command]:
+        _measure(name, known[name], given)
 
 
-@app.command()
-def runs(runs: int = 20_000, rounds: int = 3, in_flight: int = 500, json: Out = None) -> None:
-    """Six no-op stages a run, against a bare group-commit loop."""
-    rows = uvloop.run(runs_.run(runs, rounds, in_flight))
-    show(f"{runs:,} runs of six no-op stages, {in_flight} in flight", "run", rows)
-    if json is not None:
-        json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+def _measure(name: str, benchmark: Benchmark[Any], given: argparse.Namespace) -> None:
+    size = benchmark.quick if given.quick else benchmark.full
+    asked = {field.name: getattr(given, field.name, None) for field in dataclasses.fields(size)}
+    size = dataclasses.replace(size, **{key: value for key, value in asked.items() if value is not None})
+    tables = uvloop.run(benchmark.measure(size))
+    for table in tables:
+        show(table)
+    write_result(given.json, name, benchmark, size, tables, quick=given.quick)
 
 
-@app.command()
-def history(
-    level: Annotated[list[int] | None, typer.Option(help="Finished runs; may be repeated.")] = None,
-    runs: int = 20_000,
-    rounds: int = 3,
-    in_flight: int = 500,
-    keep: Annotated[Path | None, typer.Option(help="Keep the databases here, and use those that are.")] = None,
-    json: Out = None,
-) -> None:
-    """Six no-op stages a run, with none, one million and ten million finished runs behind them (25 GB of disk)."""
-    rows = uvloop.run(history_.run(level or history_.LEVELS, runs, rounds, in_flight, keep))
-    show(f"{runs:,} runs of six no-op stages, {in_flight} in flight", "run", rows)
-    if json is not None:
-        json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+def _parser(known: Mapping[str, Benchmark[Any]]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    table = commands.add_parser("table", help="render the JSON in a folder as Markdown")
+    table.add_argument("folder", type=Path)
+    _add(commands, "all", "all of them, one after the other")
+    for name, benchmark in known.items():
+        options = _add(commands, name, benchmark.says)
+        for field in dataclasses.fields(benchmark.full):
+            default = getattr(benchmark.full, field.name)
+            options.add_argument(f"--{field.name.replace('_', '-')}", type=type(default), help=f"{default}")
+    return parser
 
 
-@app.command()
-def refusals(requests: int = 2_000, json: Out = None) -> None:
-    """What nobody may send, turned away: from the first byte sent to the answer, on one connection."""
-    rows = uvloop.run(refusals_.run(requests))
-    for row in rows:
-        figures = (
-            f"{name} {row[key]:6.0f} us" for name, key in (("p50", "p50_us"), ("p99", "p99_us"), ("CPU", "cpu_us"))
-        )
-        print(f"{row['garbage']:28} {row['status']}  {'  '.join(figures)}")
-    if json is not None:
-        json.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+def _add(commands: Any, name: str, says: str) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(name, help=says, description=says)
+    added.add_argument("--quick", action="store_true", help="so small that the figures mean nothing: does it work?")
+    added.add_argument("--json", type=Path, default=FOLDER, help=f"folder for NAME.json ({FOLDER})")
+    return added
 
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+from benchmarks.benchmark import Benchmark
 from benchmarks.ground import Ground, ground
-from benchmarks.measuring import Round, alternate, measured, summary
+from benchmarks.measuring import Round, alternate, measured, rates, summary
 from benchmarks.past import make_past
 from benchmarks.runs import System, start
+from benchmarks.tables import Column, Goal, Table
 from service.db.migrations import migrate
 
-LEVELS = (0, 1_000_000, 10_000_000)
 GB = 1e9
 
 
-async def run(
-    levels: Sequence[int], runs: int, rounds: int, in_flight: int, kept: Path | None = None
-) -> list[dict[str, Any]]:
-    """Measure; the rows of the table, the first level being the limit. Each has a database of its own in one server.
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured. Databases in the folder `keep` are made once, and stay."""
 
-    Those in a folder that is `kept` are made once.
-    """
-    async with ground(kept) as here, asyncio.TaskGroup() as tasks:
-        places = {f"{level:,} finished runs": await _place(here, level) for level in sorted(levels)}
+    few: int = 1_000_000
+    many: int = 10_000_000
+    runs: int = 20_000
+    rounds: int = 3
+    in_flight: int = 500
+    keep: str = ""
+
+
+async def run(size: Size) -> Sequence[Table]:
+    """Measure, the database without a past being the limit. Each has a database of its own in one server."""
+    rows = await _rows((0, size.few, size.many), size.runs, size.rounds, size.in_flight, size.keep)
+    table = rates(f"Runs of six stages, {size.in_flight} in flight", "run", rows)
+    return [replace(table, columns=[*table.columns, Column("size_gb", "database GB", ".1f")])]
+
+
+async def _rows(levels: Sequence[int], runs: int, rounds: int, in_flight: int, keep: str) -> list[dict[str, Any]]:
+    async with ground(Path(keep) if keep else None) as here, asyncio.TaskGroup() as tasks:
+        places = {f"{level:,} finished runs": await _place(here, level) for level in levels}
         sizes = {name: await _size_gb(place) for name, place in places.items()}
         systems = {name: await start(place, in_flight, tasks) for name, place in places.items()}
         for system in systems.values():
@@ -66,3 +80,15 @@ async def _round(place: Ground, system: System, runs: int) -> Round:
 
 async def _size_gb(place: Ground) -> float:
     return float(await place.watcher.fetchval("select pg_database_size(current_database())")) / GB
+
+
+BENCHMARK = Benchmark(
+    order="e",
+    says="The load of `runs` with no past, and with millions of finished runs behind it (25 GB of disk).",
+    full=Size(),
+    quick=Size(few=100, many=1_000, runs=100, rounds=1, in_flight=50),
+    measure=run,
+    goals=[
+        Goal("runs/s at ten million finished runs against none", -1, "ratio", least=0.85, aim=0.95),
+    ],
+)

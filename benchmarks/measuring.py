@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import statistics
 import time
@@ -9,13 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.tables import Column, Table
+
+LOOK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """`units` of work done in `seconds`, with `cpu_s` of this process and `commits` of the database."""
+    """`units` of work done in `seconds`, with `cpu_s` of the processes at work and `commits` of the database."""
 
     units: int
     seconds: float
@@ -36,13 +38,21 @@ class Round:
 Contender = Callable[[], Awaitable[Round]]
 
 
-async def measured(units: int, work: Callable[[], Awaitable[None]], commits: Callable[[], Awaitable[int]]) -> Round:
-    """Do `work`, which is `units` of it, and say what it took. `commits` tells how many the database has made."""
+async def measured(
+    units: int,
+    work: Callable[[], Awaitable[None]],
+    commits: Callable[[], Awaitable[int]],
+    cpu_s: Callable[[], float] = time.process_time,
+) -> Round:
+    """Do `work`, which is `units` of it, and say what it took.
+
+    `commits` tells how many the database has made so far, `cpu_s` how much CPU time the work has had so far.
+    """
     gc.collect()
-    before, cpu_s, begun = await commits(), time.process_time(), time.perf_counter()
+    before, used_s, begun = await commits(), cpu_s(), time.perf_counter()
     await work()
-    seconds, cpu_s = time.perf_counter() - begun, time.process_time() - cpu_s
-    return Round(units, seconds, cpu_s, await commits() - before)
+    seconds, used_s = time.perf_counter() - begun, cpu_s() - used_s
+    return Round(units, seconds, used_s, await commits() - before)
 
 
 async def alternate(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[Round]]:
@@ -52,6 +62,12 @@ async def alternate(contenders: Mapping[str, Contender], rounds: int) -> dict[st
         for name, contender in contenders.items():
             found[name].append(await contender())
     return found
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait until it is so, to the millisecond. What is waited for tells nobody of it."""
+    while not reached():  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_S)
 
 
 def summary(found: Mapping[str, Sequence[Round]], limit: str) -> list[dict[str, Any]]:
@@ -64,8 +80,7 @@ def summary(found: Mapping[str, Sequence[Round]], limit: str) -> list[dict[str, 
             {
                 "name": name,
                 "per_s": statistics.median(rates),
-                "slowest_per_s": min(rates),
-                "fastest_per_s": max(rates),
+                "spread": f"{min(rates):,.0f} - {max(rates):,.0f}",
                 "ratio": statistics.median(rates) / best,
                 "cpu_us": statistics.median(one.cpu_us for one in rounds),
                 "commits": statistics.median(one.commits / one.units for one in rounds),
@@ -75,15 +90,29 @@ def summary(found: Mapping[str, Sequence[Round]], limit: str) -> list[dict[str, 
     return rows
 
 
-def show(title: str, unit: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print a summary as a table."""
-    table = Table(title=title, title_justify="left")
-    for column in ("", f"{unit}/s", "spread", "ratio", f"CPU us/{unit}", f"commits/{unit}"):
-        table.add_column(column, justify="left" if not column else "right")
-    for row in rows:
-        spread = f"{row['slowest_per_s']:,.0f} - {row['fastest_per_s']:,.0f}"
-        table.add_row(
-            *(row["name"], f"{row['per_s']:,.0f}", spread, f"{row['ratio']:.2f}"),
-            *(f"{row['cpu_us']:,.0f}", f"{row['commits']:.3f}"),
-        )
-    Console(width=100).print(table)
+def rates(title: str, unit: str, rows: Sequence[Mapping[str, Any]], *notes: str) -> Table:
+    """A table of what `summary` tells."""
+    columns = [
+        Column("per_s", f"{unit}s/s"),
+        Column("spread", "spread"),
+        Column("ratio", "ratio", ".2f"),
+        Column("cpu_us", f"CPU us/{unit}"),
+        Column("commits", f"commits/{unit}", ".3f"),
+    ]
+    return Table(title, columns, rows, notes)
+
+
+def percentiles(name: str, times_s: Sequence[float]) -> dict[str, Any]:
+    """A row of `latencies`, in milliseconds."""
+    ordered = sorted(times_s)
+
+    def at(part: float) -> float:
+        return ordered[min(int(part * len(ordered)), len(ordered) - 1)] * 1e3
+
+    return {"name": name, "p50_ms": at(0.5), "p95_ms": at(0.95), "p99_ms": at(0.99), "times": len(ordered)}
+
+
+def latencies(title: str, rows: Sequence[Mapping[str, Any]], *notes: str) -> Table:
+    """A table of what `percentiles` tells; rows may have a `ratio` too."""
+    columns = [Column(f"p{part}_ms", f"p{part} ms", ",.2f") for part in (50, 95, 99)]
+    return Table(title, [*columns, Column("ratio", "ratio of p50", ".1f"), Column("times", "measured")], rows, notes)

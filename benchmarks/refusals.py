@@ -6,13 +6,15 @@ import asyncio
 import socket
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.benchmark import Benchmark
+from benchmarks.daemons import here_settings, start_daemon
 from benchmarks.ground import ground
-from service.build import open_daemon
-from service.catalogue import Catalogue
-from service.settings import Artifacts, Database, Http, Role, Settings
+from benchmarks.tables import Column, Table
+from service.settings import Role
 from stages import Event, Pipeline, stage
 from triggers.providers import Buildkite, CircleCI, Gitea, GitLab
 from triggers.signatures import GitHub, StandardWebhooks
@@ -70,33 +72,24 @@ GARBAGE: Mapping[str, tuple[str, str, bytes]] = {
 }
 
 
-async def run(requests: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    requests: int = 2_000
+
+
+async def run(size: Size) -> Sequence[Table]:
     """Of each kind of garbage the status, the median, the 99th percentile, and the CPU time of daemon and client
     together, in microseconds.
     """
-    async with ground() as here:
-        settings = Settings(
-            root=here.folder,
-            home=here.folder,
-            roles=(Role.API,),
-            database=Database(url=here.dsn),
-            http=Http(port=0),
-            artifacts=Artifacts(url=(here.folder / "artifacts").as_uri()),
-        )
-        daemon = await open_daemon(settings, Catalogue({PIPELINE.name: PIPELINE}, {PIPELINE.name: "-"}), None)
-        ready = asyncio.Event()
-
-        async def started(_: object) -> None:
-            ready.set()
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(daemon.run(started))
-            await ready.wait()
-            port = int(daemon.address.rpartition(":")[2])
-            try:
-                return await asyncio.to_thread(_measure, port, requests)
-            finally:
-                daemon.stop()
+    async with ground() as here, asyncio.TaskGroup() as tasks:
+        daemon = await start_daemon(here_settings(here, Role.API), [PIPELINE], tasks)
+        port = int(daemon.address.rpartition(":")[2])
+        rows = await asyncio.to_thread(_measure, port, size.requests)
+        daemon.stop()
+    columns = [Column("status", "answer"), *(Column(f"{one}_us", f"{one} us") for one in ("p50", "p99", "cpu"))]
+    return [Table("From the first byte sent to the answer, on one connection", columns, rows)]
 
 
 def _measure(port: int, requests: int) -> list[dict[str, Any]]:
@@ -115,7 +108,7 @@ def _measure(port: int, requests: int) -> list[dict[str, Any]]:
         percentiles = statistics.quantiles(times, n=100)
         cpu_us = (time.process_time() - cpu_s) / requests * 1e6
         figures = {"p50_us": percentiles[49], "p99_us": percentiles[98], "cpu_us": cpu_us}
-        rows.append({"garbage": name, "status": status, **figures})
+        rows.append({"name": name, "status": status, **figures})
     return rows
 
 
@@ -127,3 +120,12 @@ def _answer(connection: socket.socket) -> bytes:
         head, found, body = answer.partition(b"\r\n\r\n")
         if found and len(body) >= int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
             return answer
+
+
+BENCHMARK = Benchmark(
+    order="c",
+    says="How long it takes to turn away what nobody may send.",
+    full=Size(),
+    quick=Size(requests=20),
+    measure=run,
+)

@@ -4,74 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import asyncpg
 
 from benchmarks.bare import SCHEMA, Bare
+from benchmarks.benchmark import Benchmark
+from benchmarks.daemons import here_settings, start_daemon
 from benchmarks.ground import Ground, ground
-from benchmarks.measuring import Round, alternate, measured, summary
+from benchmarks.measuring import Round, alternate, measured, rates, summary, until
+from benchmarks.pgbench import MOST_CLIENTS, inserts_per_s
 from benchmarks.six import six
+from benchmarks.tables import Column, Goal, Table
 from service.app import Daemon
-from service.build import open_daemon
-from service.catalogue import Catalogue
-from service.garbage import settle
-from service.settings import Artifacts, Database, Executor, Role, Settings
+from service.settings import Role
 from triggers.base import Arrival, Offer
 from triggers.event import Event, utc_now
 
 BATCH = 50
+LIMIT = "bare group-commit loop"
 _numbers = itertools.count()
 
 
-async def run(runs: int, rounds: int, in_flight: int) -> list[dict[str, Any]]:
-    """Measure; the rows of the table."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    runs: int = 20_000
+    rounds: int = 5
+    in_flight: int = 500
+    pgbench_s: int = 5
+
+
+async def run(size: Size) -> Sequence[Table]:
+    """Measure; what is told."""
     async with ground() as here, asyncio.TaskGroup() as tasks:
-        system = await start(here, in_flight, tasks)
         bare = await asyncpg.connect(here.dsn)
-        await system.work(min(runs, 500))
-        found = await alternate(
-            {
-                "bare group-commit loop": partial(_bare, here, bare, runs, in_flight),
-                "tidemill": lambda: measured(runs, partial(system.work, runs), here.commits),
-            },
-            rounds,
-        )
+        system = await start(here, size.in_flight, tasks)
+        await system.work(min(size.runs, 500))
+        ours = partial(measured, size.runs, partial(system.work, size.runs), here.commits)
+        found = await alternate({LIMIT: partial(_bare, here, bare, size), "tidemill": ours}, size.rounds)
         await bare.close()
         system.daemon.stop()
-    return summary(found, "bare group-commit loop")
+        inserts = [await inserts_per_s(here, size.in_flight, size.pgbench_s) for _ in range(min(size.rounds, 3))]
+    clients = min(size.in_flight, MOST_CLIENTS)
+    row = {"name": f"pgbench, {clients} clients", "per_s": statistics.median(inserts)}
+    return [
+        rates(f"Runs of six stages, {size.in_flight} in flight", "run", summary(found, LIMIT)),
+        Table("Rows inserted one by one, each durable", [Column("per_s", "rows/s")], [row]),
+    ]
 
 
 async def start(here: Ground, in_flight: int, tasks: asyncio.TaskGroup) -> System:
-    """A daemon on this ground, which is ready."""
-    daemon = await open_daemon(_settings(here, in_flight), Catalogue({six.name: six}, {}), None)
-    ready = asyncio.Event()
-
-    async def started(_: Daemon) -> None:
-        ready.set()
-
-    tasks.create_task(daemon.run(started))
-    await ready.wait()
-    settle()
-    return System(daemon, in_flight)
+    """A daemon that drives the runs of `six`."""
+    settings = here_settings(here, Role.EXECUTOR, max_runs=in_flight)
+    return System(await start_daemon(settings, [six], tasks), in_flight)
 
 
-async def _bare(here: Ground, connection: asyncpg.Connection, runs: int, in_flight: int) -> Round:
+async def _bare(here: Ground, connection: asyncpg.Connection, size: Size) -> Round:
     await here.execute(SCHEMA)
-    return await measured(runs, Bare(connection, runs, in_flight).work, here.commits)
-
-
-def _settings(here: Ground, in_flight: int) -> Settings:
-    return Settings(
-        root=here.folder,
-        home=here.folder / "home",
-        roles=(Role.EXECUTOR,),
-        database=Database(url=here.dsn),
-        executor=Executor(max_runs=in_flight),
-        artifacts=Artifacts(url=(here.folder / "artifacts").as_uri()),
-    )
+    return await measured(size.runs, Bare(connection, size.runs, size.in_flight).work, here.commits)
 
 
 @dataclass(slots=True)
@@ -83,18 +78,32 @@ class System:
 
     async def work(self, runs: int) -> None:
         """Until `runs` more runs have succeeded."""
-        executor, news = self.daemon.executor, self.daemon.news
+        executor = self.daemon.executor
         if executor is None:
             raise RuntimeError("this daemon drives no runs")
-        for start in range(0, runs, BATCH):
-            arrivals = [_arrival() for _ in range(start, min(start + BATCH, runs))]
-            while executor.running + len(arrivals) > self.in_flight:
-                await news.changed(news.count)
+        batch = min(BATCH, self.in_flight)
+        for start in range(0, runs, batch):
+            arrivals = [arrival() for _ in range(start, min(start + batch, runs))]
+            await until(lambda: executor.running <= self.in_flight - batch)
             await self.daemon.inbox.accept(arrivals)
-        while executor.running:
-            await news.changed(news.count)
+        await until(lambda: executor.running == 0)
 
 
-def _arrival() -> Arrival:
-    event = Event(source="benchmarks", id=f"{next(_numbers)}", type="benchmark", time=utc_now())
+def arrival() -> Arrival:
+    """A new event for the pipeline of six stages."""
+    number = next(_numbers)
+    event = Event(source="benchmarks", id=f"{number}", type="benchmark", time=utc_now(), data={"number": number})
     return Arrival(event, [Offer(six.name, "benchmark")])
+
+
+BENCHMARK = Benchmark(
+    order="a",
+    says="Runs of six stages that do nothing, through the real inbox and executor, beside a bare group-commit loop.",
+    full=Size(),
+    quick=Size(runs=200, rounds=1, in_flight=50, pgbench_s=1),
+    measure=run,
+    goals=[
+        Goal("runs/s against the bare loop", "tidemill", "ratio", least=0.25, aim=0.5),
+        Goal("commits a run under load", "tidemill", "commits", most=0.2, aim=0.05),
+    ],
+)

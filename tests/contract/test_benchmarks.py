@@ -1,0 +1,49 @@
+"""Every benchmark, as small as it gets: that it still works and tells all it should. Nothing is timed here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from benchmarks.benchmark import found
+from benchmarks.results import read_results, render
+from benchmarks.tables import Column, Goal, Table
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", found())
+async def test_a_benchmark_measures_what_it_says(name: str, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks", name, "--quick", "--json", str(tmp_path)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    result = orjson.loads((tmp_path / f"{name}.json").read_bytes())
+    assert result["tables"]
+    for table in result["tables"]:
+        assert table["title"] in " ".join(told.decode().split()), told.decode()
+        assert all(figures_of(row) for row in table["rows"]), table
+    assert [goal for goal in result["goals"] if goal["reached"] is None] == []
+    assert result["says"] in render(read_results(tmp_path), found())
+
+
+def figures_of(row: dict[str, Any]) -> list[float]:
+    return [figure for figure in row.values() if isinstance(figure, int | float)]
+
+
+def test_a_goal_says_what_was_reached() -> None:
+    tables = [Table("t", [Column("s", "s")], [{"name": "bare", "s": 9.0}, {"name": "ours", "s": 3.0}])]
+    missed = Goal("g", "ours", "s", aim=6, least=4).reached(tables)
+    assert (missed["holds"], missed["must"], missed["reached"]) == (False, "4", 3.0)
+    met = Goal("g", "ours", "s", aim=1, most=4, unit=" s").reached(tables)
+    assert (met["holds"], met["must"], met["aim"]) == (True, "at most 4 s", "1 s")
+    assert Goal("g", "nobody", "s", aim=1, least=0).reached(tables)["holds"] is False
