@@ -28,8 +28,10 @@ from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
 from service.loops.relay import Relay
 from service.loops.retention import Retention
+from service.loops.run_log import RunLogDays
 from service.loops.silence import Silence
 from service.news import News
+from service.retention import DAY_S
 from service.settings import Settings
 from service.sinks.base import Sink
 from service.stage_logs import StageLogs
@@ -190,6 +192,7 @@ class Daemon:
             loops += [Deadlines(self.writer, self.clock).run(), self._prepare_runners()]
             if self.settings.retention.policy.removes_anything:
                 loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
+            loops.append(RunLogDays(self.dsn, self.settings.retention.log_days * DAY_S, self.clock).run())
             loops += [Relay(sink, self.dsn, self.news, self.clock).run() for sink in self.sinks]
         if self.stage_logs is not None:
             loops.append(self.stage_logs.take_in_leftovers())

@@ -244,7 +244,7 @@ class Artifacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """What is kept, and for how long. By default everything is."""
+    """What is kept, and for how long. By default everything but the run log is."""
 
     days: float | None = setting(
         None, values.days(0, 36_500), "runs that finished this many days ago are removed; default: none is"
@@ -254,6 +254,9 @@ class Retention:
     )
     events_days: float | None = setting(
         None, values.days(0, 36_500), "events this old that are in no run are forgotten: a repeat is a new event"
+    )
+    log_days: float = setting(
+        7.0, values.days(1, 36_500), "days of the run log that are kept once every sink has read them"
     )
     grace_s: float = setting(
         86_400.0, values.seconds(3600, 31_536_000), "artifacts that nothing refers to stay this long, twice"

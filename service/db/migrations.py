@@ -12,6 +12,8 @@ from service.errors import MigrationError
 
 # The advisory lock under which migrations run: the bytes of "tidemill", as a signed 64-bit number.
 LOCK = int.from_bytes(b"tidemill", "big")
+# Some read a whole table.
+LONGEST_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ async def migrate(dsn: str) -> list[str]:
     """
     connection = await connect(dsn)
     try:
-        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=LONGEST_S)
         return [migration.name for migration in await _pending(connection) if await _apply(connection, migration)]
     finally:
         await connection.close()
@@ -71,7 +73,7 @@ async def _pending(connection: asyncpg.Connection) -> list[Migration]:
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> bool:
     async with connection.transaction():
-        await connection.execute(migration.sql)
+        await connection.execute(migration.sql, timeout=LONGEST_S)
         await connection.execute(
             "insert into migrations (number, name) values ($1, $2)", migration.number, migration.name
         )

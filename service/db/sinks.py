@@ -87,7 +87,7 @@ async def tailing(dsn: str, name: str) -> AsyncIterator[Tail]:
     connection = await connect(dsn, by_index=True)
     try:
         with telling(dsn):
-            if not await connection.fetchval("select pg_try_advisory_lock($1)", _lock(name)):
+            if not await connection.fetchval("select pg_try_advisory_lock($1)", lock_of(name)):
                 raise Conflict(f"another process delivers for sink {name}")
             await connection.execute(sql("sink_begin"), [name])
             row = await connection.fetchrow(sql("sink_position"), name)
@@ -108,7 +108,8 @@ async def announce_sinks(dsn: str, names: Sequence[str]) -> None:
         connection.terminate()
 
 
-def _lock(name: str) -> int:
+def lock_of(name: str) -> int:
+    """The advisory lock of the one process that delivers for a sink."""
     return int.from_bytes(hashlib.blake2b(f"tidemill sink {name}".encode(), digest_size=8).digest(), signed=True)
 
 

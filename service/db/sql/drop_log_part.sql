@@ -1,0 +1,1 @@
+select drop_run_log_part($1)
