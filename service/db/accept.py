@@ -22,8 +22,6 @@ from triggers.base import Fate, Outcome, Position, RunId
 from triggers.errors import PositionMoved
 from triggers.event import EventKey
 
-RUN_WIDTH = 18
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -115,9 +113,9 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
     kept = [row for place, row in starting.items() if place not in crowd.dropped]
     refused = {(row.event_key, row.pipeline) for row in admitted.fates}
     arguments = [
-        *columns([_event_columns(events[key]) for key in sorted(events)], 7),
-        *columns([_run_columns(row, flush.daemon) for row in kept], RUN_WIDTH),
-        *columns([_fate_columns(fates[key]) for key in sorted(fates) if key not in runs or key in refused], 5),
+        [_event_columns(events[key]) for key in sorted(events)],
+        [_run_columns(row, flush.daemon) for row in kept],
+        [_fate_columns(fates[key]) for key in sorted(fates) if key not in runs or key in refused],
     ]
     done = _Inserted(starting=starting)
     await close_full(flush, admitted)

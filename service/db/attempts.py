@@ -11,15 +11,13 @@ from uuid import UUID
 
 import orjson
 
-from service.db.connect import columns, sql
+from service.db.connect import sql
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
 from service.model import AttemptState
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
 from stages.outcome import ErrorRecord
-
-WIDTH = 23
 
 Place = tuple[int, str, int, int]
 
@@ -70,7 +68,7 @@ class PutAttempt(Operation):
         rows = [_row(op, now) for op in kept.values()]
         cancels: dict[Place, bool] = {}
         if rows:
-            for *place, cancel in await flush.connection.fetch(sql("put_attempts"), *columns(rows, WIDTH)):
+            for *place, cancel in await flush.connection.fetch(sql("put_attempts"), rows):
                 found = (place[0], place[1], place[2], place[3])
                 cancels[found] = cancel
                 flush.log.append(_entry(kept[found]))

@@ -35,7 +35,7 @@ class MoveRun(Operation):
     async def write(cls, flush: Flush, operations: Sequence[MoveRun]) -> Sequence[RunLost | None]:
         """The answer is None, or `RunLost`."""
         rows = sorted((_move(op) for op in operations), key=itemgetter(0))
-        moved = {row["id"]: row for row in await flush.connection.fetch(sql("move_runs"), *columns(rows, 5))}
+        moved = {row["id"]: row for row in await flush.connection.fetch(sql("move_runs"), rows)}
         for op in operations:
             row = moved.get(op.run_id)
             if row is not None:

@@ -11,15 +11,11 @@ import pytest
 from service.db.connect import connect, sql
 
 ARGUMENTS = {
-    "accept": "uuid[], text[], text[], text[], text[], timestamptz[], bytea[], uuid[], text[], text[], text[], bytea[],"
-    " smallint[], bigint[], text[], timestamptz[], float8[], boolean[], bigint[], text[], smallint[], boolean[],"
-    " text[], text[], text[], uuid[], text[], text[], text[], text[]",
-    "put_attempts": "bigint[], int[], text[], int[], int[], text[], boolean[], uuid[], boolean[], text[], text[],"
-    " bigint[], bytea[], bytea[], bytea[], bigint[], bigint[], text[], text[], float8[], float8[], float8[],"
-    " timestamptz[]",
+    "accept": "given_event[], given_run[], given_fate[]",
+    "put_attempts": "given_attempt[]",
     "put_gates": "bigint[], int[], text[], text[], text[], text[], text[], bytea[], text[], text[],"
     " float8[], text[], bigint[]",
-    "move_runs": "bigint[], int[], text[], float8[], bytea[]",
+    "move_runs": "given_move[]",
     "known_results": "uuid[]",
     "claim": "bigint, text[], text[], int, text[]",
     "next_ready": "text[], text[]",

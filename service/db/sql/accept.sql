@@ -1,19 +1,14 @@
 -- Events, the runs they start and the fates of those they do not start: each once, whoever else tells of them. Run ids
 -- follow the order in which the runs were given.
 with given_events as (
-    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::bytea[])
-        as g (key, source, id, type, subject, occurred_at, envelope)
+    select * from unnest($1::given_event[])
 ), new_events as (
     insert into events (key, source, id, type, subject, occurred_at, envelope)
     select key, source, id, type, subject, occurred_at, envelope from given_events
     on conflict (key) do nothing
     returning key
 ), given_runs as (
-    select * from unnest(
-        $8::uuid[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::smallint[], $14::bigint[], $15::text[],
-        $16::timestamptz[], $17::float8[], $18::boolean[], $19::bigint[], $20::text[], $21::smallint[],
-        $22::boolean[], $23::text[], $24::text[], $25::text[]
-    ) with ordinality as g (
+    select * from unnest($2::given_run[]) with ordinality as g (
         event_key, pipeline, version, trigger, params, priority, owner, tags, due_at, queue_timeout_s, cleans, cause_run,
         cause_stage, depth, limited, key, rate_key, pool, place
     )
@@ -42,8 +37,7 @@ with given_events as (
 ), overruled as (
     delete from fates f using new_runs n where f.event_key = n.event_key and f.pipeline = n.pipeline
 ), given_fates as (
-    select * from unnest($26::uuid[], $27::text[], $28::text[], $29::text[], $30::text[])
-        as g (event_key, pipeline, trigger, fate, reason)
+    select * from unnest($3::given_fate[])
 ), new_fates as (
     insert into fates (event_key, pipeline, trigger, fate, reason)
     select event_key, pipeline, trigger, fate, reason from given_fates g

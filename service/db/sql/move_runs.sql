@@ -2,8 +2,7 @@
 -- Where it was `limited`, others may have waited for it.
 with mine as materialized (
     select r.id, g.state, g.ready_in_s, g.failure
-    from unnest($1::bigint[], $2::int[], $3::text[], $4::float8[], $5::bytea[])
-        as g (run_id, epoch, state, ready_in_s, failure)
+    from unnest($1::given_move[]) g
     cross join lateral (
         select id from runs where id = g.run_id and epoch = g.epoch and state = 'running' limit 1
         for no key update

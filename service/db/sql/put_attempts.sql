@@ -2,15 +2,7 @@
 -- ago the worker says it was. An attempt that waits for a sub-run is ended by whoever owns the run by then. (Lateral with
 -- a limit: each given row finds its run by the key, whatever the planner thinks of a table it has no statistics of.)
 with given as (
-    select * from unnest(
-        $1::bigint[], $2::int[], $3::text[], $4::int[], $5::int[], $6::text[], $7::boolean[], $8::uuid[],
-        $9::boolean[], $10::text[], $11::text[], $12::bigint[], $13::bytea[], $14::bytea[], $15::bytea[], $16::bigint[],
-        $17::bigint[], $18::text[], $19::text[], $20::float8[], $21::float8[], $22::float8[], $23::timestamptz[]
-    ) as g (
-        run_id, epoch, stage, item, attempt, state, transient, key, reusable, output_digest, output_codec,
-        output_size, output_inline, metrics, failure, reused_run, child_run, reason, version, started_ago_s,
-        finished_ago_s, retry_in_s, made_at
-    )
+    select * from unnest($1::given_attempt[]) g
 ), put as (
     insert into attempts (
         run_id, epoch, stage, item, attempt, state, transient, key, reusable, output_digest, output_codec, output_size,
