@@ -4,9 +4,14 @@
 -- A line is what is ready of one pipeline and priority, and has begun or not; each is walked from its head. Places go to
 -- the pipelines with the fewest runs here. A higher priority goes first, until others have caught up with it: they gain
 -- a point a minute (`service.choice` reckons with the same).
-with recursive lines as (
-    select given.pipeline, head.priority, head.begun
-    from unnest($2::text[]) as given (pipeline)
+--
+-- Several processes look at the same heads. Each looks past as many runs as the others may have their hands on at once, and
+-- takes the first that nobody has: so two that claim at once share what there is, in its order.
+with recursive others as materialized (
+    select least(greatest(count(*), 1), 8) as claiming from daemons where state = 'alive' and 'executor' = any (roles)
+), lines as (
+    select given.pipeline, given.version, head.priority, head.begun
+    from unnest($2::text[], $3::text[]) as given (pipeline, version)
     cross join lateral (
         select priority, least(epoch, 1) as begun from runs
         where pipeline = given.pipeline and held = '' and ready_at is not null
@@ -14,7 +19,7 @@ with recursive lines as (
         limit 1
     ) head
     union all
-    select l.pipeline, following.priority, following.begun
+    select l.pipeline, l.version, following.priority, following.begun
     from lines l
     cross join lateral (
         select priority, least(epoch, 1) as begun from runs
@@ -26,7 +31,7 @@ with recursive lines as (
 ), driven as materialized (
     select pipeline, count(*) as runs from runs where owner = $1 group by pipeline
 ), ready as materialized (
-    select r.id, r.ready_at, l.pipeline, l.priority, l.begun,
+    select r.id, r.ready_at, l.pipeline, l.version, l.priority, l.begun,
         l.priority + extract(epoch from now() - r.ready_at) / 60 as aged,
         coalesce((select d.runs from driven d where d.pipeline = l.pipeline), 0) as driven
     from lines l
@@ -35,14 +40,14 @@ with recursive lines as (
         where pipeline = l.pipeline and held = '' and priority = l.priority and least(epoch, 1) = l.begun
             and ready_at <= now()
         order by ready_at, id
-        limit case when l.pipeline = any ($5::text[]) then 1 else $4 end
+        limit case when l.pipeline = any ($5::text[]) then 1 else $4 * (select claiming from others) end
     ) r
 ), weighed as (
-    select id, pipeline, ready_at, max(priority) over () - priority as below, aged >= max(priority) over () as able,
+    select id, version, ready_at, max(priority) over () - priority as below, aged >= max(priority) over () as able,
         driven + row_number() over (partition by pipeline order by begun desc, aged desc, id) as share
     from ready
 ), chosen as (
-    select id, pipeline from weighed
+    select id, version from weighed
     where not exists (select from ready where pipeline = any ($5::text[]))
         and not exists (
             select from unnest($2::text[]) as given (pipeline)
@@ -51,16 +56,16 @@ with recursive lines as (
             ) lane
         )
     order by case when able then 0 else below end, share, ready_at, id
-    limit $4
+    limit $4 * (select claiming from others)
 ), picked as (
-    select r.id, r.version as old_version, g.version
+    select r.id, r.version as old_version, c.version
     from chosen c
-    join unnest($2::text[], $3::text[]) as g (pipeline, version) on g.pipeline = c.pipeline
     cross join lateral (
         -- Coalesced, so that no index of ready runs is taken for the one by id.
         select id, version from runs where id = c.id and coalesce(ready_at <= now(), false) limit 1
         for no key update skip locked
     ) r
+    limit $4
 ), claimed as (
     update runs r set
         state = 'running', owner = $1, epoch = r.epoch + 1, ready_at = null, poked = false, blamed = false,
