@@ -22,6 +22,7 @@ from triggers.kafka.client import (
     reading_consumer,
     trouble_note,
 )
+from triggers.kafka.embedded_group import keep_led
 from triggers.kafka.group import GroupReader, Membership
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ async def open_reader(member: Membership) -> AsyncIterator[GroupReader]:
         reader = GroupReader(member, consumer, link, await _topics_there(member, link))
         async with asyncio.timeout(_START_S):
             await consumer.start()
+        if member.access.embedded:
+            keep_led(consumer)
         try:
             yield reader
         except asyncio.CancelledError:
