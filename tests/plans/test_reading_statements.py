@@ -9,38 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import pytest
 
 from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
 from tests.plans.test_hot_statements import steps
 
-RUNS = 20_000
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
-SENT = """
-insert into events (key, source, id, type, occurred_at, envelope)
-select md5(n::text)::uuid, 's', n::text, 't', now(), '{}' from generate_series(1, $1::int) n
-"""
-RAN = """
-insert into runs (pipeline, version, event_key, trigger, params, tags, state, started_at, finished_at, failure)
-select case when n = 77 then 'rare' else 'p' || n % 20 end, 'v', md5(n::text)::uuid, 't', '{}',
-    case when n % 500 = 0 then '["rare"]'::jsonb else '[]' end,
-    case when n % 1000 = 0 then 'failed' else 'succeeded' end, now(), now() - interval '60 days', '{}'
-from generate_series(1, $1::int) n
-"""
-TRIED = """
-insert into attempts (run_id, stage, attempt, epoch, state, output_digest, output_codec, output_size, started_at,
-                      finished_at)
-select r.id, s, 1, 1, 'succeeded', md5(r.id::text || s) || md5(s || r.id::text), 'json', 9000, now(), now()
-from runs r, unnest(array['a', 'b']) s
-"""
-FATED = """
-insert into fates (event_key, pipeline, trigger, fate, reason, run_id)
-select md5(n::text)::uuid, 'q', 't', f.fate, '', case when f.fate = 'coalesced' then n end
-from generate_series(1, $1::int) n
-cross join lateral (
-    select case when n % 500 = 0 then 'late' when n % 3 = 0 then 'coalesced' else 'ignored' end as fate
-) f
-"""
 # Each with what it is asked; the tables that it may walk; the index it must use.
 ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "list_reviews": ((None, None, 50), set(), "runs_in_review"),
@@ -78,18 +51,6 @@ LOOKED_AT = {
     *("list_events", "list_events_by_fate", "run_events"),
     *("list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
 }
-
-
-@pytest.fixture
-async def history(database: str) -> str:
-    """A database with many finished runs, whose statistics are known."""
-    connection = await asyncpg.connect(database)
-    for statement in (SENT, RAN, FATED):
-        await connection.execute(statement, RUNS)
-    await connection.execute(TRIED)
-    await connection.execute("analyze")
-    await connection.close()
-    return database
 
 
 def indexes(nodes: list[dict[str, Any]]) -> Iterator[str]:
