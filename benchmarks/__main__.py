@@ -5,34 +5,59 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-from collections.abc import Mapping
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
-from benchmarks.benchmark import Benchmark, found
+from benchmarks.benchmark import in_order, load, names
 from benchmarks.results import read_results, render, write_result
 from benchmarks.tables import show
 
 FOLDER = Path(".venv/bench")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=[*names(), "all", "table"], help="what to measure, or table")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="NAME --help tells them")
+    given = parser.parse_args(arguments)
+    if given.name == "table":
+        _table(given.options)
+    elif given.name == "all":
+        _all(given.options)
+    else:
+        _measure(given.name, given.options)
+
+
+def _table(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks table", description="JSON of a folder, as Markdown.")
+    parser.add_argument("folder", type=Path)
+    print(render(read_results(parser.parse_args(arguments).folder), in_order()))
+
+
+def _all(arguments: list[str]) -> None:
+    """Each in a process of its own, so that none inherits another's garbage. One that fails does not stop the rest."""
+    commands = [[sys.executable, "-m", "benchmarks", name, *arguments] for name in in_order()]
+    failed = [command[3] for command in commands if subprocess.run(command, check=False).returncode]
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def _measure(name: str, arguments: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING)
-    known = found()
-    given = _parser(known).parse_args()
-    if given.command == "table":
-        print(render(read_results(given.folder), known))
-        return
-    for name in known if given.command == "all" else [given.command]:
-        _measure(name, known[name], given)
-
-
-def _measure(name: str, benchmark: Benchmark[Any], given: argparse.Namespace) -> None:
+    benchmark = load(name)
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=benchmark.says)
+    parser.add_argument("--quick", action="store_true", help="so small that the figures mean nothing: does it work?")
+    parser.add_argument("--json", type=Path, default=FOLDER, help=f"folder for {name}.json ({FOLDER})")
+    for field in dataclasses.fields(benchmark.full):
+        default = getattr(benchmark.full, field.name)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(default), help=f"({default})")
+    given = parser.parse_args(arguments)
     size = benchmark.quick if given.quick else benchmark.full
-    asked = {field.name: getattr(given, field.name, None) for field in dataclasses.fields(size)}
+    asked = {field.name: getattr(given, field.name) for field in dataclasses.fields(size)}
     size = dataclasses.replace(size, **{key: value for key, value in asked.items() if value is not None})
     tables = uvloop.run(benchmark.measure(size))
     for table in tables:
@@ -40,26 +65,5 @@ def _measure(name: str, benchmark: Benchmark[Any], given: argparse.Namespace) ->
     write_result(given.json, name, benchmark, size, tables, quick=given.quick)
 
 
-def _parser(known: Mapping[str, Benchmark[Any]]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    table = commands.add_parser("table", help="render the JSON in a folder as Markdown")
-    table.add_argument("folder", type=Path)
-    _add(commands, "all", "all of them, one after the other")
-    for name, benchmark in known.items():
-        options = _add(commands, name, benchmark.says)
-        for field in dataclasses.fields(benchmark.full):
-            default = getattr(benchmark.full, field.name)
-            options.add_argument(f"--{field.name.replace('_', '-')}", type=type(default), help=f"{default}")
-    return parser
-
-
-def _add(commands: Any, name: str, says: str) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = commands.add_parser(name, help=says, description=says)
-    added.add_argument("--quick", action="store_true", help="so small that the figures mean nothing: does it work?")
-    added.add_argument("--json", type=Path, default=FOLDER, help=f"folder for NAME.json ({FOLDER})")
-    return added
-
-
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -60,11 +60,12 @@ async def daemon_process(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`tidemill` as a process that is ready when the block begins. It is killed at the end if it still runs.
 
-    `variables` are settings, without `TIDEMILL_`.
+    `variables` are its environment, besides that of this process.
     """
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")}
-    environment |= {"TIDEMILL_HOME": str(folder / "home"), "TIDEMILL_ROOT": str(ROOT), "TIDEMILL_HTTP_PORT": "0"}
-    environment |= {f"TIDEMILL_{name}": value for name, value in variables.items()}
+    environment |= {"TIDEMILL_HOME": str(folder / "home"), "TIDEMILL_ROOT": str(folder), "TIDEMILL_HTTP_PORT": "0"}
+    environment |= {"TIDEMILL_LOG_LEVEL": "warning", **variables}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from service.cli.entry import main; main()", command),
         cwd=ROOT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -13,6 +14,7 @@ import asyncpg
 from service.db.migrations import migrate
 from service.embedded.postgres import EmbeddedPostgres
 
+LOOK_S = 0.01
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 # Every transaction that wrote has taken a number. The statistics of Postgres are told by each session when it likes,
 # up to a second late.
@@ -34,6 +36,11 @@ class Ground:
     async def execute(self, statement: str) -> None:
         """Run a statement."""
         await self.watcher.execute(statement)
+
+    async def reaches(self, count: str, wanted: int) -> None:
+        """Wait until the query `count` gives so many. It looks a hundred times a second."""
+        while await self.watcher.fetchval(count) < wanted:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
 
 
 @asynccontextmanager

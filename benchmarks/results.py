@@ -43,10 +43,9 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
     return [orjson.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
 
 
-def render(results: Sequence[Mapping[str, Any]], order: Mapping[str, Any]) -> str:
+def render(results: Sequence[Mapping[str, Any]], order: Sequence[str]) -> str:
     """The tables of docs/performance.md: first what must be reached, then each benchmark."""
-    names = list(order)
-    known = sorted((one for one in results if one["benchmark"] in order), key=lambda one: names.index(one["benchmark"]))
+    known = sorted((one for one in results if one["benchmark"] in order), key=lambda one: order.index(one["benchmark"]))
     parts = ["\n".join(_goals(known))]
     for result in known:
         size = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in _numbers(result))

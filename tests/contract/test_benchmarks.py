@@ -10,14 +10,14 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks.benchmark import found
+from benchmarks.benchmark import names
 from benchmarks.results import read_results, render
 from benchmarks.tables import Column, Goal, Table
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", found())
+@pytest.mark.parametrize("name", names())
 async def test_a_benchmark_measures_what_it_says(name: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks", name, "--quick", "--json", str(tmp_path)),
@@ -33,7 +33,7 @@ async def test_a_benchmark_measures_what_it_says(name: str, tmp_path: Path) -> N
         assert table["title"] in " ".join(told.decode().split()), told.decode()
         assert all(figures_of(row) for row in table["rows"]), table
     assert [goal for goal in result["goals"] if goal["reached"] is None] == []
-    assert result["says"] in render(read_results(tmp_path), found())
+    assert result["says"] in render(read_results(tmp_path), names())
 
 
 def figures_of(row: dict[str, Any]) -> list[float]:

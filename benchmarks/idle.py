@@ -1,0 +1,75 @@
+"""(g) What a daemon costs that has nothing to do, with a hundred pipelines and a thousand triggers loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.benchmark import Benchmark
+from benchmarks.daemons import children, cpu_s, daemon_process, memory_mb
+from benchmarks.many import PIPELINES
+from benchmarks.tables import Column, Goal, Table
+
+COLUMNS = [Column("core", "% of a core", ".2f"), Column("memory_mb", "MB", ",.0f")]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured. Figures are taken once the daemon has been ready for `settle_s`."""
+
+    pipelines: int = 100
+    seconds: int = 60
+    settle_s: int = 10
+
+
+async def run(size: Size) -> Sequence[Table]:
+    """Measure; what is told."""
+    names = list(PIPELINES)[: size.pipelines]
+    triggers = sum(len(PIPELINES[name].on) for name in names)
+    with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
+        folder = Path(name)
+        for pipeline in names:
+            (folder / "landing" / pipeline).mkdir(parents=True)
+        loaded = ",".join(f"benchmarks.many:{one}" for one in names)
+        async with daemon_process(folder, "up", TIDEMILL_PIPELINES=loaded) as process:
+            await asyncio.sleep(size.settle_s)
+            rows = await _watch(process.pid, size.seconds)
+            process.terminate()
+            await process.communicate()
+    title = f"{len(names)} pipelines, {triggers} triggers, {size.seconds} s"
+    return [Table(title, COLUMNS, rows, ["Memory is proportional: a page shared by two counts half in each."])]
+
+
+async def _watch(daemon: int, seconds: int) -> list[dict[str, Any]]:
+    below = children(daemon)
+    parts: dict[str, Collection[int]] = {"the daemon": [daemon]}
+    for kind in sorted(set(below.values())):
+        parts[f"below it: {kind}"] = [pid for pid, name in below.items() if name == kind]
+    before = {part: cpu_s(pids) for part, pids in parts.items()}
+    await asyncio.sleep(seconds)
+    return [
+        {
+            "name": part,
+            "core": (cpu_s(pids) - before[part]) / seconds * 100,
+            "memory_mb": sum(memory_mb(pid) for pid in pids),
+            "processes": len(pids),
+        }
+        for part, pids in parts.items()
+    ]
+
+
+BENCHMARK = Benchmark(
+    order="g",
+    says="What a daemon costs that has nothing to do. Its embedded servers and warm worker stand apart.",
+    full=Size(),
+    quick=Size(pipelines=2, seconds=1, settle_s=0),
+    measure=run,
+    goals=[
+        Goal("CPU", "the daemon", "core", most=2, aim=0.5, unit=" %"),
+        Goal("memory", "the daemon", "memory_mb", most=150, aim=100, unit=" MB"),
+    ],
+)
