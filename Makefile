@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-ver
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup up test check bench lock clean
+.PHONY: help setup up test check bench chaos lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ check: $(VENV)/.dev ## Check style, format, types and the three floors
 
 bench: $(VENV)/.dev ## Measure everything beside its limit, in half an hour; ARGS=runs for one (figures: .venv/bench)
 	@$(BIN)/python -m benchmarks $(or $(ARGS),all)
+
+chaos: $(VENV)/.dev ## Kill everything at random under load and say what came of it (MINUTES=10, SEED=...)
+	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SEED),--seed "$(SEED)")
 
 lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml -o requirements.lock

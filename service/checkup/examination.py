@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from service.checkup import artifacts, broker, daemon, database, pipelines, triggers
+from service.checkup import artifacts, broker, daemon, database, ledger, pipelines, triggers
 from service.checkup.finding import Finding, fine
 from service.settings import Settings
 
 
-async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """What every check found."""
+async def examine(settings: Settings, *, deep: bool = False) -> AsyncIterator[Finding]:
+    """What every check found. `deep` reads every row of the database as well."""
     yield _settings(settings)
     catalogue, found = pipelines.load(settings)
     for one in (*found, *triggers.check(settings, catalogue)):
@@ -23,6 +23,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield one
     for one in await daemon.check(settings):
         yield one
+    if deep:
+        async for one in ledger.check(settings):
+            yield one
 
 
 def _settings(settings: Settings) -> Finding:

@@ -301,6 +301,17 @@ def test_doctor_finds_nothing_wrong_here(
     assert "durable, up to date" in out
 
 
+def test_doctor_reads_the_books_when_asked(tidemill: Tidemill, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMILL_DATABASE_URL", database)
+    code, out, _ = tidemill("doctor", "--deep")
+    read = [line.split(maxsplit=2) for line in out.splitlines() if " ledger " in line]
+    assert (code, {verdict for verdict, _, _ in read}) == (0, {"ok"})
+    assert "each event has one fate in each pipeline" in {says for _, _, says in read}
+    monkeypatch.delenv("TIDEMILL_DATABASE_URL")
+    code, out, _ = tidemill("doctor", "--deep")
+    assert (code, "set TIDEMILL_DATABASE_URL to the one whose books to read" in out) == (1, True)
+
+
 def test_doctor_looks_at_an_embedded_database_through_the_daemon(tidemill: Tidemill) -> None:
     code, out, _ = tidemill("doctor", "--json")
     found = {(one["about"], one["verdict"]) for one in json.loads(out)["findings"]}

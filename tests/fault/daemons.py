@@ -18,6 +18,16 @@ async def daemon_process(
     dsn: str, folder: Path, *pipelines: str, roles: str = "executor", **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`tidemill serve` that is ready when the block begins, and is killed at its end if it still runs."""
+    async with starting_daemon(dsn, folder, *pipelines, roles=roles, **variables) as process:
+        await _ready(process)
+        yield process
+
+
+@asynccontextmanager
+async def starting_daemon(
+    dsn: str, folder: Path, *pipelines: str, roles: str = "executor", **variables: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The same, from the moment that it is a process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")}
     environment |= {
         "TIDEMILL_DATABASE_URL": dsn,
@@ -36,7 +46,6 @@ async def daemon_process(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await _ready(process)
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):

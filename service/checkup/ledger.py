@@ -1,0 +1,28 @@
+"""Whether the books are right: what must hold of all rows, whatever crashed. Reads them all, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from service.checkup.finding import Finding, fine, problem
+from service.db.ledger import audit
+from service.errors import ServiceError
+from service.settings import Settings
+
+KEEP = "keep the database as it is and report it: this must not happen"
+
+
+async def check(settings: Settings) -> AsyncIterator[Finding]:
+    """One finding for each promise, as it is looked at."""
+    dsn = settings.database.url
+    if dsn is None:
+        yield problem("ledger", "no database is set", "set TIDEMILL_DATABASE_URL to the one whose books to read")
+        return
+    try:
+        async for kept in audit(dsn):
+            if kept.breaches:
+                yield problem("ledger", f"broken: {kept.promise}: {'; '.join(kept.breaches)}", KEEP)
+            else:
+                yield fine("ledger", kept.promise)
+    except ServiceError as error:
+        yield problem("ledger", str(error), "start it, or check TIDEMILL_DATABASE_URL")
