@@ -45,7 +45,7 @@ class Kept:
 
 
 async def audit(dsn: str) -> AsyncIterator[Kept]:
-    """Look at every promise, all at the same instant; changes nothing. Raises `DatabaseUnavailable` or `ConfigError`."""
+    """Look at every promise, all at one instant; changes nothing. Raises `DatabaseUnavailable` or `ConfigError`."""
     connection = await connect(dsn)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
