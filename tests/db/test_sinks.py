@@ -348,3 +348,13 @@ async def test_how_runs_go_is_told_as_cloudevents(database: str, tmp_path: Path,
     assert {request.headers["authorization"] for request in address.requests} == {"Bearer secret"}
     # One connection carried them all.
     assert address.connections == 1
+
+
+async def test_the_log_is_read_in_the_order_of_transactions_not_of_their_digits(database: str, tmp_path: Path) -> None:
+    connection = await asyncpg.connect(database)
+    put = "insert into run_log (xid, daemon, entries) values ($1::text::xid8, 1, '[]')"
+    for xid in ("10", "9", "100", "99", "8"):
+        await connection.execute(put, xid)
+    page = await connection.fetch(sql("sink_page"), "8", 0, 3)
+    await connection.close()
+    assert [row["xid"] for row in page] == ["8", "9", "10"]
