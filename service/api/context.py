@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from service.api.access import Access
 from service.api.meters import Meters
 from service.api.serving import Serving
+from service.api.sessions import Sessions
 from service.db.views import Views
 from service.db.writer import Operation
 from service.log_pages import LogPages
+from service.log_stream import LogStream
 
 if TYPE_CHECKING:
     from service.app import Daemon
@@ -24,6 +27,9 @@ class Context:
     serving: Serving
     meters: Meters
     logs: LogPages
+    stream: LogStream
+    sessions: Sessions
+    access: Access
 
     @property
     def limit_bytes(self) -> int:

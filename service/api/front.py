@@ -10,11 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.access import Access
+from service.api.access import ASSETS, SIGN_IN
 from service.api.context import Context
 from service.api.intake import EVENTS, HOOKS, Intake
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
 from service.api.requests import hung_up, linger
+from service.console.trouble import page_of
 
 logger = logging.getLogger("tidemill.api")
 
@@ -50,18 +51,17 @@ def _to_whom_is_there(send: Send) -> Send:
     return sending
 
 
-async def _tell(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+async def _tell(answer: Response, status: int, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        if problem.status == 413:
-            await _refuse_body(problem, receive, send)
+        if status == 413:
+            await _refuse_body(answer, receive, send)
         else:
-            await problem.response()(scope, receive, send)
+            await answer(scope, receive, send)
     except ClientGone:
         await hung_up(receive)
 
 
-async def _refuse_body(problem: Problem, receive: Receive, send: Send) -> None:
-    answer = problem.response()
+async def _refuse_body(answer: Response, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})
     await linger(receive)
@@ -72,7 +72,7 @@ class Front:
     """See the module."""
 
     def __init__(self, context: Context, intake: Intake, router: Router) -> None:
-        self._access = Access(context.daemon.settings.http.api_token)
+        self._access = context.access
         self._meters = context.meters
         self._intake = intake
         self._router = router
@@ -87,7 +87,7 @@ class Front:
             problem = problem_of(error)
             if problem.status == 500:
                 logger.error("%s %s: %s", scope["method"], scope["path"], problem)
-            await _tell(problem, scope, receive, send)
+            await _tell(page_of(problem, scope) or problem.response(), problem.status, scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -97,7 +97,7 @@ class Front:
                 self._access.check(scope)
             await self._intake.hook(scope, receive, send)
             return
-        if path not in OPEN and not path.startswith(DECIDE):
+        if path not in OPEN and not path.startswith((DECIDE, ASSETS)) and path != SIGN_IN:
             self._access.check(scope, token_in_query=path == EVENTS)
         if "\0" in path or b"%00" in scope["query_string"]:
             raise Problem(400, "the address holds a NUL character, which nothing here has in its name")

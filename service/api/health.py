@@ -30,6 +30,13 @@ async def readyz(context: Context, request: Request) -> Response:
     A trigger that still starts makes the daemon unready; one that retries does not: its source is away, and sending
     the traffic of the others elsewhere would not bring it back. Neither does one that is silent.
     """
+    answer = await readiness(context)
+    ready = answer["ready"]
+    return Json(answer, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
+
+
+async def readiness(context: Context) -> ReadyAnswer:
+    """What speaks for and against sending traffic here."""
     daemon = context.daemon
     triggers = {status.binding: status for listener in daemon.listeners for status in listener.statuses()}
     starting = [name for name, status in triggers.items() if status.state is ListenerState.STARTING]
@@ -39,13 +46,12 @@ async def readyz(context: Context, request: Request) -> Response:
         "triggers": _check(not starting, f"{', '.join(starting)}: starting" if starting else ""),
     }
     ready = all(check["ok"] for check in checks.values())
-    answer: ReadyAnswer = {
+    return {
         "ready": ready,
         "checks": checks,
         "triggers": {name: _told(one, daemon.silence.since(name)) for name, one in triggers.items()},
         "sinks": await _sinks(context) if checks["database"]["ok"] else {},
     }
-    return Json(answer, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
 
 
 def _told(status: TriggerStatus, silent_since: datetime | None) -> str:

@@ -48,6 +48,11 @@ def _described(context: Context, name: str) -> dict[str, Any]:
 
 
 async def triggers(context: Context, request: Request) -> Response:
+    """Triggers declared here or heard of elsewhere, and the sinks."""
+    return Json({"triggers": await known_triggers(context), "sinks": await context.views.sinks(context.sinks)})
+
+
+async def known_triggers(context: Context) -> list[TriggerShape]:
     """Triggers declared here or heard of elsewhere, with what is known of them."""
     told: dict[str, Mapping[str, Any]] = {}
     mine = context.daemon.writer.daemon
@@ -64,12 +69,7 @@ async def triggers(context: Context, request: Request) -> Response:
     unwatched = {one.name for one in context.daemon.catalogue.bindings() if one.trigger.expect_every_s is None}
     shapes = [one if one["name"] in unwatched else _with_silence(one, watches.get(one["name"])) for one in shapes]
     told_of = [_with_stopping(one, stopping.get((one["pipeline"], one["trigger"]))) for one in shapes]
-    return Json(
-        {
-            "triggers": [_with_pause(one, paused.holding(one["pipeline"], one["trigger"])) for one in told_of],
-            "sinks": await context.views.sinks(context.sinks),
-        }
-    )
+    return [_with_pause(one, paused.holding(one["pipeline"], one["trigger"])) for one in told_of]
 
 
 def _with_seen(shape: TriggerShape, seen_at: datetime | None) -> TriggerShape:

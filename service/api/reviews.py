@@ -18,16 +18,19 @@ QUERY = {"pipeline": "only runs of this pipeline", "before": BEFORE, "limit": LI
 async def reviews(context: Context, request: Request) -> Response:
     """A page of failed runs that nobody has resumed or abandoned."""
     known_only(request, QUERY)
-    stories, limit = Stories(context.daemon.reads), query_limit(request)
     pipeline = request.query_params.get("pipeline") or None
-    found = await stories.in_review(pipeline=pipeline, before=query_id(request, "before"), limit=limit)
+    return Json(await reviews_page(context, pipeline, query_id(request, "before"), query_limit(request)))
+
+
+async def reviews_page(context: Context, pipeline: str | None, before: int | None, limit: int) -> ReviewsPage:
+    """Those below the run `before`, newest first."""
+    found = await Stories(context.daemon.reads).in_review(pipeline=pipeline, before=before, limit=limit)
     loaded = context.daemon.catalogue.pipelines
-    page: ReviewsPage = {
+    return {
         "reviews": [review(run, loaded[run.pipeline].version if run.pipeline in loaded else None) for run in found],
         "open": await context.views.reviews_open(),
         "next": found[-1].id if len(found) == limit else None,
     }
-    return Json(page)
 
 
 ENDPOINTS = (

@@ -1,4 +1,4 @@
-"""Every address of the API, and the router made of them."""
+"""Every address of the API, and the router made of them and of the console's pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from itertools import groupby
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from service.api import (
@@ -29,36 +29,13 @@ from service.api import (
     schedules,
     steering,
     stories,
+    stream,
 )
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint, Handler
 from service.api.openapi import document
-
-HOME = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Tidemill</title>
-<h1>Tidemill</h1>
-<p>Anything that happens becomes exactly one durable run of a pipeline.</p>
-<ul>
-<li><a href="/api/v1/runs">Runs</a>, <a href="/api/v1/reviews">failed ones that wait for a person</a>
-<li><a href="/api/v1/events">Events</a>
-<li><a href="/api/v1/pipelines">Pipelines</a>
-<li><a href="/api/v1/triggers">Triggers</a>
-<li><a href="/api/v1/models">Models</a>
-<li><a href="/readyz">Health</a>, <a href="/metrics">metrics</a>
-<li><a href="/api/v1/openapi.json">All of the API, as OpenAPI</a>
-</ul>
-</html>
-"""
-
-
-async def home(context: Context, request: Request) -> Response:
-    """Where to look."""
-    policy = {"Content-Security-Policy": "default-src 'none'"}
-    return HTMLResponse(HOME, headers=policy)
+from service.console.pages import page_routes
 
 
 async def description(context: Context, request: Request) -> Response:
@@ -89,6 +66,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *models.ENDPOINTS,
     *schedules.ENDPOINTS,
     *retention.ENDPOINTS,
+    *stream.ENDPOINTS,
     *health.ENDPOINTS,
     Endpoint(
         method="GET",
@@ -98,14 +76,6 @@ ENDPOINTS: Sequence[Endpoint] = (
         handler=description,
         answers={200: Content(media_type="application/json", schema={"type": "object"})},
     ),
-    Endpoint(
-        method="GET",
-        path="/",
-        summary="A page of links",
-        tag="system",
-        handler=home,
-        answers={200: Content(media_type="text/html")},
-    ),
 )
 
 
@@ -113,7 +83,7 @@ def router(context: Context) -> Router:
     """One route for each path, so that a wrong method hears of all the right ones."""
     served = sorted((one for one in ENDPOINTS if one.handler is not None), key=_path)
     routes = [_route(context, path, list(group)) for path, group in groupby(served, key=_path)]
-    return Router(routes, redirect_slashes=False)
+    return Router([*routes, *page_routes(context)], redirect_slashes=False)
 
 
 def _path(endpoint: Endpoint) -> str:

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from service.api.access import Access
 from service.api.context import Context
 from service.api.front import application
 from service.api.intake import Intake
 from service.api.meters import Meters
 from service.api.routes import router
 from service.api.serving import Serving
+from service.api.sessions import Sessions
 from service.db.views import Views
 from service.errors import ConfigError
 from service.log_files import LogFiles
 from service.log_pages import LogPages
+from service.log_stream import LogStream
 
 if TYPE_CHECKING:
     from service.app import Daemon
@@ -35,7 +38,20 @@ class ApiServer:
         views = Views(daemon.reads)
         self._serving = Serving(daemon.registry, daemon.store, daemon.catalogue, views)
         self._log_files = LogFiles(daemon.store)
-        context = Context(daemon, views, self._serving, Meters(), LogPages(daemon.reads, self._log_files))
+        self._stream = LogStream(daemon.reads, daemon.news)
+        http = daemon.settings.http
+        secure = (http.public_url or "").startswith("https:")
+        sessions = Sessions(http.api_token, daemon.ground.lending.installation, secure=secure)
+        context = Context(
+            daemon=daemon,
+            views=views,
+            serving=self._serving,
+            meters=Meters(),
+            logs=LogPages(daemon.reads, self._log_files),
+            stream=self._stream,
+            sessions=sessions,
+            access=Access(http.api_token, sessions),
+        )
         self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
         self._ended = asyncio.Event()
 
@@ -53,8 +69,11 @@ class ApiServer:
     async def run(self) -> None:
         """Serve until `close`, or until cancelled."""
         try:
-            await self._server.main_loop()
-            await self._server.shutdown()
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._stream.run())
+                await self._server.main_loop()
+                await self._server.shutdown()
+                reading.cancel()
         finally:
             for server in self._server.servers:
                 server.close()
@@ -67,6 +86,7 @@ class ApiServer:
         self._server.should_exit = True
         # Streams wait for news; this tells them to look up and see that the daemon is stopping.
         self._daemon.news.hear("")
+        self._stream.wake()
         await self._ended.wait()
 
 

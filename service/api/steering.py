@@ -35,24 +35,33 @@ RESUMABLE = (RunState.FAILED, RunState.CANCELLED)
 async def cancel(context: Context, request: Request) -> Response:
     """Ask for a run to end. Asking again answers the state it has by then."""
     run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, ByBody)
+    return Json(await cancel_run(context, run_id, body.by))
+
+
+async def cancel_run(context: Context, run_id: int, by: str) -> StateShape:
+    """Ask for the end of a run, and tell the state it has by then. Raises `NotFound` and 409."""
     await _known_state(context, run_id)
-    [state] = await context.write(Cancel(run_id, body.by))
+    [state] = await context.write(Cancel(run_id, by))
     if state is None and (now := await _known_state(context, run_id)) != RunState.CANCELLED:
         raise Problem(409, f"run {run_id} is {now}: there is nothing left to cancel", state=now)
-    return Json({"run": run_id, "state": state.value if state else RunState.CANCELLED.value})
+    return {"run": run_id, "state": state.value if state else RunState.CANCELLED.value}
 
 
 async def resume(context: Context, request: Request) -> Response:
     """Queue a failed or cancelled run again, as it was or with changes; or only tell what that would do."""
     body = await read_model(request, context.limit_bytes, ResumeBody)
-    row = await _resumable(context, path_id(request, "run", "run"))
+    answer = await resume_run(context, path_id(request, "run", "run"), body)
+    return Json(answer, 200 if body.dry_run else 202)
+
+
+async def resume_run(context: Context, run_id: int, body: ResumeBody) -> ResumeAnswer:
+    """Queue it again, or with `dry_run` only tell. Raises `NotFound`, `InvalidParams` and 409."""
+    row = await _resumable(context, run_id)
     changes = body.since is not None or body.params is not None or body.on == "latest"
     if not changes and not body.dry_run:
         _refuse_gone_version(context, row)
         await _do(context, Resume(row["id"], body.by, epoch=row["epoch"]))
-        return Json(
-            {"run": row["id"], "state": RunState.QUEUED.value, "plan": [], "gates": [], "note": _note(row)}, 202
-        )
+        return {"run": row["id"], "state": RunState.QUEUED.value, "plan": [], "gates": [], "note": _note(row)}
     pipeline = context.daemon.catalogue.pipeline(row["pipeline"])
     if body.on != "latest":
         _refuse_gone_version(context, row)
@@ -61,16 +70,22 @@ async def resume(context: Context, request: Request) -> Response:
     planned = plan_resumption(run, _before(row), since=body.since)
     if not body.dry_run:
         await _do(context, _resumption(row, pipeline, body.by, params, planned, body.since))
-    return Json(_answer(row, planned, dry_run=body.dry_run), 200 if body.dry_run else 202)
+    return _answer(row, planned, dry_run=body.dry_run)
 
 
 async def skip(context: Context, request: Request) -> Response:
     """Pass over a stage of a failed run, where what comes after can do without it, and go on."""
     body = await read_model(request, context.limit_bytes, SkipBody)
-    row = await _resumable(context, path_id(request, "run", "run"))
+    answer = await skip_stage(context, path_id(request, "run", "run"), request.path_params["stage"], body)
+    return Json(answer, 200 if body.dry_run else 202)
+
+
+async def skip_stage(context: Context, run_id: int, stage: str, body: SkipBody) -> ResumeAnswer:
+    """Go on without a stage, or with `dry_run` only tell. Raises `NotFound` and 409."""
+    row = await _resumable(context, run_id)
     if body.on != "latest":
         _refuse_gone_version(context, row)
-    pipeline, stage = context.daemon.catalogue.pipeline(row["pipeline"]), request.path_params["stage"]
+    pipeline = context.daemon.catalogue.pipeline(row["pipeline"])
     _refuse_needed(pipeline, stage)
     params = _amended(pipeline, row, None)
     run = await _as_it_stands(context, row, pipeline, params)
@@ -81,7 +96,7 @@ async def skip(context: Context, request: Request) -> Response:
         resume = _resumption(row, pipeline, body.by, params, planned)
         detail = {"stage": stage, "reason": body.reason, **resume.detail}
         await _do(context, replace(resume, action="skipped", skip=stage, reason=_told(body), detail=detail))
-    return Json(_answer(row, planned, dry_run=body.dry_run), 200 if body.dry_run else 202)
+    return _answer(row, planned, dry_run=body.dry_run)
 
 
 def _refuse_needed(pipeline: Pipeline, stage: str) -> None:
@@ -102,11 +117,16 @@ def _refuse_needed(pipeline: Pipeline, stage: str) -> None:
 async def abandon(context: Context, request: Request) -> Response:
     """Close the review of a failed run: nobody will resume it."""
     run_id, body = path_id(request, "run", "run"), await read_model(request, context.limit_bytes, AbandonBody)
+    return Json(await abandon_run(context, run_id, body))
+
+
+async def abandon_run(context: Context, run_id: int, body: AbandonBody) -> StateShape:
+    """Close the review of a run. Raises `NotFound` and 409."""
     now = await _known_state(context, run_id)
     [given_up] = await context.write(Abandon(run_id, body.by, body.reason))
     if not given_up and now != RunState.FAILED:
         raise Problem(409, f"run {run_id} is {now}: only a failed run can be abandoned", state=now)
-    return Json({"run": run_id, "state": await _known_state(context, run_id)})
+    return {"run": run_id, "state": await _known_state(context, run_id)}
 
 
 def _told(body: SkipBody) -> str:

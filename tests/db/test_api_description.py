@@ -62,7 +62,9 @@ async def test_every_address_is_in_the_document_and_every_operation_of_it_is_ser
         told = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
         assert told == {(each.method, each.path.replace(":path", "")) for each in ENDPOINTS}
         for method, path in told:
-            answer = await one.http.request(method, re.sub(r"{\w+}", "1", path))
+            # A place that is none: the stream of what happens has no end.
+            query = {"after": "1"} if path.endswith("/stream") else None
+            answer = await one.http.request(method, re.sub(r"{\w+}", "1", path), params=query)
             assert answer.status_code != 405, (method, path)
             assert "there is nothing at this address" not in answer.text, (method, path)
             assert str(answer.status_code) in document["paths"][path][method.lower()]["responses"], (method, path)
@@ -70,6 +72,9 @@ async def test_every_address_is_in_the_document_and_every_operation_of_it_is_ser
     assert {each.path for each in ENDPOINTS if each.open} == OPEN | {f"{DECIDE}{{token}}"}
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(ids) == len(set(ids))
+
+
+ENDLESS_OR_PLAIN = ("/metrics", "/api/v1/openapi.json", "/api/v1/stream")
 
 
 def is_page(each: Endpoint) -> bool:
@@ -96,7 +101,7 @@ async def everything(one: Api) -> list[tuple[str, str, Any]]:
     pages = {"run": "1", "event": "1", "pipeline": "sums", "model": "line", "alias": "production", "other": "2"}
     pages |= {"trigger": HOURS["trigger"], "backfill": "1"}
     for each in ENDPOINTS:
-        if each.method == "GET" and each.path not in ("/", "/metrics", "/api/v1/openapi.json") and not is_page(each):
+        if each.method == "GET" and each.path not in ENDLESS_OR_PLAIN and not is_page(each):
             template = each.path.replace(":path", "")
             asked.append((template, "get", await one.http.get(template.format(**pages))))
     assert [answer.text for *_, answer in asked if answer.status_code >= 300] == []
@@ -122,7 +127,6 @@ async def test_what_is_not_there_or_not_taken_is_a_problem(database: str, tmp_pa
         problem(await one.http.get("/api/v1/runs?pipeline=%00"), 400)
         problem(await one.http.get("/api/v1/events/%00"), 400)
         assert (await one.http.head("/api/v1/runs")).status_code == 200
-        assert (await one.http.get("/")).text.count("<a href") > 5
 
 
 ticking = Pipeline("ticking", [add], on=[Every("1h"), Every("2h", enabled=False), Webhook("tick")])

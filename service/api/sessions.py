@@ -1,0 +1,107 @@
+"""Who looks at the console: a signed cookie, and the token that its forms carry.
+
+Signed by a key made of the API token, so that another token ends every session; without one, by a key of this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import asdict, dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+import orjson
+from starlette.types import Scope
+
+from service.api.requests import header
+
+LASTS_S = 7 * 86_400
+SAID_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser. `name` is who decides things in it; `signed_in`: whoever holds it has shown the API token."""
+
+    id: str
+    name: str
+    signed_in: bool
+    until_s: int
+
+
+class Sessions:
+    """Makes and reads the cookies of one installation."""
+
+    def __init__(self, token: str | None, installation: str, *, secure: bool) -> None:
+        key = token.encode() if token else secrets.token_bytes(32)
+        self._key = hmac.digest(key, b"tidemill console", hashlib.sha256)
+        self._secure = secure
+        # Ports of one machine share their cookies.
+        self._name = f"tidemill_{installation.replace('-', '')[:12]}"
+
+    def of(self, scope: Scope) -> Session | None:
+        """The session of a request, if it brings a valid one."""
+        read = self._read(scope, self._name, "session")
+        try:
+            session = Session(**read)
+        except TypeError:
+            return None
+        return session if session.until_s > time.time() else None
+
+    def begin(self, name: str, *, signed_in: bool) -> Session:
+        """A new one."""
+        return Session(secrets.token_urlsafe(18), name, signed_in, int(time.time()) + LASTS_S)
+
+    def cookie(self, session: Session) -> str:
+        """What sets it."""
+        return self._cookie(self._name, self._signed("session", asdict(session)), LASTS_S)
+
+    def ended(self) -> str:
+        """What takes it away."""
+        return self._cookie(self._name, "", 0)
+
+    def form_token(self, session: Session) -> str:
+        """What a form must carry to be from a page of this session."""
+        return hmac.new(self._key, b"form " + session.id.encode(), hashlib.sha256).hexdigest()
+
+    def is_form_token(self, session: Session, given: str) -> bool:
+        """Whether a form is from a page of this session."""
+        return hmac.compare_digest(self.form_token(session).encode(), given.encode("utf-8", "replace"))
+
+    def saying(self, text: str) -> str:
+        """A cookie by which the next page tells what was done."""
+        return self._cookie(f"{self._name}_said", self._signed("said", {"text": text[:900]}), SAID_S)
+
+    def said(self, scope: Scope) -> str:
+        """What the next page is to tell, or nothing."""
+        return str(self._read(scope, f"{self._name}_said", "said").get("text", ""))
+
+    def told(self) -> str:
+        """What takes it away."""
+        return self._cookie(f"{self._name}_said", "", 0)
+
+    def _cookie(self, name: str, value: str, lasts_s: int) -> str:
+        secure = "; Secure" if self._secure else ""
+        return f"{name}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}"
+
+    def _signed(self, what: str, content: dict[str, Any]) -> str:
+        body = urlsafe_b64encode(orjson.dumps(content)).decode()
+        return f"{body}.{self._signature(what, body)}"
+
+    def _signature(self, what: str, body: str) -> str:
+        return hmac.new(self._key, f"{what} {body}".encode(), hashlib.sha256).hexdigest()
+
+    def _read(self, scope: Scope, name: str, what: str) -> dict[str, Any]:
+        try:
+            given = SimpleCookie(header(scope, b"cookie") or "").get(name)
+        except CookieError:
+            return {}
+        body, _, signature = (given.value if given is not None else "").partition(".")
+        if not body or not hmac.compare_digest(self._signature(what, body).encode(), signature.encode()):
+            return {}
+        content: dict[str, Any] = orjson.loads(urlsafe_b64decode(body))
+        return content

@@ -1,0 +1,85 @@
+"""The run log as server-sent events: what happens, as it happens, taken up where it broke off."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from service.api.context import Context
+from service.api.endpoint import Content, Endpoint
+from service.api.problems import Problem
+from service.api.requests import known_only, query_id
+from service.errors import DatabaseUnavailable
+from service.log_stream import Place, Told, TooSlow
+
+STREAM = "text/event-stream"
+QUERY = {
+    "run": "only what happens to this run",
+    "pipeline": "only what happens to runs of this pipeline",
+    "after": "as the header Last-Event-ID, for a first request: only what comes after this place",
+}
+# How soon a browser comes again after a cut.
+AGAIN = b"retry: 1000\n\n"
+
+
+async def stream(context: Context, request: Request) -> Response:
+    """Entries of the run log, each once and in order."""
+    known_only(request, QUERY)
+    run, pipeline = query_id(request, "run"), request.query_params.get("pipeline") or None
+    given = request.headers.get("last-event-id", "").strip() or request.query_params.get("after", "")
+    place = Place.read(given) if given else None
+    if given and place is None:
+        raise Problem(422, f"{given[:80]!r} is no place in the log: give the id of an event of this stream")
+
+    def wanted(one: Told) -> bool:
+        told = one.told
+        return (run is None or told.get("run") == run) and (pipeline is None or told.get("pipeline") == pipeline)
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield AGAIN
+        async with aclosing(_following(context, place)) as batches:
+            async for batch in batches:
+                if context.daemon.draining:
+                    return
+                kept = [one for one in batch if wanted(one)]
+                yield b"".join(_event(one) for one in kept) or _passed(batch)
+
+    return StreamingResponse(sent(), media_type=STREAM, headers={"Cache-Control": "no-store"})
+
+
+async def _following(context: Context, place: Place | None) -> AsyncGenerator[Sequence[Told], None]:
+    """Ends where the listener is too slow, or the database is away: it comes again with its last place."""
+    try:
+        async with aclosing(context.stream.follow(place)) as batches:
+            async for batch in batches:
+                yield batch
+    except (TooSlow, DatabaseUnavailable):
+        return
+
+
+def _event(one: Told) -> bytes:
+    return b"id: %b\ndata: %b\n\n" % (str(one.place).encode(), orjson.dumps({"at": one.at, **one.told}, default=str))
+
+
+def _passed(batch: Sequence[Told]) -> bytes:
+    """Nothing to tell; but the place moves on."""
+    return b"id: %b\n\n" % str(batch[-1].place).encode() if batch else b": nothing new\n\n"
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/v1/stream",
+        summary="What happens, as server-sent events; `Last-Event-ID` takes it up where it broke off",
+        tag="system",
+        handler=stream,
+        query=QUERY,
+        headers={"Last-Event-ID": "the id of the last event that was seen"},
+        answers={200: Content(media_type=STREAM)},
+        problems=(422,),
+    ),
+)

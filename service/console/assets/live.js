@@ -1,0 +1,72 @@
+// Keeps a page true: the run log tells that something happened, the page is asked for again, and what differs is changed.
+import { morph } from "./morph.js";
+import { keepTimes } from "./times.js";
+import { keepForms } from "./forms.js";
+
+// Between two looks, however much happens; the first look is at once.
+const LEAST_MS = 400;
+const address = document.body.dataset.stream;
+const status = document.getElementById("stream");
+let source = null;
+let place = null;
+let looking = false;
+let wanted = false;
+
+function say(text, on) {
+  status.textContent = text;
+  status.classList.toggle("on", on);
+}
+
+function listen() {
+  const from = new URL(address, location.href);
+  if (place) from.searchParams.set("after", place);
+  source = new EventSource(from);
+  source.onopen = () => say("live", true);
+  source.onerror = () => say("reconnecting", false);
+  source.onmessage = (event) => {
+    place = event.lastEventId;
+    look();
+  };
+}
+
+async function look() {
+  wanted = true;
+  if (looking) return;
+  looking = true;
+  while (wanted) {
+    wanted = false;
+    await refresh();
+    await new Promise((done) => setTimeout(done, LEAST_MS));
+  }
+  looking = false;
+}
+
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer || !answer.ok || answer.redirected) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const other = fresh.getElementById(part.id);
+    if (other) morph(part, other);
+  }
+  document.title = fresh.title;
+  keepTimes();
+}
+
+// A browser opens few connections to one host: pages that nobody sees give theirs back, and look again when they are seen.
+function seen() {
+  if (document.hidden) {
+    source?.close();
+    source = null;
+  } else if (!source) {
+    listen();
+    if (place) look();
+  }
+}
+
+keepTimes();
+keepForms();
+if (address) {
+  document.addEventListener("visibilitychange", seen);
+  seen();
+}

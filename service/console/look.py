@@ -1,0 +1,142 @@
+"""Templates, the words they are filled with, and what a browser may do with the pages made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from service.api.access import ACT
+from service.cli.times import distance, instant, lasted
+from service.cli.views.words import number, size
+from service.console.assets import address
+from service.console.meter import meter
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+SHOWN_DIGEST = 10
+# A sign for each state, so that colour is never the only one; then how it looks.
+SIGNS = {
+    **dict.fromkeys(
+        ("succeeded", "passed", "reused", "approved", "ran", "listening", "delivering", "ok"), ("✓", "good")
+    ),
+    **dict.fromkeys(("failed", "rejected", "dead", "lost", "stopped"), ("✗", "bad")),
+    **dict.fromkeys(("waiting", "paused", "late", "retrying", "rate-limited", "silent"), ("‖", "wait")),
+    **dict.fromkeys(("running", "starting"), ("▶", "work")),
+    **dict.fromkeys(("queued", "coalesced"), ("…", "work")),
+}
+PLAIN = ("○", "plain")
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template, filled. Everything in `values` is escaped."""
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("service.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["asset"] = address
+    made.globals["state"] = state
+    made.globals["meter"] = meter
+    made.globals["gate_act"] = gate_act
+    made.tests["search"] = lambda text, part: part in text
+    made.filters |= {
+        "at": at,
+        "clock": clock,
+        "took": took,
+        "number": number,
+        "size": size,
+        "short": short,
+        "json": as_json,
+        "line": as_line,
+        "without": without,
+    }
+    return made
+
+
+def state(name: str) -> Markup:
+    """A state by sign, word and colour."""
+    sign, look = SIGNS.get(name, PLAIN)
+    return Markup('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>').format(look, sign, name)
+
+
+def at(given: datetime | str | None, now: datetime) -> Markup:
+    """How far an instant is from now; the instant itself when pointed at, and for the script that keeps it true."""
+    if given is None:
+        return Markup("")
+    when = _instant(given)
+    told = Markup('<time datetime="{}" title="{}">{}</time>')
+    return told.format(when.isoformat(), f"{when:%Y-%m-%d %H:%M:%S} UTC", distance(when, now))
+
+
+def clock(given: datetime | str | None) -> Markup:
+    """An instant in UTC; the day too."""
+    if given is None:
+        return Markup("")
+    when = _instant(given)
+    return Markup('<time datetime="{}" data-fixed>{}</time>').format(when.isoformat(), f"{when:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def took(seconds: float | None) -> str:
+    """A duration, or nothing."""
+    return "" if seconds is None else lasted(seconds)
+
+
+def short(digest: str | None) -> str:
+    """The first digits of a digest."""
+    return (digest or "")[:SHOWN_DIGEST]
+
+
+def as_json(value: Any) -> str:
+    """A document as people read it."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def as_line(value: Any) -> str:
+    """A document on one line."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def without(document: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """What else a document holds."""
+    return {name: value for name, value in document.items() if name not in names}
+
+
+def gate_act(run: int, gate: str) -> str:
+    """Where the decision about a gate is sent."""
+    return f"{ACT}runs/{run}/gates/{quote(gate, safe='')}"
+
+
+def _instant(given: datetime | str) -> datetime:
+    when = instant(given) if isinstance(given, str) else given
+    return when.astimezone(UTC)

@@ -1,0 +1,112 @@
+"""What a page is, and what every page has in common: frame, session, the check of forms, its place in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from service.api.access import check_form_origin
+from service.api.context import Context
+from service.api.problems import Problem
+from service.api.requests import read_body
+from service.api.sessions import Session
+from service.console.look import HEADERS, rendered
+
+MOST_FORM_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page to look at. `live`: what of the run log makes it look again (none: nothing); `status` of the answer."""
+
+    template: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    live: Mapping[str, Any] | None = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A form did what it was to do: where to go next, what to say there, and the session from now on."""
+
+    to: str
+    said: str = ""
+    session: Session | None = None
+
+
+Form = Mapping[str, str]
+Show = Callable[[Context, Request], Awaitable[Shown]]
+Act = Callable[[Context, Request, Form], Awaitable[Done]]
+
+
+async def show(context: Context, request: Request, handler: Show) -> Response:
+    """Answer with a page. Its place in the log is taken before its content is read: nothing falls in between."""
+    place = await context.stream.end()
+    [waiting] = await context.daemon.reads.fetch("people_wait")
+    shown = await handler(context, request)
+    known = context.sessions.of(request.scope)
+    session = known or context.sessions.begin("", signed_in=False)
+    live = None if shown.live is None else "/api/v1/stream?" + urlencode({**shown.live, "after": str(place)})
+    frame = {
+        "path": request.url.path,
+        "now": context.daemon.clock.now(),
+        "live": live,
+        "person": session.name,
+        "signed_in": session.signed_in,
+        "token": context.sessions.form_token(session),
+        "said": context.sessions.said(request.scope),
+        "people_wait": waiting["gates"] + waiting["reviews"],
+    }
+    answer = HTMLResponse(rendered(shown.template, **frame, **shown.values), shown.status, HEADERS)
+    if known is None:
+        answer.headers.append("Set-Cookie", context.sessions.cookie(session))
+    if frame["said"]:
+        answer.headers.append("Set-Cookie", context.sessions.told())
+    return answer
+
+
+async def act(context: Context, request: Request, handler: Act) -> Response:
+    """Do what a form of ours asks for, then show the next page (post, redirect, get)."""
+    check_form_origin(request.scope, context.daemon.settings.http.public_url)
+    form = await read_form(request)
+    session = context.sessions.of(request.scope)
+    if session is None or not context.sessions.is_form_token(session, form.get("token", "")):
+        raise Problem(403, "this form is from another session, or too old: open its page again, and try once more")
+    return answered(context, await handler(context, request, form))
+
+
+async def read_form(request: Request) -> Form:
+    """The fields of a form, the first of each name. Raises 413 and what reading a body raises."""
+    body = await read_body(request.scope, request.receive, MOST_FORM_BYTES, "the longest form there is")
+    read = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100)
+    return {name: values[0].replace("\0", "\ufffd").replace("\r\n", "\n") for name, values in read.items()}
+
+
+def answered(context: Context, done: Done) -> Response:
+    """The way to the next page."""
+    answer = RedirectResponse(done.to, 303, HEADERS)
+    if done.session is not None:
+        answer.headers.append("Set-Cookie", context.sessions.cookie(done.session))
+    if done.said:
+        answer.headers.append("Set-Cookie", context.sessions.saying(done.said))
+    return answer
+
+
+def who(context: Context, request: Request, form: Form) -> tuple[str, Session | None]:
+    """Who acts: whoever signed in, else the name the form gives; and the session that remembers that name, if new.
+
+    Raises 422 where nobody is named.
+    """
+    session = context.sessions.of(request.scope)
+    given = form.get("by", "").strip()
+    name = session.name if session is not None and session.signed_in and session.name else given
+    if not name:
+        raise Problem(422, "say who you are: what you do is recorded under your name")
+    if session is None or session.name == name:
+        return name, None
+    return name, Session(session.id, name, session.signed_in, session.until_s)

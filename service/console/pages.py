@@ -1,0 +1,59 @@
+"""The table of pages and forms: which handler answers where."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.api.access import ACT, ASSETS, SIGN_IN
+from service.api.context import Context
+from service.console import assets, now, reviews, signing
+from service.console.page import Act, Show, act, show
+
+PAGES: Sequence[tuple[str, Show]] = (
+    ("/", now.now),
+    ("/reviews", reviews.reviews),
+    ("/runs/{run}/resume", reviews.resuming),
+)
+FORMS: Sequence[tuple[str, Act]] = (
+    ("runs/{run}/gates/{gate}", reviews.decided),
+    ("runs/{run}/resume", reviews.resumed),
+    ("runs/{run}/skip", reviews.skipped),
+    ("runs/{run}/abandon", reviews.abandoned),
+    ("runs/{run}/cancel", reviews.cancelled),
+    ("sign-out", signing.sign_out),
+)
+
+
+def page_routes(context: Context) -> list[Route]:
+    """Every page, the forms they hold, and what they are dressed in."""
+
+    def shown(handler: Show) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            return await show(context, request, handler)
+
+        return serve
+
+    def done(handler: Act) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            return await act(context, request, handler)
+
+        return serve
+
+    async def file(request: Request) -> Response:
+        return await assets.serve(context, request)
+
+    async def sign_in(request: Request) -> Response:
+        if request.method == "POST":
+            return await signing.sign_in(context, request)
+        return await show(context, request, signing.asking)
+
+    return [
+        Route(ASSETS + "{version}/{name}", file, methods=["GET"]),
+        Route(SIGN_IN, sign_in, methods=["GET", "POST"]),
+        *(Route(path, shown(handler), methods=["GET"]) for path, handler in PAGES),
+        *(Route(ACT + path, done(handler), methods=["POST"]) for path, handler in FORMS),
+    ]

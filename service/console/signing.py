@@ -1,0 +1,49 @@
+"""Signing in with the API token, saying who one is, and signing out."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.access import check_form_origin
+from service.api.context import Context
+from service.api.problems import Problem
+from service.api.sessions import Session
+from service.console.page import Done, Form, Shown, answered, read_form
+
+MOST_NAME = 200
+
+
+async def asking(context: Context, request: Request) -> Shown:
+    """The page that asks for the token, if one is needed, and for a name."""
+    return _asked(context, request.query_params.get("next", "/"), "")
+
+
+def _asked(context: Context, following: str, wrong: str) -> Shown:
+    needed = context.daemon.settings.http.api_token is not None
+    values = {"title": "Sign in", "following": _inside(following), "needed": needed, "wrong": wrong}
+    return Shown("sign_in.html", values, live=None, status=401 if wrong else 200)
+
+
+async def sign_in(context: Context, request: Request) -> Response:
+    """Begin a session. It needs no form token: nobody has a session before. Raises 401 and 403."""
+    check_form_origin(request.scope, context.daemon.settings.http.public_url)
+    form = await read_form(request)
+    name = form.get("name", "").strip()[:MOST_NAME]
+    if not context.access.is_token(form.get("api_token", "").strip()):
+        raise Problem(401, "this is not the API token of the daemon (TIDEMILL_API_TOKEN): go back, and try again")
+    if not name:
+        raise Problem(422, "say who you are: what you do is recorded under your name")
+    needed = context.daemon.settings.http.api_token is not None
+    session = context.sessions.begin(name, signed_in=needed)
+    return answered(context, Done(_inside(form.get("next", "/")), session=session))
+
+
+async def sign_out(context: Context, request: Request, form: Form) -> Done:
+    """End the session of this browser."""
+    return Done("/sign-in", session=Session("", "", signed_in=False, until_s=0))
+
+
+def _inside(given: str) -> str:
+    """An address of ours, whatever was asked for."""
+    return given if given.startswith("/") and not given.startswith(("//", "/\\")) else "/"

@@ -1,0 +1,182 @@
+"""The run log as server-sent events: each entry once and in order, taken up where it broke off, whoever is slow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from service.db.reads import Reads
+from service.log_stream import LogStream, Place, TooSlow
+from service.news import News
+from service.settings import Role
+from tests.db.api import Api, api, problem
+from tests.db.writing import rows
+
+STREAM = "/api/v1/stream"
+Seen = tuple[str, dict[str, Any]]
+
+
+@asynccontextmanager
+async def following(one: Api, query: str = "", **headers: str) -> AsyncIterator[AsyncIterator[Seen]]:
+    """The events of a stream, with their ids."""
+
+    async def events(answer: httpx.Response) -> AsyncIterator[Seen]:
+        place = ""
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                place = line[4:]
+            elif line.startswith("data: "):
+                yield place, orjson.loads(line[6:])
+
+    async with one.http.stream("GET", STREAM + query, headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield events(answer)
+
+
+async def taken(events: AsyncIterator[Seen], until: Any) -> list[Seen]:
+    """Events up to the first of which `until` holds."""
+    found = []
+    async with asyncio.timeout(20):
+        async for one in events:
+            found.append(one)
+            if until(one[1]):
+                break
+    return found
+
+
+def ends(run: int) -> Any:
+    return lambda told: told.get("run") == run and told.get("move") == "succeeded" and "stage" not in told
+
+
+async def written(database: str) -> list[dict[str, Any]]:
+    found = await rows(database, "select entries from run_log order by xid, seq")
+    return [told for row in found for told in orjson.loads(row["entries"])]
+
+
+def plain(seen: list[Seen]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in told.items() if name != "at"} for _, told in seen]
+
+
+async def test_what_happens_is_told_as_it_happens(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one, following(one) as events:
+        await anext_ready(one)
+        run = await one.start("sums")
+        seen = await taken(events, ends(run))
+    moves = [told["move"] for told in plain(seen) if told.get("run") == run and "stage" not in told]
+    assert moves[-1] == "succeeded"
+    assert {told["stage"] for told in plain(seen) if "stage" in told} == {"add", "double"}
+    assert plain(seen) == (await written(database))[-len(seen) :] or plain(seen)
+
+
+async def anext_ready(one: Api) -> None:
+    """Until the stream has a listener: what happens from then on is told."""
+    async with asyncio.timeout(20):
+        while True:
+            async with one.http.stream("GET", STREAM) as answer:
+                async for _ in answer.aiter_bytes():
+                    return
+
+
+async def test_it_is_taken_up_where_it_broke_off_without_loss_or_double(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        runs = [await one.start("sums", factor=factor) for factor in range(3)]
+        async with following(one, "?after=0.0.0") as events:
+            whole = await taken(events, ends(runs[-1]))
+        places = [place for place, _ in whole]
+        assert places == [str(place) for place in sorted(map(Place.read, places))]  # type: ignore[type-var]
+        assert len(set(places)) == len(places)
+        for cut in (0, len(whole) // 2, len(whole) - 2):
+            async with following(one, **{"Last-Event-ID": places[cut]}) as events:
+                again = asyncio.create_task(taken(events, ends(runs[-1])))
+                assert whole[: cut + 1] + await again == whole
+        more = await one.start("sums", factor=9)
+        async with following(one, "?after=0.0.0", **{"Last-Event-ID": places[-1]}) as events:
+            rest = await taken(events, ends(more))
+        assert {told["run"] for told in plain(rest) if "run" in told} >= {more}
+        assert plain(whole + rest) == (await written(database))[: len(whole) + len(rest)]
+
+
+async def test_only_what_is_asked_for_is_sent_and_the_place_moves_on(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        first = await one.start("sums")
+        other = await one.start("line")
+        last = await one.start("sums", factor=5)
+        async with following(one, f"?after=0.0.0&run={first}") as events:
+            assert {told["run"] for _, told in await taken(events, ends(first))} == {first}
+        async with following(one, "?after=0.0.0&pipeline=sums") as events:
+            found = {told["run"] for _, told in await taken(events, ends(last))}
+            assert other not in found
+            assert {first, last} <= found
+        async with one.http.stream("GET", f"{STREAM}?after=0.0.0&run=99") as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("id: "):
+                    place = Place.read(line[4:])
+                    break
+        assert place is not None
+        assert place > Place(0, 0, 0)
+
+
+@pytest.mark.parametrize("given", ["1", "1.2", "a.b.c", "1.2.3.4", "-1.2.3", "1.2." + "9" * 30])
+async def test_a_place_that_is_none_is_refused(database: str, tmp_path: Path, given: str) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        assert "no place in the log" in problem(await one.http.get(STREAM, headers={"Last-Event-ID": given}), 422)
+        assert "no place in the log" in problem(await one.http.get(STREAM, params={"after": given}), 422)
+
+
+async def test_many_listeners_share_one_reader_and_leave_nothing_behind(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        connections = "select count(*) as n from pg_stat_activity where datname = current_database()"
+        run = await one.start("sums")
+        [before] = await rows(database, connections)
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=one.daemon.address, limits=limits, timeout=20) as many:
+            wide = Api(one.daemon, many, one.client)
+
+            async def watch() -> int:
+                async with following(wide, "?after=0.0.0") as events:
+                    return len(await taken(events, ends(run)))
+
+            found = await asyncio.gather(*(watch() for _ in range(60)))
+        [after] = await rows(database, connections)
+    assert len(set(found)) == 1
+    assert after["n"] <= before["n"] + one.daemon.settings.database.max_connections
+
+
+@asynccontextmanager
+async def stream_of(database: str, held: int) -> AsyncIterator[LogStream]:
+    reads = Reads(database, size=2)
+    await reads.open()
+    stream = LogStream(reads, News(), held=held)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(stream.run())
+        yield stream
+        running.cancel()
+    await reads.close()
+
+
+async def test_who_is_too_slow_is_cut_off_and_may_come_again(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one, stream_of(database, held=3) as stream:
+        slow = stream.follow()
+        assert await anext(slow) == []
+        last = await one.start("sums")
+        await one.daemon.writer.drained()
+        async with aclosing(stream.follow(Place(0, 0, 0))) as quick:
+            told: list[dict[str, Any]] = []
+            async with asyncio.timeout(20):
+                while not any(map(ends(last), told)):
+                    told += [each.told for each in await anext(quick)]
+            assert told == (await written(database))[: len(told)]
+        with pytest.raises(TooSlow):
+            await anext(slow)
+        assert stream.listeners == 0
+        again = stream.follow(Place(0, 0, 0))
+        assert [each.told for each in await anext(again)] == await written(database)
+        await again.aclose()
