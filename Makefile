@@ -56,6 +56,7 @@ lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRA
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) pyproject.toml --extra examples -c requirements.lock -o requirements-examples.lock
 	$(LOCK) pyproject.toml --extra dev -c requirements-examples.lock -o requirements-dev.lock
+	for file in benchmarks/peers/*.in; do $(LOCK) "$$file" -o "$${file%.in}.lock" || exit; done
 	printf 'uv\nhatchling\neditables\n' > bootstrap.in
 	$(LOCK) bootstrap.in -o requirements-bootstrap.lock; status=$$?; rm -f bootstrap.in; exit $$status
 

@@ -1,4 +1,7 @@
-"""What every benchmark is, and how they are found: each file of this package with a `BENCHMARK` is one."""
+"""What every benchmark is, and how they are found: each file of this package with a `BENCHMARK` is one.
+
+A folder is one by its file `benchmark`.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,15 @@ class Benchmark(Generic[S]):
 
 def names() -> list[str]:
     """The names of all benchmarks: none is imported, so that none weighs on another."""
-    files = Path(__file__).parent.glob("*.py")
-    return sorted(one.stem for one in files if "\nBENCHMARK = " in one.read_text())
+    here = Path(__file__).parent
+    files = {one.stem: one for one in here.glob("*.py")} | {one.parent.name: one for one in here.glob("*/benchmark.py")}
+    return sorted(name for name, file in files.items() if "\nBENCHMARK = " in file.read_text())
 
 
 def load(name: str) -> Benchmark[Any]:
     """One of `names`."""
-    benchmark: Benchmark[Any] = import_module(f"benchmarks.{name}").BENCHMARK
+    inside = ".benchmark" if Path(__file__).with_name(name).is_dir() else ""
+    benchmark: Benchmark[Any] = import_module(f"benchmarks.{name}{inside}").BENCHMARK
     return benchmark
 
 
