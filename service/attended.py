@@ -23,7 +23,7 @@ class AttendedRunner:
 
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`. An attempt that gave no sign for `Stage.heartbeat_s` is stopped, and fails for now."""
-        log = self._logs.begin(call)
+        place = self._logs.begin(call)
         try:
             if stage.stage.heartbeat_s is None:
                 outcome = await self._runner.run(stage, call)
@@ -34,8 +34,10 @@ class AttendedRunner:
             outcome = Failed(ErrorRecord("TimeoutError", str(error), transient=True))
         finally:
             self._reports.end(call)
-            await self._logs.end(log)
-        return masked_outcome(outcome, log.secrets)
+            log = self._logs.end(place)
+            if log is not None:
+                await self._logs.store(log)
+        return masked_outcome(outcome, self._logs.secrets if log is None else log.secrets)
 
     async def close(self) -> None:
         """See `Runner`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from service.model import DONE, AttemptState, Checked, GateState, Items, RunState, RunView, Tried, unit_of
+from service.model import AttemptState, Checked, GateState, Items, RunState, RunView, Tried, unit_of
 from stages.call import WHOLE
 from stages.plan import Plan, PlanGate, PlanStage
 
@@ -97,9 +97,9 @@ def decide(plan: Plan, run: RunView, now: datetime) -> Sequence[Move]:
     ending = ended(plan, run, now)
     if ending is not None:
         return () if busy else _close(plan, run, ending, now)
-    found, done = _Found(), {name for name, tried in run.tried.items() if tried.state in DONE}
+    found, done, under_way = _Found(), run.done, run.under_way
     for stage in plan.order:
-        if stage.name not in done and stage.name not in run.under_way and stage.upstream <= done:
+        if stage.name not in done and stage.name not in under_way and stage.upstream <= done:
             _consider(plan, run, stage, now, found)
     if found.moves or busy:
         return found.moves
@@ -108,16 +108,10 @@ def decide(plan: Plan, run: RunView, now: datetime) -> Sequence[Move]:
     return _close(plan, run, Close(RunState.SUCCEEDED), now)
 
 
-def is_done(run: RunView, stage: str) -> bool:
-    """Whether the stage needs no more trying."""
-    tried = run.tried.get(stage)
-    return tried is not None and tried.state in DONE
-
-
 def ended(plan: Plan, run: RunView, now: datetime) -> Close | None:
     """Why this run starts nothing more, if it does not. Once every stage is done, nothing stops it any more."""
     ending = _ending(plan, run, now)
-    if ending is None or all(is_done(run, stage.name) for stage in plan.order):
+    if ending is None or all(stage.name in run.done for stage in plan.order):
         return None
     return ending
 
@@ -133,6 +127,8 @@ def _ending(plan: Plan, run: RunView, now: datetime) -> Close | None:
         reason = _hopeless_stage(run, stage, now)
         if reason:
             return Close(RunState.FAILED, stage.name, reason)
+    if not run.gates:
+        return None
     failed = next((name for name, checked in run.gates.items() if checked.state is GateState.FAILED), None)
     return None if failed is None else Close(RunState.FAILED, failed, f"gate {failed}: {run.gates[failed].reason}")
 
@@ -149,7 +145,7 @@ def _earliest(waits: Sequence[datetime | None]) -> datetime | None:
 
 def _consider(plan: Plan, run: RunView, stage: PlanStage, now: datetime, found: _Found) -> None:
     """Add what a stage whose inputs are there can do: check its gates, wait, or start."""
-    if _held(plan, run, stage, now, found):
+    if plan.gates and _held(plan, run, stage, now, found):
         return
     missing = _skipped_input(run, stage)
     if missing is not None:
@@ -229,30 +225,25 @@ def _next_attempt(run: RunView, unit: str) -> int:
     return 1 if tried is None else tried.attempt + 1
 
 
-def _was_skipped(run: RunView, name: str) -> bool:
-    tried = run.tried.get(name)
-    return tried is not None and tried.state is AttemptState.SKIPPED
-
-
 def _skipped_input(run: RunView, stage: PlanStage) -> str | None:
     """An input that was skipped although the stage cannot do without it."""
+    if not run.skipped:
+        return None
     needed = (source for parameter, source in stage.inputs.items() if parameter not in stage.optional)
-    return next((source for source in needed if _was_skipped(run, source)), None)
+    return next((source for source in needed if source in run.skipped), None)
 
 
 def _mapped_input_skipped(run: RunView, stage: PlanStage) -> bool:
     """Whether there is no list to work through: the stage is then called once, without."""
-    return stage.stage.map is not None and _was_skipped(run, stage.inputs[stage.stage.map])
+    return stage.stage.map is not None and stage.inputs[stage.stage.map] in run.skipped
 
 
 def _gates_before(plan: Plan, run: RunView, stage: PlanStage) -> Sequence[PlanGate]:
     """The gates on the arrows that lead to `stage`. What a skipped stage did not make is not checked."""
-    if not plan.gates:
-        return ()
     return [
         gate
         for source in sorted(stage.upstream)
-        if not _was_skipped(run, source)
+        if source not in run.skipped
         for gate in plan.gates.get((source, stage.name), ())
     ]
 
@@ -266,7 +257,7 @@ def _counts(run: RunView, gate: PlanGate, checked: Checked | None) -> bool:
 def _close(plan: Plan, run: RunView, ending: Close, now: datetime) -> Sequence[Move]:
     """Clean up where the pipeline says how, and then end the run. A run that never tried anything has left nothing."""
     for hook in _hooks(plan, ending) if run.tried else ():
-        if is_done(run, hook.name) or _hopeless(run, hook, WHOLE, now):
+        if hook.name in run.done or _hopeless(run, hook, WHOLE, now):
             continue
         found = _Found()
         _try(run, hook, WHOLE, now, found)

@@ -80,9 +80,12 @@ def parts_of(unit: str) -> tuple[str, int]:
     return (stage, int(item[:-1])) if bracket else (stage, WHOLE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tried:
-    """What the machine must know of a unit's latest attempt. `child` is the state of the sub-run it waits for."""
+    """What the machine must know of a unit's latest attempt. `child` is the state of the sub-run it waits for.
+
+    Nobody changes one; it is not frozen only because making a frozen one takes six times as long.
+    """
 
     attempt: int
     state: AttemptState
@@ -133,6 +136,7 @@ class Items:
 class RunView:
     """A run as the machine sees it: the latest attempt of each unit, the gates, and what counts against it.
 
+    `done` are the units of `tried` that need no more trying, `skipped` those of them that were skipped: see `put`.
     `checking` names the gates that are being checked at this moment, `under_way` the units being tried (or split, or
     collected), `troubled` those whose latest attempt failed or was lost. `began_at` is when each unit was first tried.
     `expired` and `cancel` end the run; `deadline` is when its own time is over. `stale` holds results that count only
@@ -143,6 +147,8 @@ class RunView:
     tried: dict[str, Tried] = field(default_factory=dict)
     gates: dict[str, Checked] = field(default_factory=dict)
     items: dict[str, Items] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
     failures: dict[str, int] = field(default_factory=dict)
     losses: dict[str, int] = field(default_factory=dict)
     began_at: dict[str, datetime] = field(default_factory=dict)
@@ -163,12 +169,24 @@ class RunView:
         unit = unit_of(stage, item)
         self.under_way.add(unit)
         self.began_at.setdefault(unit, now)
-        self.tried[unit] = Tried(attempt, A.RUNNING)
+        self.put(unit, Tried(attempt, A.RUNNING))
+
+    def put(self, unit: str, tried: Tried) -> None:
+        """Know of the latest attempt of a unit, and nothing else."""
+        self.tried[unit] = tried
+        if tried.state in DONE:
+            self.done.add(unit)
+        elif unit in self.done:
+            self.done.remove(unit)
+        if tried.state is A.SKIPPED:
+            self.skipped.add(unit)
+        elif self.skipped:
+            self.skipped.discard(unit)
 
     def record(self, stage: str, tried: Tried, item: int = WHOLE) -> None:
         """Take in the latest attempt of a unit, and count what speaks against it."""
         unit = unit_of(stage, item)
-        self.tried[unit] = tried
+        self.put(unit, tried)
         if tried.state is A.RUNNING:
             self.under_way.add(unit)
         else:
@@ -177,7 +195,7 @@ class RunView:
             counted = self.failures if tried.state is A.FAILED else self.losses
             counted[unit] = counted.get(unit, 0) + 1
             self.troubled.add(unit)
-        else:
+        elif self.troubled:
             self.troubled.discard(unit)
         if tried.state in DONE:
             self.adoptions = 0

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from service.errors import Invalid
 from service.loops.fanout import made, unlike
 from service.loops.live import LiveRun
-from service.machine import is_done
 from service.model import AttemptState, GateState
 from stages.gates.base import FunctionGate
 from stages.plan import PlanGate, PlanStage
@@ -71,7 +70,7 @@ def plan_resumption(run: LiveRun, before: Before, *, since: str | None = None) -
     forced = _from(run, since)
     found = Resumption()
     for stage in run.plan.order:
-        done, items = is_done(run.view, stage.name), made(run, stage.name) if stage.stage.map else []
+        done, items = stage.name in run.view.done, made(run, stage.name) if stage.stage.map else []
         if stage.name in forced and (done or items):
             found.forced.append(stage.name)
             why = "asked for" if stage.name == since else f"it needs {since}"
@@ -96,8 +95,8 @@ def unfinished_lists(run: LiveRun, since: str | None = None) -> list[PlanStage]:
         for stage in run.plan.order
         if stage.stage.map is not None
         and stage.name not in remade
-        and not is_done(run.view, stage.name)
-        and is_done(run.view, stage.inputs[stage.stage.map])
+        and stage.name not in run.view.done
+        and stage.inputs[stage.stage.map] in run.view.done
         and made(run, stage.name)
     ]
 

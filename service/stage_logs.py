@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 
 from service.db.stage_logs import Place, PutLogFile, place_of
 from service.db.writer import Writer
@@ -41,7 +42,9 @@ class StageLogs:
         self._folder = folder
         self.secrets = secrets
         self._queue = LogQueue(writer, loop)
-        self._open: dict[Place, KeptLog] = {}
+        self._guard = threading.Lock()
+        # None: nothing has been logged yet.
+        self._open: dict[Place, KeptLog | None] = {}
         self._ended = KeptLog((0, "", 0, 0), secrets, self._queue, folder)
         self._ended.end()
         self._handler = StageLogHandler(self)
@@ -61,18 +64,31 @@ class StageLogs:
 
     def of(self, call: Call) -> KeptLog:
         """See `Logs`. Of an attempt that has ended, one that takes nothing."""
-        return self._open.get(place_of(call), self._ended)
+        place = place_of(call)
+        log = self._open.get(place, self._ended)
+        return self._opened(place) if log is None else log
 
-    def begin(self, call: Call) -> KeptLog:
+    def _opened(self, place: Place) -> KeptLog:
+        """The log of an attempt that has something to log for the first time, unless it has ended meanwhile."""
+        with self._guard:
+            log = self._open.get(place, self._ended)
+            if log is None:
+                log = self._open[place] = KeptLog(place, self.secrets.and_more(), self._queue, self._folder)
+            return log
+
+    def begin(self, call: Call) -> Place:
         """Open the log of an attempt."""
-        log = KeptLog(place_of(call), self.secrets.and_more(), self._queue, self._folder)
-        self._open[log.place] = log
-        return log
+        place = place_of(call)
+        self._open[place] = None
+        return place
 
-    async def end(self, log: KeptLog) -> None:
-        """Close the log of an attempt: what is written from now on, its result first of all, comes after it."""
-        if self._open.get(log.place) is log:
-            del self._open[log.place]
+    def end(self, place: Place) -> KeptLog | None:
+        """Close the log of an attempt, if it has logged anything: `store` what it holds."""
+        with self._guard:
+            return self._open.pop(place, None)
+
+    async def store(self, log: KeptLog) -> None:
+        """See to it that what is written from now on, the attempt's result first of all, comes after its log."""
         rest = log.end()
         self._queue.push()
         if rest.spool is not None and rest.spool.lines:

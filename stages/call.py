@@ -19,7 +19,7 @@ from triggers.event import Event
 WHOLE = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One attempt. `pipeline` is its name or `package.module:name`; `params` are the raw JSON parameters of the run.
 
@@ -27,6 +27,7 @@ class Call:
     many runs, one caused by the other, lie behind this one. `ending` is for stages that clean up. An input that is
     missing comes from a stage that was skipped. `events` are all that share the run, in the order in which they were
     accepted, where there are several; `event` is the newest of them. In `shadow` nothing outside may be changed.
+    Nobody changes one; it is not frozen only because making a frozen one takes eight times as long.
     """
 
     pipeline: str

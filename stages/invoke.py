@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, is_dataclass
 from functools import partial
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -63,17 +63,17 @@ async def invoke(
     A blocking stage runs in a thread of `executor` (the loop's own if none). Cancelling does not stop that thread: its
     result is dropped. `stopping`, set at the latest then, is what it sees as `StageContext.cancelled`.
     """
-    stopping = stopping or Mark()
-    mark = current_attempt.set(call)
+    stopping, scratch = stopping or Mark(), Scratch()
+    attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch, stopping)
+    token = current_attempt.set(call)
     try:
-        with Scratch() as scratch:
-            attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch, stopping)
-            return await guarded(attempt.run(), stage.stage.retry.says_transient)
+        return await guarded(attempt.run(), stage.stage.retry.says_transient)
     except asyncio.CancelledError:
         stopping.set()
         raise
     finally:
-        current_attempt.reset(mark)
+        scratch.remove()
+        current_attempt.reset(token)
 
 
 @dataclass(slots=True)
@@ -97,7 +97,10 @@ class _Attempt:
     fenced: list[Effect] = field(default_factory=list)
 
     async def run(self) -> Outcome:
-        arguments = {one.parameter: await self._resolved(one) for one in self.stage.arguments}
+        arguments: dict[str, Any] = {}
+        for one in self.stage.arguments:
+            of_stage = one.source is Source.STAGE
+            arguments[one.parameter] = await self._input(one) if of_stage else await self._resolved(one)
         what = f"stage {self.stage.name!r}"
         if self.stage.is_async:
             self.began()
@@ -138,9 +141,8 @@ class _Attempt:
         return await loop.run_in_executor(self.executor, copy_context().run, work)
 
     async def _resolved(self, argument: Argument) -> Any:
+        """What is no output of another stage."""
         match argument.source:
-            case Source.STAGE:
-                return await self._input(argument)
             case Source.EVENT:
                 return self.call.event
             case Source.EVENTS:
@@ -154,7 +156,7 @@ class _Attempt:
             case Source.ENDING:
                 return self.call.ending
             case _:
-                assert_never(argument.source)
+                raise InvalidCall(f"nothing fills parameter {argument.parameter!r} of stage {self.stage.name!r}")
 
     async def _input(self, argument: Argument) -> Any:
         ref = self.call.inputs.get(argument.parameter)
@@ -252,6 +254,8 @@ def emitted_source(pipeline: str, stage: str) -> str:
 
 def metrics_of(value: Any) -> Mapping[str, float]:
     """The numbers under `metrics` of plain data that a stage returned: they count as if it had recorded them."""
+    if value is None:
+        return {}
     if isinstance(value, Mapping):
         found = value.get("metrics")
     elif isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):

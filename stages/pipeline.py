@@ -172,19 +172,21 @@ class Pipeline:
         inputs = {one.parameter: one.upstream for one in signature.arguments if one.upstream is not None}
         spec = self.spec or self._found_at()
         code, environment = _stage_digest(stage, self.home), environment_digest(stage)
+        runner, on_loop = self._runner_of(stage, spec), is_async(stage.function)
         return PlanStage(
             name=stage.name,
             index=index,
             stage=stage,
             pipeline=self.name,
-            runner=self._runner_of(stage, spec),
+            runner=runner,
             arguments=self._decoding(stage, signature),
             inputs=MappingProxyType(inputs),
             optional=frozenset(one.parameter for one in signature.arguments if one.optional),
             upstream=graph.upstream_of(stage, signature),
             downstream=frozenset(dst for src, dst in self.arrows if src == stage.name),
-            is_async=is_async(stage.function),
-            awaits=awaits(stage.function),
+            is_async=on_loop,
+            reusable=stage.reuse == "always" and sources.isdisjoint((Source.EVENT, Source.EVENTS, Source.RECORDS)),
+            runs_through=on_loop and runner == "inline" and not awaits(stage.function),
             takes_event=not sources.isdisjoint((Source.EVENT, Source.EVENTS)),
             takes_events=Source.EVENTS in sources,
             takes_params=Source.PARAMS in sources,

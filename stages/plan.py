@@ -6,6 +6,7 @@ import enum
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -61,7 +62,8 @@ class PlanStage:
     `output_type` is what is stored: what the function's return annotation says, None if nothing, and a list of that
     where the stage is mapped. `optional` are the inputs it can do without. `list_type` is what a mapped stage's list is
     stored as. `takes_event`: it takes the event of its run, or all of them; `takes_events`: all of them.
-    `awaits`: whether its function, where that is async, may be suspended at all.
+    `reusable`: any run may take its result. `runs_through`: its function runs on the loop of this process and cannot
+    be suspended, so nothing can stop it.
     """
 
     name: str
@@ -87,7 +89,8 @@ class PlanStage:
     key_prefix: hashlib.blake2b = field(repr=False, compare=False)
     spec: str | None = None
     list_type: Any = None
-    awaits: bool = True
+    runs_through: bool = False
+    reusable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def stage_key(
     is run (retry, timeout, runner) is not in it.
     `environment_digest` overrides the lock's own, where a runner knows better (an image digest).
     """
-    parts = [_counted(parameter) + _counted(inputs.get(parameter, "")) for parameter in stage.inputs]
+    parts = [_name(parameter) + _counted(inputs.get(parameter, "")) for parameter in stage.inputs]
     if stage.takes_params:
         parts.append(_counted(params_digest))
     if stage.takes_event or stage.takes_records:
@@ -151,3 +154,6 @@ def _counted(text: str) -> bytes:
     """Length first, so that no two lists of parts read the same."""
     part = text.encode()
     return b"%d:%b" % (len(part), part)
+
+
+_name = cache(_counted)

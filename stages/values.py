@@ -35,6 +35,8 @@ async def save(value: Any, store: ArtifactStore, scratch: Scratch, *, what: str 
         label, payload = encode(value, scratch, what)
     else:
         label, payload = await asyncio.to_thread(encode, value, scratch, what)
+    if isinstance(payload, bytes) and len(payload) < INLINE_LIMIT_BYTES:
+        return _inline(label, payload)
     return await keep(label, payload, store)
 
 
@@ -46,8 +48,12 @@ async def keep(label: str, payload: Payload, store: ArtifactStore) -> ArtifactRe
             return ArtifactRef(await store.put_file(payload), label, size_bytes)
         payload = payload.read_bytes()
     if len(payload) < INLINE_LIMIT_BYTES:
-        return ArtifactRef(digest_of(payload), label, len(payload), payload)
+        return _inline(label, payload)
     return ArtifactRef(await store.put(payload), label, len(payload))
+
+
+def _inline(label: str, payload: bytes) -> ArtifactRef:
+    return ArtifactRef(digest_of(payload), label, len(payload), payload)
 
 
 async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch) -> Any:
@@ -58,7 +64,7 @@ async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scr
     if ref.codec == GATHERED:
         return await _load_list(ref, store, wanted, scratch)
     if ref.inline is not None:
-        return decode(ref.codec, await content(ref, store), wanted, scratch)
+        return decode(ref.codec, _checked(ref.digest, ref.inline), wanted, scratch)
     payload: Payload
     if codec_of(ref.codec).reads_files:
         payload = scratch.place() / "content"
@@ -70,10 +76,12 @@ async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scr
 
 async def content(ref: ArtifactRef, store: ArtifactStore) -> bytes:
     """The bytes of an artifact, checked against its digest."""
-    if ref.inline is None:
-        return await store.get(ref.digest)
-    verified(ref.digest, digest_of(ref.inline), "its row")
-    return ref.inline
+    return await store.get(ref.digest) if ref.inline is None else _checked(ref.digest, ref.inline)
+
+
+def _checked(digest: str, inline: bytes) -> bytes:
+    verified(digest, digest_of(inline), "its row")
+    return inline
 
 
 async def _load_list(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch) -> list[Any]:
@@ -108,6 +116,8 @@ def is_light(value: Any) -> bool:
 
 
 def _items_left(value: Any, left: int) -> int:
+    if value is None or isinstance(value, _SCALARS):
+        return left - 1
     if isinstance(value, str | bytes):
         return left - 1 if len(value) < LIGHT_BYTES else 0
     if isinstance(value, BaseModel):
@@ -115,7 +125,7 @@ def _items_left(value: Any, left: int) -> int:
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, list | tuple):
-        return left - 1 if value is None or isinstance(value, _SCALARS) else 0
+        return 0
     left -= len(value)
     for one in value:
         if left <= 0:

@@ -7,7 +7,6 @@ import threading
 import time
 from contextlib import suppress
 
-from service.db.attempts import PutAttempt
 from service.db.stage_logs import Place, place_of
 from service.db.writer import Writer
 from service.loops.records import Attempt
@@ -25,31 +24,24 @@ class Beginnings:
         self._loop = loop
         self._writer = writer
         self._thread = threading.get_ident()
-        self._awaited: dict[Place, Attempt] = {}
-        self._begun: dict[Place, Attempt] = {}
-        self._written: dict[Place, PutAttempt] = {}
+        self._under_way: dict[Place, Attempt] = {}
+        self._begun: list[tuple[Place, Attempt]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def expect(self, call: Call, attempt: Attempt) -> None:
         """Hear of an attempt from now on."""
-        self._awaited[place_of(call)] = attempt
+        self._under_way[place_of(call)] = attempt
 
     def over(self, call: Call) -> None:
         """It has ended: a row that says it is running is not written any more."""
-        place = place_of(call)
-        self._awaited.pop(place, None)
-        self._begun.pop(place, None)
-        row = self._written.pop(place, None)
-        if row is not None:
-            row.dropped = True
+        attempt = self._under_way.pop(place_of(call), None)
+        if attempt is not None and attempt.running is not None:
+            attempt.running.dropped = True
 
     def interrupted(self, call: Call) -> None:
         """This process stops in the middle of it: whoever goes on with its run shall know."""
-        place = place_of(call)
-        self._awaited.pop(place, None)
-        if place in self._begun:
-            self._write()
-        self._written.pop(place, None)
+        self._write()
+        self._under_way.pop(place_of(call), None)
 
     def began(self, call: Call) -> None:
         """The attempt's function is called now. From any thread."""
@@ -61,19 +53,21 @@ class Beginnings:
             self._loop.call_soon_threadsafe(self._began, place)
 
     def _began(self, place: Place) -> None:
-        attempt = self._awaited.pop(place, None)
+        attempt = self._under_way.get(place)
         if attempt is None:
             return
         attempt.started = time.monotonic()
-        self._begun[place] = attempt
+        self._begun.append((place, attempt))
         if self._timer is None:
             self._timer = self._loop.call_later(SOON_S, self._write)
 
     def _write(self) -> None:
+        """Write of those that have not ended meanwhile that they are running."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for place, attempt in self._begun.items():
-            self._written[place] = row = attempt.row(AttemptState.RUNNING)
-            self._writer.later(row)
-        self._begun.clear()
+        begun, self._begun = self._begun, []
+        for place, attempt in begun:
+            if self._under_way.get(place) is attempt and attempt.running is None:
+                attempt.running = attempt.row(AttemptState.RUNNING)
+                self._writer.later(attempt.running)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from service import faults, machine
@@ -25,13 +26,13 @@ from service.loops.beginnings import Beginnings
 from service.loops.checks import Checks
 from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, due_in, recall_children, recall_gates
-from service.loops.records import Attempt, CutShort, Ending, Reused, is_reusable
+from service.loops.records import Attempt, CutShort, Ending, Reused
 from service.loops.subruns import SubRuns
-from service.machine import Check, Close, Collect, Gather, Move, Park, Skip, Split, Start, decide
+from service.machine import Check, Close, Collect, Gather, Park, Skip, Split, Start, decide
 from service.model import AttemptState, Checked, GateState, RunState, parts_of, unit_of
 from service.outbox import Outbox
-from stages.artifacts import ArtifactStore
-from stages.call import Call
+from stages.artifacts import ArtifactRef, ArtifactStore
+from stages.call import WHOLE, Call
 from stages.ending import RunEnd
 from stages.errors import StageError
 from stages.outcome import ErrorRecord, Failed, Outcome, Skipped, Succeeded, Waits, record_of
@@ -53,13 +54,18 @@ class Refresh:
 Work = Start | Split | Gather | Collect | Skip | Check | Refresh
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
-    """One move that takes work. `key` and `known`: under which key the stage's result is kept, and the result."""
+    """One move that takes work. To start a stage: its `inputs`, the `key` of the result, and the result if `known`."""
 
     move: Work
+    inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
     key: UUID | None = None
     known: Known | None = None
+
+
+LettingGo = Park | Close
+Jobs = Coroutine[Any, Any, list[Job]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,73 +84,63 @@ class Driver:
     beginnings: Beginnings
     suspects: asyncio.Semaphore
 
-    async def begin(self, run: LiveRun) -> list[Job]:
+    def begin(self, run: LiveRun) -> Jobs:
         """What a run that was just taken does first."""
-        return await self._record(run, [])
+        return self._record(run, [], self.clock.now())
 
-    async def work(self, run: LiveRun, job: Job) -> list[Job]:
-        """Do one job, make its result durable, and return what can be done next. Raises `RunLost`.
+    def work(self, run: LiveRun, job: Job) -> Jobs:
+        """Do one job, make its result durable, and return what can be done next. Raises `RunLost`."""
+        return self._work_suspected(run, job) if run.view.adoptions else self._work(run, job)
 
-        A run whose process died before is suspected: no more of these are begun at once than there are places, and each
-        is blamed first, so that those which only waited for a place are not taken for poison.
+    async def _work_suspected(self, run: LiveRun, job: Job) -> list[Job]:
+        """The same for a run whose process died before: no more of these are begun at once than there are places, and
+        each is blamed first, so that those which only waited for a place are not taken for poison.
         """
-        if not run.view.adoptions:
-            return await self._work(run, job)
         async with self.suspects:
             await self.writer.submit(Blame(run.id, run.epoch))
             return await self._work(run, job)
 
-    async def _work(self, run: LiveRun, job: Job) -> list[Job]:
+    def _work(self, run: LiveRun, job: Job) -> Jobs:
         match job.move:
-            case Check():
-                return await self._check(run, job.move)
-            case Split():
-                return await self._split(run, job.move)
-            case Refresh():
-                return await self._refresh(run)
             case Start():
-                return await self._start(run, job.move, job.key, job.known)
+                return self._start(run, job.move, job)
+            case Check():
+                return self._check(run, job.move)
+            case Split():
+                return self._split(run, job.move)
+            case Refresh():
+                return self._refresh(run)
             case _:
-                return await self._make_up(run, job.move)
+                return self._make_up(run, job.move)
 
-    async def _record(self, run: LiveRun, results: Sequence[Operation]) -> list[Job]:
+    async def _record(self, run: LiveRun, operations: list[Operation], now: datetime) -> list[Job]:
         """Write results, and with them whatever follows at once: letting go of the run, looking up known results."""
-        now = self.clock.now()
         moves = () if run.leaving else decide(run.plan, run.view, now)
-        keys = {move: run.key_of(run.plan.stages[move.stage], move.item) for move in moves if isinstance(move, Start)}
-        operations = [*results]
-        letting_go = _letting_go(run, moves, self.clock)
-        if letting_go is not None:
-            run.leaving = True
-            operations += [*self._stop_waiting(run, letting_go.state), letting_go]
-        wanted = [key for move, key in keys.items() if _may_be_known(run, move)]
+        jobs: list[Job] = []
+        for move in moves:
+            if isinstance(move, LettingGo):
+                run.leaving = True
+                operations += _letting_go(run, move, now)
+            else:
+                jobs.append(_job(run, move, now))
+        wanted = [job.key for job in jobs if job.key is not None and _may_be_known(run, job.move)]
         if wanted:
             operations.append(LookUp(wanted))
-        for move in moves:
-            _mark(run, move, self.clock)
         answers = await self.writer.submit(*operations) if operations else []
-        if any(answer is True or (isinstance(answer, tuple) and answer[0] is True) for answer in answers):
-            run.cancel()
-        known: Mapping[UUID, Known] = answers[-1] if wanted else {}
-        return [await self._job(run, move, keys, known) for move in moves if not isinstance(move, Park | Close)]
+        for answer in answers:
+            if answer is True or (isinstance(answer, tuple) and answer[0] is True):
+                run.cancel()
+        if wanted or run.view.stale:
+            await self._remember(run, jobs, answers[-1] if wanted else {})
+        return jobs
 
-    def _stop_waiting(self, run: LiveRun, state: RunState) -> list[PutAttempt]:
-        """A run that is over waits for no sub-run."""
-        if state is RunState.WAITING:
-            return []
-        now, over = self.clock.now(), CutShort("the run is over")
-        waiting = {unit: tried for unit, tried in run.view.tried.items() if tried.state is AttemptState.WAITING}
-        moves = [_collecting(*parts_of(unit), tried.attempt) for unit, tried in waiting.items()]
-        return [self._attempt(run, move, None).end(over, now) for move in moves]
-
-    async def _job(self, run: LiveRun, move: Work, keys: Mapping[Start, UUID], known: Mapping[UUID, Known]) -> Job:
-        if not isinstance(move, Start):
-            return Job(move)
-        key = keys[move]
-        result = _kept(run, move, key, self.clock) or known.get(key)
-        if result is not None and (_expired(run, move, result) or not await self._there(result)):
-            result = None
-        return Job(move, key, result)
+    async def _remember(self, run: LiveRun, jobs: Sequence[Job], found: Mapping[UUID, Known]) -> None:
+        """Note which stages need not be run, because their result is known."""
+        for job in jobs:
+            if isinstance(job.move, Start) and job.key is not None:
+                known = _kept(run, job.move, job.key, self.clock) or found.get(job.key)
+                if known is not None and not _expired(run, job.move, known) and await self._there(known):
+                    job.known = known
 
     async def _there(self, result: Known) -> bool:
         """Whether a known result can be used; where the store does not answer, the stage is run."""
@@ -153,20 +149,18 @@ class Driver:
         except StageError:
             return False
 
-    async def _start(self, run: LiveRun, move: Start, key: UUID | None, known: Known | None) -> list[Job]:
-        attempt = self._attempt(run, move, key)
-        if known is not None:
-            return await self._end(attempt, Reused(known))
+    async def _start(self, run: LiveRun, move: Start, job: Job) -> list[Job]:
+        attempt = _attempt(run, move, job.key)
+        if job.known is not None:
+            return await self._end(attempt, Reused(job.known))
         if faults.armed():
             await faults.reach(f"stage.{move.stage}")
-        call = self._call(attempt)
-        self.beginnings.expect(call, attempt)
-        try:
-            outcome = await self._outcome(attempt, call)
-        except asyncio.CancelledError:
-            self.beginnings.interrupted(call)
-            raise
-        self.beginnings.over(call)
+        call = self._call(attempt, job.inputs)
+        if attempt.stage.runs_through and all(one.inline is not None for one in job.inputs.values()):
+            # Nothing else happens in this process meanwhile: nobody could cut it short, or hear that it has begun.
+            outcome: Outcome | CutShort = await self.runners[attempt.stage.runner].run(attempt.stage, call)
+        else:
+            outcome = await self._attended(attempt, call)
         if faults.armed():
             await faults.reach(f"stage.{move.stage}.done")
         return await self._end(attempt, outcome)
@@ -175,34 +169,45 @@ class Driver:
         """End an attempt that no runner makes."""
         stage = run.plan.stages[move.stage]
         if isinstance(move, Gather):
-            return await self._end(self._attempt(run, move, run.key_of(stage)), await self.fan_out.gather(run, stage))
+            return await self._end(_attempt(run, move, run.key_of(stage)), await self.fan_out.gather(run, stage))
         if isinstance(move, Collect):
             key = run.key_of(stage, move.item)
             ending = await self._patiently(partial(self.sub_runs.collect, run, move))
-            return await self._end(self._attempt(run, move, key), ending)
-        return await self._end(self._attempt(run, move, None), Skipped(move.reason))
+            return await self._end(_attempt(run, move, key), ending)
+        return await self._end(_attempt(run, move, None), Skipped(move.reason))
 
-    def _attempt(self, run: LiveRun, move: Start | Gather | Collect | Skip, key: UUID | None) -> Attempt:
-        return Attempt(run=run, stage=run.plan.stages[move.stage], move=move, key=key, started=time.monotonic())
-
-    async def _end(self, attempt: Attempt, ending: Ending) -> list[Job]:
+    def _end(self, attempt: Attempt, ending: Ending) -> Jobs:
         """Make the ending of an attempt durable, together with what it causes."""
+        now = self.clock.now()
         try:
-            operation = self._operation(attempt, ending)
+            operation = self._operation(attempt, ending, now)
         except StageError as error:
-            operation = attempt.end(Failed(record_of(error)), self.clock.now())
-        return await self._record(attempt.run, [operation])
+            operation = attempt.end(Failed(record_of(error)), now)
+        return self._record(attempt.run, [operation], now)
 
-    def _operation(self, attempt: Attempt, ending: Ending) -> Operation:
+    def _operation(self, attempt: Attempt, ending: Ending, now: datetime) -> Operation:
+        if isinstance(ending, Succeeded) and not ending.events:
+            return attempt.end(ending, now)
         if isinstance(ending, Waits):
             accept = self.outbox.child(attempt.run, attempt.stage, attempt.item, ending.sub_run)
-            return StartChild(attempt.end(ending, self.clock.now()), accept)
-        if isinstance(ending, Succeeded) and ending.events and attempt.run.shadow:
-            return PutFenced(attempt.end(ending, self.clock.now()), ending.events)
-        if isinstance(ending, Succeeded) and ending.events:
+            return StartChild(attempt.end(ending, now), accept)
+        if isinstance(ending, Succeeded) and attempt.run.shadow:
+            return PutFenced(attempt.end(ending, now), ending.events)
+        if isinstance(ending, Succeeded):
             emitted = self.outbox.emitted(ending.events)
-            return PutCausing(attempt.end(ending, self.clock.now()), emitted)
-        return attempt.end(ending, self.clock.now())
+            return PutCausing(attempt.end(ending, now), emitted)
+        return attempt.end(ending, now)
+
+    async def _attended(self, attempt: Attempt, call: Call) -> Outcome | CutShort:
+        """What the runner says; meanwhile everybody can see that the attempt is under way."""
+        self.beginnings.expect(call, attempt)
+        try:
+            outcome = await self._outcome(attempt, call)
+        except asyncio.CancelledError:
+            self.beginnings.interrupted(call)
+            raise
+        self.beginnings.over(call)
+        return outcome
 
     async def _outcome(self, attempt: Attempt, call: Call) -> Outcome | CutShort:
         """What the runner says, unless the attempt is cut short because its run is to end."""
@@ -215,18 +220,18 @@ class Driver:
                 return Failed(ErrorRecord("CleanUpStopped", "somebody cancelled the run again while it cleaned up"))
             return CutShort("the run was cancelled" if run.view.cancel else "the run's time was over")
 
-    def _call(self, attempt: Attempt) -> Call:
+    def _call(self, attempt: Attempt, inputs: Mapping[str, ArtifactRef]) -> Call:
         run, stage, item = attempt.run, attempt.stage, attempt.item
         return Call(
             pipeline=run.pipeline.name,
             stage=stage.name,
             run_id=run.id,
-            attempt=attempt.move.attempt,
+            attempt=attempt.number,
             idempotency_key=run.idempotency_key(attempt.unit),
             event=run.event,
             events=run.events,
             params=run.params,
-            inputs=run.inputs_of(stage, item),
+            inputs=inputs,
             timeout_s=self._timeout_s(attempt),
             item=item,
             depth=run.depth,
@@ -236,9 +241,14 @@ class Driver:
 
     def _timeout_s(self, attempt: Attempt) -> float | None:
         """What is left of the unit's time: of one attempt's, and of all its attempts' together."""
+        timeout_s = attempt.stage.stage.timeout_s
+        if attempt.stage.stage.retry.total_s is None:
+            return timeout_s
         deadline = machine.stage_deadline(attempt.run.view, attempt.stage, attempt.unit)
-        left_s = None if deadline is None else max((deadline - self.clock.now()).total_seconds(), 0.001)
-        return min((one for one in (attempt.stage.stage.timeout_s, left_s) if one is not None), default=None)
+        if deadline is None:
+            return timeout_s
+        left_s = max((deadline - self.clock.now()).total_seconds(), 0.001)
+        return left_s if timeout_s is None else min(timeout_s, left_s)
 
     def _run_end(self, run: LiveRun) -> RunEnd:
         ending = machine.ended(run.plan, run.view, self.clock.now())
@@ -249,16 +259,18 @@ class Driver:
         found = await self.fan_out.split(run, stage)
         run.view.under_way.discard(stage.name)
         if not isinstance(found, Failed):
-            return await self._record(run, [SetAside(run.id, run.epoch, stage.name, found)] if found else [])
+            outdated = [SetAside(run.id, run.epoch, stage.name, found)] if found else []
+            return await self._record(run, [*outdated], self.clock.now())
         tried = run.view.tried.get(stage.name)
         start = Start(stage.name, 1 if tried is None else tried.attempt + 1)
-        return await self._end(self._attempt(run, start, None), found)
+        return await self._end(_attempt(run, start, None), found)
 
     async def _refresh(self, run: LiveRun) -> list[Job]:
         attempts, gates = await self._patiently(partial(self.reads.progress, [run.id]))
         recall_children(run.view, attempts.get(run.id, ()))
-        recall_gates(run.view, gates.get(run.id, ()), self.clock.now())
-        return await self._record(run, [])
+        now = self.clock.now()
+        recall_gates(run.view, gates.get(run.id, ()), now)
+        return await self._record(run, [], now)
 
     async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
         """What a read answers, however long the database takes."""
@@ -274,9 +286,10 @@ class Driver:
                 gate, artifact, found = await self.checks.check(run, move.gate)
         except TimeoutError:
             run.view.checking.discard(move.gate)
-            return await self._record(run, [])
+            return await self._record(run, [], self.clock.now())
         run.view.checking.discard(move.gate)
-        until = due_in(found.expires_s, self.clock.now())
+        now = self.clock.now()
+        until = due_in(found.expires_s, now)
         run.view.gates[move.gate] = Checked(found.state, artifact.digest, found.reason, until)
         row = PutGate(
             run_id=run.id,
@@ -293,7 +306,7 @@ class Driver:
             expires_s=found.expires_s,
             report=found.report,
         )
-        jobs = await self._record(run, [row])
+        jobs = await self._record(run, [row], now)
         if found.state is GateState.WAITING:
             command = f"tidemill approve {run.id} {gate.name} --by NAME"
             logger.info("%s run %s waits at gate %s: %s", run.pipeline.name, run.id, gate.name, command)
@@ -308,10 +321,19 @@ def _collecting(stage: str, item: int, attempt: int) -> Collect:
     return Collect(stage, attempt, item)
 
 
-def _may_be_known(run: LiveRun, move: Start) -> bool:
+def _attempt(run: LiveRun, move: Start | Gather | Collect | Skip, key: UUID | None) -> Attempt:
+    item = move.item if isinstance(move, Start | Collect) else WHOLE
+    unit = unit_of(move.stage, item)
+    return Attempt(run, run.plan.stages[move.stage], move.attempt, item, unit, key, time.monotonic())
+
+
+def _may_be_known(run: LiveRun, move: Work) -> bool:
     """Whether another run's result may be taken for this unit."""
     return (
-        run.reuses and is_reusable(run.plan.stages[move.stage]) and unit_of(move.stage, move.item) not in run.view.anew
+        isinstance(move, Start)
+        and run.reuses
+        and run.plan.stages[move.stage].reusable
+        and unit_of(move.stage, move.item) not in run.view.anew
     )
 
 
@@ -331,26 +353,35 @@ def _expired(run: LiveRun, move: Start, known: Known) -> bool:
     return expires_s is not None and known.age_s > expires_s
 
 
-def _mark(run: LiveRun, move: Move, clock: Clock) -> None:
-    """Remember that a move is being made, so that it is not made twice."""
+def _job(run: LiveRun, move: Work, now: datetime) -> Job:
+    """The work of a move. The run remembers that it is being made, so that it is not made twice."""
     match move:
+        case Start():
+            stage = run.plan.stages[move.stage]
+            inputs = run.inputs_of(stage, move.item)
+            key = run.key_from(stage, inputs)
+            run.view.begin(move.stage, move.item, move.attempt, now)
+            return Job(move, inputs, key)
         case Check():
             run.view.checking.add(move.gate)
-        case Start():
-            run.view.begin(move.stage, move.item, move.attempt, clock.now())
         case Collect():
             run.view.under_way.add(unit_of(move.stage, move.item))
         case Split() | Gather() | Skip():
             run.view.under_way.add(move.stage)
+    return Job(move)
 
 
-def _letting_go(run: LiveRun, moves: Sequence[Move], clock: Clock) -> MoveRun | None:
-    """The write that ends this process's hold on the run, where the machine says so."""
-    for move in moves:
-        if isinstance(move, Close):
-            failure = None if move.state is RunState.SUCCEEDED else {"stage": move.stage, "reason": move.reason}
-            return MoveRun(run.id, run.epoch, move.state, failure=failure)
-        if isinstance(move, Park):
-            wait_s = None if move.until is None else max((move.until - clock.now()).total_seconds(), 0.0)
-            return MoveRun(run.id, run.epoch, RunState.WAITING, ready_in_s=wait_s)
-    return None
+def _letting_go(run: LiveRun, move: Park | Close, now: datetime) -> list[Operation]:
+    """The writes that end this process's hold on the run."""
+    if isinstance(move, Park):
+        wait_s = None if move.until is None else max((move.until - now).total_seconds(), 0.0)
+        return [MoveRun(run.id, run.epoch, RunState.WAITING, ready_in_s=wait_s)]
+    failure = None if move.state is RunState.SUCCEEDED else {"stage": move.stage, "reason": move.reason}
+    return [*_no_longer_waiting(run, now), MoveRun(run.id, run.epoch, move.state, failure=failure)]
+
+
+def _no_longer_waiting(run: LiveRun, now: datetime) -> list[PutAttempt]:
+    """A run that is over waits for no sub-run."""
+    waiting = [(unit, tried.attempt) for unit, tried in run.view.tried.items() if tried.state is AttemptState.WAITING]
+    moves = [_collecting(*parts_of(unit), attempt) for unit, attempt in waiting]
+    return [_attempt(run, move, None).end(CutShort("the run is over"), now) for move in moves]

@@ -35,7 +35,7 @@ class FanOut:
         outdated = [item for item in unlike(run, stage) if unit_of(stage.name, item) in run.view.older]
         for item in outdated:
             unit = unit_of(stage.name, item)
-            run.view.tried[unit] = Tried(run.view.tried[unit].attempt, AttemptState.CANCELLED)
+            run.view.put(unit, Tried(run.view.tried[unit].attempt, AttemptState.CANCELLED))
             run.view.voided[unit] = run.view.voided.get(unit, 0) + 1
         if outdated:
             run.view.items[stage.name] = _items(run, stage, run.view.items[stage.name].inputs)

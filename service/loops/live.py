@@ -75,11 +75,13 @@ class LiveRun:
     events: tuple[Event, ...] = ()
     events_key: UUID = field(init=False)
     identity: str = field(init=False)
+    plan: Plan = field(init=False)
     shadow: bool = field(init=False, default=False)
     reuses: bool = field(init=False, default=True)
     expiry: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
+        self.plan = self.pipeline.plan
         self.event_key = self.events_key = self.event.key
         self.identity = f"{self.event_key}-{self.pipeline.name}"
         if self.event.source.startswith(OWN):
@@ -100,32 +102,29 @@ class LiveRun:
         self.event = self.events[-1]
 
     @property
-    def plan(self) -> Plan:
-        """The pipeline's plan."""
-        return self.pipeline.plan
-
-    @property
     def params_digest(self) -> str:
         """What stage keys hold of the parameters. Raises `InvalidParams` when the code no longer takes them."""
         if self.digest is None:
             self.digest = self.pipeline.digest_params(self.pipeline.parse_params(self.params))
         return self.digest
 
-    def input_of(self, stage: PlanStage, parameter: str, item: int = WHOLE) -> ArtifactRef | None:
-        """What fills a parameter: for the mapped one of a mapped stage, the item. None: there is nothing."""
-        if item != WHOLE and parameter == stage.stage.map:
-            return self.view.items[stage.name].inputs[item]
-        made = self.view.tried.get(stage.inputs[parameter])
-        return made.output if made is not None and made.state in DONE else None
-
     def inputs_of(self, stage: PlanStage, item: int = WHOLE) -> dict[str, ArtifactRef]:
-        """Everything a stage takes of other stages, as far as it is there."""
-        found = {parameter: self.input_of(stage, parameter, item) for parameter in stage.inputs}
-        return {parameter: ref for parameter, ref in found.items() if ref is not None}
+        """Everything a stage takes of other stages, as far as it is there: for an item, that of the mapped one."""
+        found: dict[str, ArtifactRef] = {}
+        for parameter, source in stage.inputs.items():
+            if item != WHOLE and parameter == stage.stage.map:
+                found[parameter] = self.view.items[stage.name].inputs[item]
+            elif source in self.view.done and (made := self.view.tried[source].output) is not None:
+                found[parameter] = made
+        return found
 
     def key_of(self, stage: PlanStage, item: int = WHOLE) -> UUID:
         """The identity of the result that a stage would have now."""
-        inputs = {parameter: ref.identity for parameter, ref in self.inputs_of(stage, item).items()}
+        return self.key_from(stage, self.inputs_of(stage, item))
+
+    def key_from(self, stage: PlanStage, given: Mapping[str, ArtifactRef]) -> UUID:
+        """The identity of the result that a stage would have of these inputs."""
+        inputs = {parameter: ref.identity for parameter, ref in given.items()}
         params_digest = self.params_digest if stage.takes_params else ""
         return stage_key(stage, inputs=inputs, params_digest=params_digest, event_key=self.events_key)
 
@@ -209,9 +208,9 @@ def recall(run: LiveRun, attempts: Iterable[Row], gates: Iterable[Any], resume_e
             view.began_at.setdefault(unit, now - timedelta(seconds=row["started_ago_s"]))
             view.record(row["stage"], tried, row["item"])
         elif row["stage"] in hooks:
-            view.tried[unit] = Tried(tried.attempt, AttemptState.CANCELLED)
+            view.put(unit, Tried(tried.attempt, AttemptState.CANCELLED))
         else:
-            view.tried[unit] = replace(tried, retry_at=None)
+            view.put(unit, replace(tried, retry_at=None))
     view.adoptions = adoptions
     recall_gates(view, gates, now)
 
@@ -230,12 +229,12 @@ def recall_children(view: RunView, attempts: Iterable[Row]) -> None:
         unit = unit_of(row["stage"], row["item"])
         waiting = view.tried.get(unit)
         if waiting is not None and waiting.state is AttemptState.WAITING and waiting.attempt == row["attempt"]:
-            view.tried[unit] = replace(waiting, child_run=row["child_run"], child=_child(row))
+            view.put(unit, replace(waiting, child_run=row["child_run"], child=_child(row)))
 
 
 def _set_aside(view: RunView, unit: str, tried: Tried, void: str) -> None:
     """A result that counts no longer: it may be found to hold all the same, unless somebody wanted it made anew."""
-    view.tried[unit] = Tried(tried.attempt, AttemptState.CANCELLED)
+    view.put(unit, Tried(tried.attempt, AttemptState.CANCELLED))
     view.voided[unit] = view.voided.get(unit, 0) + 1
     if void == "forced":
         view.anew.add(unit)

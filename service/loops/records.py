@@ -12,13 +12,10 @@ from uuid import UUID
 from service.db.attempts import PutAttempt
 from service.db.results import Known
 from service.loops.live import LiveRun
-from service.machine import Collect, Gather, Skip, Start
-from service.model import AttemptState, Tried, unit_of
+from service.model import AttemptState, Tried
 from stages.artifacts import ArtifactRef
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Skipped, Succeeded, Waits
 from stages.plan import PlanStage
-
-Tries = Start | Gather | Collect | Skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +35,22 @@ class CutShort:
 Ending = Outcome | Reused | CutShort
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True)
 class Attempt:
-    """One try of a unit under way. `started` is when its function was called, a reading of `time.monotonic`."""
+    """One try of a unit under way. `started` is when its function was called, a reading of `time.monotonic`.
+
+    `item`: which item of a mapped stage it is for, if any. `unit` is what the run's view calls it. `running` is its row
+    where that says already that it is running.
+    """
 
     run: LiveRun
     stage: PlanStage
-    move: Tries
+    number: int
+    item: int
+    unit: str
     key: UUID | None
     started: float
-
-    @property
-    def item(self) -> int:
-        """Which item of a mapped stage it is for, if any."""
-        return self.move.item if isinstance(self.move, Start | Collect) else -1
-
-    @property
-    def unit(self) -> str:
-        """What the run's view calls it."""
-        return unit_of(self.stage.name, self.item)
+    running: PutAttempt | None = None
 
     def row(self, state: AttemptState, finished: float | None = None) -> PutAttempt:
         """Its row, as far as it is known without an ending."""
@@ -66,7 +60,7 @@ class Attempt:
             run.pipeline.name,
             run.epoch,
             self.stage.name,
-            self.move.attempt,
+            self.number,
             state,
             self.started,
             finished,
@@ -87,7 +81,7 @@ def _ended(attempt: Attempt, ending: Ending, now: datetime) -> tuple[Tried, PutA
     match ending:
         case Succeeded():
             row = attempt.row(AttemptState.SUCCEEDED, finished)
-            row.reusable, row.metrics = is_reusable(attempt.stage) and not attempt.run.shadow, ending.metrics
+            row.reusable, row.metrics = attempt.stage.reusable and not attempt.run.shadow, ending.metrics
             return _made(attempt, row, ending.output, now)
         case Reused():
             return _reused(attempt, ending.known, finished)
@@ -98,19 +92,19 @@ def _ended(attempt: Attempt, ending: Ending, now: datetime) -> tuple[Tried, PutA
         case Waits():
             row = attempt.row(AttemptState.WAITING)
             row.reason = ending.sub_run.output or ""
-            return Tried(attempt.move.attempt, AttemptState.WAITING, key=attempt.key), row
+            return Tried(attempt.number, AttemptState.WAITING, key=attempt.key), row
         case Skipped() | CutShort():
             state = AttemptState.SKIPPED if isinstance(ending, Skipped) else AttemptState.CANCELLED
             row = attempt.row(state, finished)
             row.reason = ending.reason
-            return Tried(attempt.move.attempt, state, finished_at=now), row
+            return Tried(attempt.number, state, finished_at=now), row
         case _:
             assert_never(ending)
 
 
 def _made(attempt: Attempt, row: PutAttempt, output: ArtifactRef, now: datetime) -> tuple[Tried, PutAttempt]:
     row.output = output
-    return Tried(attempt.move.attempt, row.state, False, output, row.metrics, now, key=attempt.key), row
+    return Tried(attempt.number, row.state, False, output, row.metrics, now, key=attempt.key), row
 
 
 def _reused(attempt: Attempt, known: Known, finished: float) -> tuple[Tried, PutAttempt]:
@@ -128,7 +122,7 @@ def _failed(attempt: Attempt, error: ErrorRecord, now: datetime, finished: float
     row = attempt.row(AttemptState.FAILED, finished)
     row.failure, row.transient, row.retry_in_s = error, error.transient, delay_s
     due = _due(now, delay_s)
-    return Tried(attempt.move.attempt, row.state, error.transient, finished_at=now, retry_at=due), row
+    return Tried(attempt.number, row.state, error.transient, finished_at=now, retry_at=due), row
 
 
 def _lost(attempt: Attempt, lost: Lost, now: datetime, finished: float) -> tuple[Tried, PutAttempt]:
@@ -136,13 +130,8 @@ def _lost(attempt: Attempt, lost: Lost, now: datetime, finished: float) -> tuple
     delay_s = attempt.stage.stage.retry.delay_s(losses, random.random())
     row = attempt.row(AttemptState.LOST, finished)
     row.failure, row.retry_in_s = ErrorRecord("WorkerLost", lost.reason, transient=True), delay_s
-    return Tried(attempt.move.attempt, row.state, finished_at=now, retry_at=_due(now, delay_s)), row
+    return Tried(attempt.number, row.state, finished_at=now, retry_at=_due(now, delay_s)), row
 
 
 def _due(now: datetime, delay_s: float | None) -> datetime | None:
     return None if delay_s is None else now + timedelta(seconds=delay_s)
-
-
-def is_reusable(stage: PlanStage) -> bool:
-    """Whether any run may take the result of this stage."""
-    return stage.stage.reuse == "always" and not stage.takes_event and not stage.takes_records

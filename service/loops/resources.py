@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from service.values import Amount
 from stages.base import Stage
@@ -107,10 +108,12 @@ class Rationed:
     runner: Runner
     resources: Resources
 
-    async def run(self, stage: PlanStage, call: Call) -> Outcome:
-        """See `Runner`. A stage that asks for more than there is has failed for good."""
-        if not stage.stage.resources:
-            return await self.runner.run(stage, call)
+    def run(self, stage: PlanStage, call: Call) -> Coroutine[Any, Any, Outcome]:
+        """See `Runner`."""
+        return self._run_rationed(stage, call) if stage.stage.resources else self.runner.run(stage, call)
+
+    async def _run_rationed(self, stage: PlanStage, call: Call) -> Outcome:
+        """A stage that asks for more than there is has failed for good."""
         lacking = self.resources.lacks(stage.stage)
         if lacking is not None:
             return Failed(record_of(Permanent(lacking)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import tempfile
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -80,6 +80,7 @@ def codec_for(kind: type) -> Codec | None:
     return _chosen[kind]
 
 
+@lru_cache(256)
 def codec_of(label: str) -> Codec:
     """The codec that wrote a label. Raises `Undecodable`."""
     codec = codecs().get(label.partition(":")[0])

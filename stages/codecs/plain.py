@@ -29,6 +29,7 @@ from stages.errors import NoCodec, Undecodable
 
 _PLAIN = (bool, int, float, str, list, tuple, dict, set, frozenset, date, datetime, time, timedelta, Decimal, UUID)
 _PLAIN_BASES = (*_PLAIN, type(None), enum.Enum, BaseModel, Mapping)
+_SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _AS_THEY_ARE: dict[Any, tuple[type, ...]] = {
     bool: (bool,),
     int: (int,),
@@ -53,7 +54,7 @@ class JsonCodec:
     def encode(self, value: Any, scratch: Scratch) -> tuple[str, Payload]:
         """See `Codec`."""
         try:
-            data = orjson.dumps(value, _plain, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS)
+            data = orjson.dumps(value, _plain, _SORTED)
         except TypeError as error:
             raise NoCodec(_advice(error)) from error
         if b"null" in data:

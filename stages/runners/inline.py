@@ -41,32 +41,28 @@ class InlineRunner:
     async def prepare(self, stages: Sequence[PlanStage]) -> None:
         """See `OpenRunner`."""
 
-    async def run(self, stage: PlanStage, call: Call) -> Outcome:
+    def run(self, stage: PlanStage, call: Call) -> Coroutine[Any, Any, Outcome]:
         """See `Runner`."""
         stopping, over = Mark(), Mark()
         made = self._made(stage, call, stopping, over)
-        if stage.is_async and stage.awaits:
+        if stage.is_async and not stage.runs_through:
             made = self._tools.strays.run(made, stop=stopping.set, leave=partial(self._left, stage, over))
-        if call.timeout_s is None:
-            return await made
-        try:
-            async with asyncio.timeout(call.timeout_s):
-                return await made
-        except TimeoutError:
-            return timed_out(call.timeout_s)
+        return made if call.timeout_s is None else _in_time(made, call.timeout_s)
 
     def _made(self, stage: PlanStage, call: Call, stopping: Mark, over: Mark) -> Coroutine[Any, Any, Outcome]:
-        registry = self._tools.registry
+        tools, began = self._tools, partial(self._tools.began, call)
+        if stage.runs_through and not stage.takes_context and not stage.takes_records:
+            return invoke(stage, call, tools.store, began=began, stopping=stopping)
         return invoke(
             stage,
             call,
-            self._tools.store,
-            registry=None if registry is None else Fenced(registry, over.is_set),
-            reader=self._tools.reader,
-            report=partial(self._tools.report, call),
+            tools.store,
+            registry=None if tools.registry is None else Fenced(tools.registry, over.is_set),
+            reader=tools.reader,
+            report=partial(tools.report, call),
             executor=self._threads.telling(partial(self._abandoned, stage, over)),
-            began=partial(self._tools.began, call),
-            mask=self._tools.logs.of(call).mask,
+            began=began,
+            mask=tools.logs.of(call).mask,
             stopping=stopping,
         )
 
@@ -95,6 +91,14 @@ class InlineRunner:
         if (stage.pipeline, stage.name) not in self._warned:
             self._warned.add((stage.pipeline, stage.name))
             logger.warning(message, stage.name, stage.pipeline)
+
+
+async def _in_time(made: Coroutine[Any, Any, Outcome], timeout_s: float) -> Outcome:
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await made
+    except TimeoutError:
+        return timed_out(timeout_s)
 
 
 def make(tools: RunnerTools) -> InlineRunner:
