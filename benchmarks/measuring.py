@@ -96,8 +96,8 @@ def rates(title: str, unit: str, rows: Sequence[Mapping[str, Any]], *notes: str)
         Column("per_s", f"{unit}s/s"),
         Column("spread", "spread"),
         Column("ratio", "ratio", ".2f"),
-        Column("cpu_us", f"CPU us/{unit}"),
-        Column("commits", f"commits/{unit}", ".3f"),
+        Column("cpu_us", f"CPU us/{unit}", ",.1f"),
+        Column("commits", f"commits/{unit}", ".3g"),
     ]
     return Table(title, columns, rows, notes)
 

@@ -74,10 +74,10 @@ def show(table: Table) -> None:
     """Print a table."""
     printed = Printed(title=table.title, title_justify="left")
     for label in ("", *(column.label for column in table.columns)):
-        printed.add_column(label, justify="right" if label else "left")
+        printed.add_column(label, justify="right" if label else "left", no_wrap=True)
     for row in table.rows:
         printed.add_row(*cells(table, row))
-    Console(width=130).print(printed, *table.notes, sep="\n", highlight=False)
+    Console(width=150).print(printed, *table.notes, sep="\n", highlight=False)
 
 
 def markdown(table: Table) -> str:
