@@ -46,7 +46,7 @@ check: $(VENV)/.dev ## Check style, format, types and the three floors
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit/test_house.py tests/unit/test_outer_files.py
 
-bench: $(VENV)/.dev ## Measure everything beside its limit, in half an hour; ARGS=runs for one (figures: .venv/bench)
+bench: $(VENV)/.dev ## Measure everything beside its limit, or one thing with ARGS=runs (figures: .venv/bench)
 	@$(BIN)/python -m benchmarks $(or $(ARGS),all)
 
 chaos: $(VENV)/.dev ## Kill everything at random under load and say what came of it (MINUTES=10, SEED=...)
@@ -56,7 +56,7 @@ lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRA
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) pyproject.toml --extra examples -c requirements.lock -o requirements-examples.lock
 	$(LOCK) pyproject.toml --extra dev -c requirements-examples.lock -o requirements-dev.lock
-	for file in benchmarks/peers/*.in; do $(LOCK) "$$file" -o "$${file%.in}.lock" || exit; done
+	for file in benchmarks/*/*.in; do $(LOCK) "$$file" -o "$${file%.in}.lock" || exit; done
 	printf 'uv\nhatchling\neditables\n' > bootstrap.in
 	$(LOCK) bootstrap.in -o requirements-bootstrap.lock; status=$$?; rm -f bootstrap.in; exit $$status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks.benchmark import names
+from benchmarks.benchmark import in_order, names
 from benchmarks.results import read_results, render
 from benchmarks.tables import Column, Goal, Table
 
@@ -34,6 +35,15 @@ async def test_a_benchmark_measures_what_it_says(name: str, tmp_path: Path) -> N
         assert all(figures_of(row) for row in table["rows"]), table
     assert [goal for goal in result["goals"] if goal["reached"] is None] == []
     assert result["says"] in render(read_results(tmp_path), names())
+
+
+def test_the_document_names_benchmarks_that_there_are() -> None:
+    document = (ROOT / "docs/performance.md").read_text()
+    described = re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE)
+    assert described == [name for name in in_order() if name in described]
+    commands = re.findall(r"(?:python -m benchmarks |make bench ARGS=)(\w+)", document)
+    assert commands
+    assert set(commands) <= {*names(), "table"}
 
 
 def figures_of(row: dict[str, Any]) -> list[float]:
