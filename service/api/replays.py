@@ -52,6 +52,12 @@ async def replay(context: Context, request: Request) -> Response:
     """Accept a replay: an event of its own. A repeat of the same key answers with the first run."""
     body = await read_model(request, context.limit_bytes, ReplayBody)
     key = start_id(fold(request.scope["headers"]), body.id) or str(uuid4())
+    answer, first = await replay_event_of(context, body, key)
+    return Json(answer, 202 if first else 200)
+
+
+async def replay_event_of(context: Context, body: ReplayBody, key: str) -> tuple[ReplayAnswer, bool]:
+    """The replay as it is recorded, and whether it is new. Raises `NotFound`, `Conflict` and `Problem`."""
     found = await meant_event(context, body.event)
     original = restore(original_of(found["cloudevent"]))
     if original.key != restore(found["cloudevent"]).key:
@@ -68,7 +74,9 @@ async def replay(context: Context, request: Request) -> Response:
     return await _accept(context, event, offer, made, pipeline)
 
 
-async def _accept(context: Context, event: Event, offer: Offer, made: Replay, pipeline: Pipeline) -> Response:
+async def _accept(
+    context: Context, event: Event, offer: Offer, made: Replay, pipeline: Pipeline
+) -> tuple[ReplayAnswer, bool]:
     """Durable together: the replay, its run, and the note of which event it is of."""
     inbox, arrivals = context.daemon.inbox, [Arrival(event, [offer])]
     pipeline.parse_params(offer.params)
@@ -91,7 +99,7 @@ async def _accept(context: Context, event: Event, offer: Offer, made: Replay, pi
         "shadow": made.shadow,
         "reuse": made.reuse,
     }
-    return Json(answer, 202 if receipt.first else 200)
+    return answer, receipt.first
 
 
 async def _refuse_another(context: Context, event: Event) -> None:

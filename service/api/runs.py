@@ -88,7 +88,7 @@ async def list_runs(context: Context, request: Request) -> Response:
     page = await context.views.runs(
         pipeline=query.get("pipeline") or None,
         state=state,
-        event=_event_key(query.get("event")),
+        event=event_key(query.get("event")),
         tags=[tag for tag in query.getlist("tag") if tag],
         before=query_id(request, "before"),
         limit=query_limit(request),
@@ -107,7 +107,8 @@ async def _refuse_unknown_pipeline(context: Context, name: str) -> None:
         raise NotFound(f"no pipeline {name[:80]!r} is known; there are {there}{nearest(name, known)}")
 
 
-def _event_key(given: str | None) -> UUID | None:
+def event_key(given: str | None) -> UUID | None:
+    """The key of an event in a query, if there is any. Raises 422."""
     if not given:
         return None
     try:

@@ -68,6 +68,8 @@ def _environment() -> Environment:
     made.globals["asset"] = address
     made.globals["state"] = state
     made.globals["meter"] = meter
+    made.globals["sign"] = lambda name: SIGNS.get(name, PLAIN)[0]
+    made.globals["look"] = lambda name: SIGNS.get(name, PLAIN)[1]
     made.globals["gate_act"] = gate_act
     made.tests["search"] = lambda text, part: part in text
     made.filters |= {

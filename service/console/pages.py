@@ -10,13 +10,19 @@ from starlette.routing import Route
 
 from service.api.access import ACT, ASSETS, SIGN_IN
 from service.api.context import Context
-from service.console import assets, now, reviews, signing
+from service.console import artifacts, assets, events, now, reviews, runs, signing
 from service.console.page import Act, Show, act, show
 
 PAGES: Sequence[tuple[str, Show]] = (
     ("/", now.now),
     ("/reviews", reviews.reviews),
+    ("/runs", runs.runs),
+    ("/runs/{run}", runs.run),
+    ("/runs/{run}/logs", runs.logs),
     ("/runs/{run}/resume", reviews.resuming),
+    ("/runs/{run}/artifacts/{digest}", artifacts.artifact),
+    ("/events", events.events),
+    ("/events/{event:path}", events.event),
 )
 FORMS: Sequence[tuple[str, Act]] = (
     ("runs/{run}/gates/{gate}", reviews.decided),
@@ -24,6 +30,7 @@ FORMS: Sequence[tuple[str, Act]] = (
     ("runs/{run}/skip", reviews.skipped),
     ("runs/{run}/abandon", reviews.abandoned),
     ("runs/{run}/cancel", reviews.cancelled),
+    ("events/{event}/replay", events.replayed),
     ("sign-out", signing.sign_out),
 )
 

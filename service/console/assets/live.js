@@ -2,6 +2,7 @@
 import { morph } from "./morph.js";
 import { keepTimes } from "./times.js";
 import { keepForms } from "./forms.js";
+import { followLogs } from "./logs.js";
 
 // Between two looks, however much happens; the first look is at once.
 const LEAST_MS = 400;
@@ -60,12 +61,12 @@ function seen() {
     source = null;
   } else if (!source) {
     listen();
-    if (place) look();
   }
 }
 
 keepTimes();
 keepForms();
+followLogs();
 if (address) {
   document.addEventListener("visibilitychange", seen);
   seen();

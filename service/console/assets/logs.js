@@ -1,0 +1,38 @@
+// Appends what a run logs while its page is looked at, each line once, from where the page ends.
+
+const MOST = 5000;
+
+function row(line) {
+  const made = document.createElement("li");
+  made.className = line.level;
+  const cells = [
+    ["at", line.at.slice(11, 23)],
+    ["from", line.stage + (line.item === null ? "" : ` [${line.item}]`)],
+    ["text", line.message],
+  ];
+  for (const [name, text] of cells) {
+    const cell = document.createElement("span");
+    cell.className = name;
+    cell.textContent = text;
+    made.append(cell, " ");
+  }
+  return made;
+}
+
+export function followLogs() {
+  const list = document.querySelector("[data-follow]");
+  if (!list) return;
+  const told = document.getElementById("following");
+  const source = new EventSource(list.dataset.follow);
+  source.addEventListener("open", () => (told.textContent = "following"));
+  source.addEventListener("log", (event) => {
+    const atEnd = window.innerHeight + window.scrollY >= document.body.scrollHeight - 40;
+    list.append(row(JSON.parse(event.data)));
+    if (list.children.length > MOST) list.firstElementChild.remove();
+    if (atEnd) window.scrollTo(0, document.body.scrollHeight);
+  });
+  source.addEventListener("end", (event) => {
+    told.textContent = `the run has ${JSON.parse(event.data).state}`;
+    source.close();
+  });
+}

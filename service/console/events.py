@@ -1,0 +1,81 @@
+"""Events: the list with its filters; one event, its fate in words, and running it again."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from starlette.requests import Request
+
+from service.api.bodies import ReplayBody
+from service.api.context import Context
+from service.api.events import found_event
+from service.api.problems import Problem
+from service.api.replays import replay_event_of
+from service.api.requests import query_id
+from service.console.page import Done, Form, Shown, who
+from service.known_secrets import known_secrets
+from stages.secrets import Secrets
+from triggers.base import Fate
+
+LIMIT = 50
+FILTERS = ("type", "source", "fate")
+
+
+async def events(context: Context, request: Request) -> Shown:
+    """A page of events; what is asked for stands in the address."""
+    asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
+    narrowed = {name: given for name, given in asked.items() if given}
+    if (asked["fate"] or Fate.RAN) not in set(Fate):
+        raise Problem(422, f"fate={asked['fate'][:80]!r}: expected one of {', '.join(Fate)}")
+    page = await context.views.events(
+        kind=asked["type"] or None,
+        source=asked["source"] or None,
+        fate=Fate(asked["fate"]) if asked["fate"] else None,
+        before=query_id(request, "before"),
+        limit=LIMIT,
+    )
+    values: dict[str, Any] = {
+        "title": "Events",
+        "asked": asked,
+        "narrowed": narrowed,
+        "fates": list(Fate),
+        "page": page,
+    }
+    values["older"] = urlencode({**narrowed, "before": page["next"]}) if page["next"] else ""
+    values["newest"] = urlencode(narrowed) if "before" in request.query_params else None
+    return Shown("events.html", values)
+
+
+async def event(context: Context, request: Request) -> Shown:
+    """One event by key or id: what it says, what became of it and why."""
+    found = await found_event(context, request.path_params["event"])
+    ran = [one["pipeline"] for one in found["outcomes"] if one["run"] is not None]
+    values = {
+        "title": f"Event {found['subject'] or found['id']}",
+        "event": found,
+        "payload": _secrets(context).mask_fields(found["cloudevent"]),
+        "replayable": ran or [one["pipeline"] for one in found["outcomes"]],
+    }
+    return Shown("event.html", values)
+
+
+def _secrets(context: Context) -> Secrets:
+    triggers = [one.trigger for one in context.daemon.catalogue.bindings()]
+    return known_secrets(context.daemon.settings, triggers)
+
+
+async def replayed(context: Context, request: Request, form: Form) -> Done:
+    """Run an event again, in shadow unless its effects are wanted."""
+    by, session = who(context, request, form)
+    body = ReplayBody(
+        event=request.path_params["event"],
+        pipeline=form.get("pipeline") or None,
+        effects=form.get("effects") == "yes",
+        reuse=form.get("anew") != "yes",
+        by=by,
+    )
+    answer, _ = await replay_event_of(context, body, form.get("once") or str(uuid4()))
+    how = "in shadow: it changes nothing outside" if answer["shadow"] else "with its effects"
+    return Done(f"/runs/{quote(str(answer['run']))}", f"{by} runs the event again, {how}.", session)

@@ -1,0 +1,112 @@
+"""Runs: the list with its filters, and one run whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from starlette.requests import Request
+
+from service.api.context import Context
+from service.api.problems import Problem
+from service.api.requests import path_id, query_id
+from service.api.runs import event_key, run_called
+from service.console.gantt import chart
+from service.console.graph import Drawing, draw
+from service.console.page import Shown
+from service.log_pages import Wanted
+from service.model import RunState
+from service.shapes import RunDetail, StageShape
+
+LIMIT = 50
+LINES = 200
+FILTERS = ("pipeline", "state", "tag", "event")
+
+
+async def runs(context: Context, request: Request) -> Shown:
+    """A page of runs; what is asked for stands in the address."""
+    asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
+    narrowed = {name: given for name, given in asked.items() if given}
+    if (asked["state"] or RunState.QUEUED) not in set(RunState):
+        raise Problem(422, f"state={asked['state'][:80]!r}: expected one of {', '.join(RunState)}")
+    page = await context.views.runs(
+        pipeline=asked["pipeline"] or None,
+        state=asked["state"] or None,
+        event=event_key(asked["event"]),
+        tags=[asked["tag"]] if asked["tag"] else [],
+        before=query_id(request, "before"),
+        limit=LIMIT,
+    )
+    known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
+    values: dict[str, Any] = {
+        "title": "Runs",
+        "asked": asked,
+        "narrowed": narrowed,
+        "states": list(RunState),
+        "page": page,
+    }
+    values["pipelines"] = sorted(known | set(context.daemon.catalogue.pipelines))
+    values["older"] = urlencode({**narrowed, "before": page["next"]}) if page["next"] else ""
+    values["newest"] = urlencode(narrowed) if "before" in request.query_params else None
+    live = {"pipeline": asked["pipeline"]} if asked["pipeline"] else {}
+    return Shown("runs.html", values, live=live)
+
+
+async def run(context: Context, request: Request) -> Shown:
+    """Everything about a run."""
+    found = await run_called(context, path_id(request, "run", "run"))
+    definition = await _definition(context, found)
+    groups = {group.name: list(group.people) for group in context.daemon.settings.groups}
+    values = {
+        "title": f"Run {found['id']} of {found['pipeline']}",
+        "run": found,
+        "drawing": drawing(definition),
+        "chart": chart(found, context.daemon.clock.now()),
+        "inputs": {stage["name"]: stage["inputs"] for stage in definition.get("stages", ())},
+        "gates": {gate["name"]: gate for gate in found["gates"]},
+        "stages": {stage["name"]: stage for stage in found["stages"]},
+        "groups": groups,
+    }
+    return Shown("run.html", values, live={"run": found["id"]})
+
+
+def drawing(definition: Mapping[str, Any]) -> Drawing:
+    """A pipeline as it is drawn."""
+    stages = definition.get("stages", ())
+    upstream = {stage["name"]: [*stage["inputs"], *stage.get("after", ())] for stage in stages}
+    gates: dict[tuple[str, str], list[str]] = {}
+    for gate in definition.get("gates", ()):
+        gates.setdefault((gate["source"], gate["target"]), []).append(gate["name"])
+    return draw(upstream, gates)
+
+
+async def _definition(context: Context, found: RunDetail) -> Mapping[str, Any]:
+    """The pipeline as it was in the run's version; without arrows where nobody knows it any more."""
+    rows = await context.daemon.reads.fetch("story_definitions", found["pipeline"], [found["version"]])
+    if rows:
+        definition: Mapping[str, Any] = orjson.loads(rows[0]["definition"])
+        return definition
+    return {"stages": [_alone(stage) for stage in found["stages"]]}
+
+
+def _alone(stage: StageShape) -> Mapping[str, Any]:
+    return {"name": stage["name"], "inputs": []}
+
+
+async def logs(context: Context, request: Request) -> Shown:
+    """What its stages logged, a page of it; the script goes on from there while the run does."""
+    found = await run_called(context, path_id(request, "run", "run"))
+    stage, after = request.query_params.get("stage") or None, query_id(request, "after") or 0
+    page = await context.logs.page(found["id"], Wanted(stage=stage, item=None, attempt=None), after=after, limit=LINES)
+    follow = {"follow": "true", "after": page["lines"][-1]["seq"] if page["lines"] else after}
+    more = len(page["lines"]) == LINES
+    return Shown(
+        "logs.html",
+        {"title": f"Logs of run {found['id']}", "run": found, "stage": stage or "", "lines": page["lines"]}
+        | {"more": urlencode({**({"stage": stage} if stage else {}), "after": follow["after"]}) if more else ""}
+        | {"after": after}
+        | {"follow": "" if more else urlencode({**follow, **({"stage": stage} if stage else {})})},
+        live=None,
+    )

@@ -1,0 +1,153 @@
+"""What the console draws: graphs, times and meters, from data alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.console.gantt import WIDTH, chart
+from service.console.graph import BOX_H, BOX_W, draw
+from service.console.meter import meter
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return BEGIN + timedelta(seconds=seconds)
+
+
+def test_a_chain_is_drawn_from_left_to_right_with_its_gates_above() -> None:
+    drawing = draw({"a": [], "b": ["a"], "c": ["b"]}, {("a", "b"): ["fresh", "sound"]})
+    a, b, c = drawing.boxes
+    assert a.y == b.y == c.y
+    assert a.x + BOX_W < b.x < b.x + BOX_W < c.x
+    first, second = drawing.arrows
+    assert first.gates == ["fresh", "sound"]
+    assert a.x + BOX_W < first.x < b.x
+    assert b.x - (a.x + BOX_W) > c.x - (b.x + BOX_W), "there is room for a gate where one stands"
+    assert second.gates == ()
+    # Both labels fit above the arrow.
+    assert first.y - 9 - 17 - 12 >= 0
+
+
+def test_what_follows_from_other_arrows_is_faint_and_goes_below() -> None:
+    drawing = draw({"a": [], "b": ["a"], "c": ["a", "b"]}, {})
+    faint = {(one.source, one.target): one.faint for one in drawing.arrows}
+    assert faint == {("a", "b"): False, ("a", "c"): True, ("b", "c"): False}
+    box = drawing.boxes[0]
+    assert drawing.height > box.y + BOX_H + 20
+
+
+def test_a_gate_keeps_its_arrow_from_fading() -> None:
+    drawing = draw({"a": [], "b": ["a"], "c": ["a", "b"]}, {("a", "c"): ["g"]})
+    assert not next(one for one in drawing.arrows if one.gates).faint
+
+
+def test_nothing_is_drawn_of_nothing() -> None:
+    drawing = draw({}, {})
+    assert (drawing.boxes, drawing.arrows) == ([], [])
+    assert drawing.width > 0 < drawing.height
+
+
+@st.composite
+def graphs(some: st.DrawFn) -> dict[str, list[str]]:
+    names = [f"s{number}" for number in range(some(st.integers(1, 12)))]
+    return {
+        name: some(st.lists(st.sampled_from(names[:number]), unique=True, max_size=3)) if number else []
+        for number, name in enumerate(names)
+    }
+
+
+@given(graphs(), st.data())
+def test_boxes_never_touch_and_everything_is_inside(upstream: dict[str, list[str]], some: st.DataObject) -> None:
+    arrows = [(source, name) for name, sources in upstream.items() for source in sources]
+    gated = some.draw(st.lists(st.sampled_from(arrows), unique=True, max_size=4)) if arrows else []
+    drawing = draw(upstream, {arrow: ["g"] for arrow in gated})
+    boxes = {box.name: box for box in drawing.boxes}
+    for one in drawing.boxes:
+        assert 0 <= one.x <= drawing.width - BOX_W
+        assert 0 <= one.y <= drawing.height - BOX_H
+        for other in drawing.boxes:
+            apart = abs(one.x - other.x) >= BOX_W or abs(one.y - other.y) >= BOX_H
+            assert one is other or apart
+    assert {(one.source, one.target) for one in drawing.arrows} == set(arrows)
+    for arrow in drawing.arrows:
+        assert boxes[arrow.source].x + BOX_W <= boxes[arrow.target].x
+        assert all(math.isfinite(float(number)) for number in re.findall(r"-?[\d.]+", arrow.path))
+
+
+def tried(start: float, end: float | None, state: str = "succeeded") -> dict[str, Any]:
+    return {"state": state, "started_at": at(start), "finished_at": None if end is None else at(end)}
+
+
+def test_times_of_a_run_are_bars_on_one_line() -> None:
+    gate = {
+        "name": "ok",
+        "target": "b",
+        "state": "passed",
+        "history": [
+            {"state": "waiting", "decided_at": at(40)},
+            {"state": "passed", "decided_at": at(90)},
+        ],
+    }
+    run: Any = {
+        "queued_at": at(0),
+        "started_at": at(10),
+        "finished_at": at(100),
+        "gates": [gate],
+        "stages": [
+            {"name": "a", "attempts": [tried(10, 20, "failed"), tried(30, 40)]},
+            {"name": "b", "attempts": [tried(90, 100), tried(100, 100, "reused")]},
+        ],
+    }
+    drawn = chart(run, at(500))
+    assert drawn.span_s == 100
+    found = {line.name: [(bar.state, bar.x, bar.width) for bar in line.bars] for line in drawn.lines}
+    assert found == {
+        "in the queue": [("queued", 0, 100)],
+        "a": [("failed", 100, 100), ("succeeded", 300, 100)],
+        "gate ok": [("waiting", 400, 500)],
+        "b": [("succeeded", 900, 100)],
+    }
+    assert [line.took_s for line in drawn.lines] == [10, 20, 50, 10]
+
+
+@pytest.mark.parametrize("now", [0.0, 0.001, 7.0])
+def test_what_goes_on_lasts_until_now_and_stays_inside(now: float) -> None:
+    run: Any = {
+        "queued_at": at(0),
+        "started_at": None if now < 1 else at(1),
+        "finished_at": None,
+        "gates": [
+            {"name": "g", "target": "a", "state": "waiting", "history": [{"state": "waiting", "decided_at": at(0)}]}
+        ],
+        "stages": [{"name": "a", "attempts": [tried(2, None, "running")] if now > 2 else []}],
+    }
+    for line in chart(run, at(now)).lines:
+        for bar in line.bars:
+            assert 0 <= bar.x <= bar.x + bar.width <= WIDTH + 0.1
+            assert bar.width > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "told"),
+    [(0.8, 0.5, "0.8, threshold 0.5"), (-3, 2, "-3, threshold 2"), (0, 0, "0, threshold 0"), (5, None, "5")],
+)
+def test_a_meter_says_its_numbers(value: float, threshold: float | None, told: str) -> None:
+    drawn = str(meter(value, threshold))
+    assert f'aria-label="{told}"' in drawn
+    assert ("<line" in drawn) is (threshold is not None)
+    for x in re.findall(r' x1?="([^"]+)"', drawn):
+        assert 0 <= float(x) <= 240
+
+
+@pytest.mark.parametrize("value", [None, "0.5", math.nan, math.inf, True, [1]])
+def test_what_is_no_number_has_no_meter(value: Any) -> None:
+    assert str(meter(value, 0.5)) == ""
+    assert "<line" not in str(meter(1.0, value))
