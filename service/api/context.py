@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from service.api.access import Access
 from service.api.meters import Meters
 from service.api.serving import Serving
 from service.api.sessions import Sessions
+from service.api.shared import Shared
 from service.db.views import Views
 from service.db.writer import Operation
 from service.log_pages import LogPages
@@ -30,6 +31,7 @@ class Context:
     stream: LogStream
     sessions: Sessions
     access: Access
+    shared: Shared = field(default_factory=Shared)
 
     @property
     def limit_bytes(self) -> int:

@@ -16,7 +16,7 @@ from service.api.access import ACT
 from service.cli.times import distance, instant, lasted
 from service.cli.views.words import number, size
 from service.console.assets import address
-from service.console.meter import meter
+from service.console.meter import meter, spark
 
 POLICY = "; ".join(
     (
@@ -68,6 +68,7 @@ def _environment() -> Environment:
     made.globals["asset"] = address
     made.globals["state"] = state
     made.globals["meter"] = meter
+    made.globals["spark"] = spark
     made.globals["sign"] = lambda name: SIGNS.get(name, PLAIN)[0]
     made.globals["look"] = lambda name: SIGNS.get(name, PLAIN)[1]
     made.globals["gate_act"] = gate_act

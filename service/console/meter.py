@@ -1,8 +1,9 @@
-"""A measured value against its threshold, drawn."""
+"""Numbers, drawn: a measured value against its threshold; sizes one after the other."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,10 @@ _DRAWN = Markup(
     '<rect class="value {look}" x="{x}" width="{value}" height="{h}" rx="2"/>{mark}</svg>'
 )
 _MARK = Markup('<line class="bound" x1="{x}" x2="{x}" y1="-1" y2="{below}"/>')
+_SPARK = Markup(
+    '<svg class="spark" viewBox="0 0 240 34" role="img" aria-label="{told}" preserveAspectRatio="none">{bars}</svg>'
+)
+_BAR = Markup('<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="1"/>')
 
 
 def meter(value: Any, threshold: Any = None, look: str = "plain") -> Markup:
@@ -36,3 +41,19 @@ def meter(value: Any, threshold: Any = None, look: str = "plain") -> Markup:
 
 def _is_number(given: Any) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+
+
+def spark(values: Sequence[int]) -> Markup:
+    """A bar for each value, the tallest as high as the drawing."""
+    most = max([*values, 1])
+    step = WIDTH / max(len(values), 12)
+    bars = Markup("").join(
+        _BAR.format(
+            x=round(place * step, 1),
+            y=round(32 - value / most * 30, 1),
+            w=round(step - 1.5, 1),
+            h=round(value / most * 30 + 2, 1),
+        )
+        for place, value in enumerate(values)
+    )
+    return _SPARK.format(told=f"sizes, the latest last: {', '.join(map(str, values))}", bars=bars)

@@ -1,27 +1,77 @@
-"""The start page: what the three modes do, what runs, what waits, what failed."""
+"""The start page: what the three modes do, what runs, what waits for whom, what failed, and health."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from starlette.requests import Request
 
 from service.api.context import Context
 from service.api.health import readiness
 from service.api.listings import known_triggers
+from service.api.reviews import reviews_page
+from service.api.schedules import EARLIEST, LATEST
+from service.console.glance import arrivals, batches, latencies, mode, totals
 from service.console.page import Shown
+from service.db.schedules import ScheduleViews
+from triggers.base import Binding
+from triggers.schedule import Schedule, due_times, newest_due
 
-LIMIT = 8
+LIMIT, NEWEST = 8, 300
+PAST, COMING = 10, 3
+Ticks = tuple[list[datetime], list[datetime]]
 
 
 async def now(context: Context, request: Request) -> Shown:
-    """Everything at a glance."""
+    """Everything at a glance; read once for all who look within a moment."""
+    return await context.shared.of("now", lambda: _shown(context))
+
+
+async def _shown(context: Context) -> Shown:
+    place = await context.stream.end()
     views = context.views
+    triggers = await known_triggers(context)
+    newest = await context.daemon.reads.fetch("newest_runs", NEWEST)
+    modes: dict[str, list[Any]] = {"continuous": [], "scheduled": [], "triggered": []}
+    for trigger in triggers:
+        modes[mode(trigger["kind"])].append(trigger)
     values = {
         "title": "Now",
         "ready": await readiness(context),
-        "triggers": await known_triggers(context),
-        "unfinished": await views.unfinished(),
+        "daemons": await views.daemons(),
+        "modes": modes,
+        "ticks": await _ticks(context),
+        "batches": batches(newest),
+        "arrivals": arrivals(newest),
+        "newest": len(newest),
+        "latencies": latencies(newest, triggers),
+        "totals": totals(await views.unfinished()),
         "running": (await views.runs(state="running", limit=LIMIT))["runs"],
         "waiting": (await views.runs(state="waiting", limit=LIMIT))["runs"],
-        "latest": (await views.runs(limit=LIMIT))["runs"],
+        "failed": await reviews_page(context, None, None, LIMIT),
+        "ended": (await views.runs(state="succeeded", limit=LIMIT))["runs"],
     }
-    return Shown("now.html", values)
+    return Shown("now.html", values, place=place)
+
+
+async def _ticks(context: Context) -> Mapping[str, Mapping[str, Any]]:
+    """The latest ticks of each schedule with what became of them, and the coming ones."""
+    bindings = [one for one in context.daemon.catalogue.bindings(Schedule) if one.trigger.enabled]
+    at = context.daemon.clock.now()
+    around = await asyncio.to_thread(lambda: [_around(one, at) for one in bindings])
+    views = ScheduleViews(context.daemon.reads)
+    past = await views.ticks_of([(one, past) for one, (past, _) in zip(bindings, around, strict=True)])
+    return {
+        one.name: {"past": ticks, "coming": coming}
+        for one, ticks, (_, coming) in zip(bindings, past, around, strict=True)
+    }
+
+
+def _around(binding: Binding, at: datetime) -> Ticks:
+    trigger = binding.trigger
+    past = newest_due(trigger, max(EARLIEST, trigger.start or EARLIEST), at, PAST)
+    return sorted(past), list(islice(due_times(trigger, at, LATEST), COMING))

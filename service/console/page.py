@@ -16,18 +16,21 @@ from service.api.problems import Problem
 from service.api.requests import read_body
 from service.api.sessions import Session
 from service.console.look import HEADERS, rendered
+from service.log_stream import Place
 
 MOST_FORM_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page to look at. `live`: what of the run log makes it look again (none: nothing); `status` of the answer."""
+    """A page to look at. `live`: what of the run log makes it look again (None: nothing). `place`: where the log stood
+    before its values were read, where that was before it was asked for.
+    """
 
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)
     live: Mapping[str, Any] | None = field(default_factory=dict)
-    status: int = 200
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,11 @@ async def show(context: Context, request: Request, handler: Show) -> Response:
     shown = await handler(context, request)
     known = context.sessions.of(request.scope)
     session = known or context.sessions.begin("", signed_in=False)
-    live = None if shown.live is None else "/api/v1/stream?" + urlencode({**shown.live, "after": str(place)})
+    live = (
+        None
+        if shown.live is None
+        else "/api/v1/stream?" + urlencode({**shown.live, "after": str(shown.place or place)})
+    )
     frame = {
         "path": request.url.path,
         "now": context.daemon.clock.now(),
@@ -62,7 +69,7 @@ async def show(context: Context, request: Request, handler: Show) -> Response:
         "said": context.sessions.said(request.scope),
         "people_wait": waiting["gates"] + waiting["reviews"],
     }
-    answer = HTMLResponse(rendered(shown.template, **frame, **shown.values), shown.status, HEADERS)
+    answer = HTMLResponse(rendered(shown.template, **frame, **shown.values), headers=HEADERS)
     if known is None:
         answer.headers.append("Set-Cookie", context.sessions.cookie(session))
     if frame["said"]:

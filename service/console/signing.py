@@ -16,13 +16,9 @@ MOST_NAME = 200
 
 async def asking(context: Context, request: Request) -> Shown:
     """The page that asks for the token, if one is needed, and for a name."""
-    return _asked(context, request.query_params.get("next", "/"), "")
-
-
-def _asked(context: Context, following: str, wrong: str) -> Shown:
     needed = context.daemon.settings.http.api_token is not None
-    values = {"title": "Sign in", "following": _inside(following), "needed": needed, "wrong": wrong}
-    return Shown("sign_in.html", values, live=None, status=401 if wrong else 200)
+    following = _inside(request.query_params.get("next", "/"))
+    return Shown("sign_in.html", {"title": "Sign in", "following": following, "needed": needed}, live=None)
 
 
 async def sign_in(context: Context, request: Request) -> Response:

@@ -50,12 +50,20 @@ class ScheduleViews:
 
     async def ticks(self, binding: Binding, due: Sequence[datetime]) -> list[TickShape]:
         """What became of these ticks of a schedule."""
-        keys = {due_at: tick_event(binding, due_at).key for due_at in due}
-        rows: dict[UUID, list[Row]] = {}
-        for row in await self._reads.fetch("outcomes_of", list(keys.values())):
-            if row["pipeline"] == binding.pipeline:
-                rows.setdefault(row["event_key"], []).append(row)
-        return [_tick(binding, due_at, rows.get(key, ())) for due_at, key in keys.items()]
+        [found] = await self.ticks_of([(binding, due)])
+        return found
+
+    async def ticks_of(self, schedules: Sequence[tuple[Binding, Sequence[datetime]]]) -> list[list[TickShape]]:
+        """What became of these ticks of several schedules, by one statement."""
+        keys = [{due_at: tick_event(binding, due_at).key for due_at in due} for binding, due in schedules]
+        wanted = [key for due in keys for key in due.values()]
+        rows: dict[tuple[UUID, str], list[Row]] = {}
+        for row in await self._reads.fetch("outcomes_of", wanted) if wanted else ():
+            rows.setdefault((row["event_key"], row["pipeline"]), []).append(row)
+        return [
+            [_tick(binding, due_at, rows.get((key, binding.pipeline), ())) for due_at, key in due.items()]
+            for (binding, _), due in zip(schedules, keys, strict=True)
+        ]
 
 
 def _tick(binding: Binding, due_at: datetime, outcomes: Sequence[Row]) -> TickShape:

@@ -1,0 +1,33 @@
+"""Answers that many ask for at once: made once, and given to all who ask within a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+LASTS_S = 0.5
+
+
+class Shared:
+    """By name. Whoever asks while an answer is made waits for it."""
+
+    def __init__(self, lasts_s: float = LASTS_S) -> None:
+        self._lasts_s = lasts_s
+        self._held: dict[str, tuple[float, Any]] = {}
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def of(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
+        """The answer of this name, made by `make` where there is none or it is too old."""
+        async with self._making[name]:
+            made_at, answer = self._held.get(name, (0.0, None))
+            if time.monotonic() - made_at > self._lasts_s or name not in self._held:
+                begun = time.monotonic()
+                answer = await make()
+                self._held[name] = (begun, answer)
+        found: T = answer
+        return found

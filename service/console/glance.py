@@ -1,0 +1,86 @@
+"""What the start page tells of triggers, worked out from rows: their mode, batches and how soon stages start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from service.db.rows import Row
+from service.trigger_shapes import TriggerShape
+
+CONTINUOUS = ("-batches", "-stream")
+SCHEDULED = frozenset({"cron", "every"})
+SHOWN_BATCHES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Of runs by one kind of trigger: how many there are among the newest, and how long events waited for a stage."""
+
+    kind: str
+    runs: int
+    p50_s: float
+    p99_s: float
+
+
+def mode(kind: str) -> str:
+    """Which of the three modes a kind of trigger is of."""
+    if kind in SCHEDULED:
+        return "scheduled"
+    return "continuous" if kind.endswith(CONTINUOUS) else "triggered"
+
+
+def batches(rows: Sequence[Row]) -> Mapping[str, Sequence[int]]:
+    """The sizes of the latest micro-batches, the oldest first, by `pipeline/trigger`."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        if row["batch"] is not None:
+            sizes = found.setdefault(f"{row['pipeline']}/{row['trigger']}", [])
+            if len(sizes) < SHOWN_BATCHES and isinstance(count := _count(row["batch"]), int):
+                sizes.append(count)
+    return {name: sizes[::-1] for name, sizes in found.items() if sizes}
+
+
+def _count(envelope: bytes) -> Any:
+    data = orjson.loads(envelope).get("data")
+    return data.get("count") if isinstance(data, dict) else None
+
+
+def latencies(rows: Iterable[Row], triggers: Sequence[TriggerShape]) -> list[Latency]:
+    """By kind of trigger, the most frequent first."""
+    kinds = {one["name"]: one["kind"] for one in triggers}
+    waited: dict[str, list[float]] = {}
+    for row in rows:
+        if row["waited_s"] is not None:
+            kind = kinds.get(f"{row['pipeline']}/{row['trigger']}") or row["trigger"].partition(":")[0]
+            waited.setdefault(kind, []).append(max(row["waited_s"], 0.0))
+    found = [Latency(kind, len(all_s), share(all_s, 0.5), share(all_s, 0.99)) for kind, all_s in waited.items()]
+    return sorted(found, key=lambda one: (-one.runs, one.kind))
+
+
+def share(values: Sequence[float], part: float) -> float:
+    """The value below or at which this part of them lies (nearest rank)."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(part * len(ranked)) - 1)]
+
+
+def arrivals(rows: Iterable[Row]) -> Mapping[str, int]:
+    """How many of these runs each trigger started, by `pipeline/trigger`."""
+    found: dict[str, int] = {}
+    for row in rows:
+        name = f"{row['pipeline']}/{row['trigger']}"
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def totals(unfinished: Mapping[tuple[str, str], tuple[int, int]]) -> Mapping[str, int]:
+    """How many runs are in each state that is no end, and how many are late."""
+    found = dict.fromkeys(("running", "waiting", "queued", "late"), 0)
+    for (_, state), (runs, late) in unfinished.items():
+        found[state] += runs
+        found["late"] += late
+    return found

@@ -1,0 +1,55 @@
+"""The start page: the three modes, what runs, what waits for whom, what failed, and that nothing falls in between."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from service.model import RunState
+from service.settings import Role
+from stages.pipeline import Pipeline
+from tests.db.api import PIPELINES, add, api
+from tests.db.console import look, text_of
+from tests.db.test_stream import ends, following, taken
+from triggers.schedule import Cron, Every
+
+clocks = Pipeline("clocks", [add], on=[Every("1h"), Cron("0 2 * * *"), Every("2h", enabled=False, name="off")])
+
+
+async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, *Role, pipelines=(*PIPELINES, clocks)) as one:
+        await one.start("sums")
+        waiting = await one.start("gated", RunState.WAITING)
+        broken = await one.start("broken")
+        one_page = await look(one, "/")
+    told = text_of(one_page)
+    for part in ("1 ‖ waiting", "2 ☞ need a person", "1 ✓ daemon, ready", "No stream is read."):
+        assert part in told, part
+    assert f"gated #{waiting} for somebody to decide gate add-double" in told
+    assert f"broken #{broken}" in told
+    assert "breaks: a permanent failure" in told
+    assert re.search(r"Scheduled every:1h clocks ✓ listening", told)
+    assert re.search(r"next in .*?, then in .*?, then in ", told)
+    assert len(re.findall(r'<ol class="ticks"', one_page)) == 2
+    assert "webhook:plain" in told
+    assert re.search(r"manual \d+ ms \d+ ms 3", told)
+
+
+async def test_what_happens_after_the_page_was_read_is_told_by_its_stream(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        await one.start("sums")
+        page = await look(one, "/")
+        second = await one.start("sums", factor=5)
+        found = re.search(r'data-stream="/api/v1/stream(\?after=[\d.]+)"', page)
+        assert found is not None
+        async with following(one, found[1]) as events:
+            seen = await taken(events, ends(second))
+    assert {told["run"] for _, told in seen if "run" in told} >= {second}
+
+
+async def test_a_daemon_that_is_not_ready_says_why(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        one.daemon.draining = True
+        told = text_of(await look(one, "/"))
+    assert "not ready" in told
+    assert "draining: it is stopping" in told
