@@ -9,9 +9,10 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import RebalanceInProgressError
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
-from tests.broker.seam import RecordingInbox, access_to, listener_of, produce
+from tests.broker.seam import RecordingInbox, access_to, listener_of, listening, produce
 from triggers import KafkaArrivals
 from triggers.base import KafkaAccess
 
@@ -38,6 +39,11 @@ class Member:
         request = SyncGroupRequest(self._group, self.generation, self.name, None, [])
         error: int = (await self._client.send(self._node, request)).error_code
         return error
+
+    async def members(self) -> set[str]:
+        """Ask who is in the group."""
+        answer = await self._client.send(self._node, DescribeGroupsRequest([self._group]))
+        return {member["member_id"] for member in answer.to_object()["groups"][0]["members"]}
 
     async def leave(self) -> None:
         """Say that it leaves."""
@@ -78,3 +84,14 @@ async def test_a_group_whose_leader_left_while_it_formed_is_led_again(
         for task in tasks:
             task.cancel()
     assert inbox.repeats == 0
+
+
+async def test_a_member_that_stops_while_it_joins_is_no_member_afterwards(
+    client: AIOKafkaClient, kafka: str, topic: str
+) -> None:
+    access = access_to(kafka)
+    watcher = Member(client, f"{access.group_prefix}.arrivals", topic)
+    async with listening(listener_of([KafkaArrivals(topic)], access, RecordingInbox())):
+        while not await watcher.members():
+            await asyncio.sleep(0.01)
+    assert not await watcher.members()

@@ -8,15 +8,17 @@ what is done here in its name. Apache Kafka elects another leader at once (Group
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.protocol.admin import DescribeGroupsRequest
-from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 
 logger = logging.getLogger(__name__)
 
@@ -29,34 +31,43 @@ _NOTHING = ConsumerProtocolMemberAssignment(0, [], b"").encode()
 def keep_led(consumer: AIOKafkaConsumer) -> None:
     """Have a started consumer see to it, each time that it joins its group, that somebody leads it."""
     coordinator: Any = consumer._coordinator
-    coordinator._send_req = partial(_ask, coordinator._send_req)
+    coordinator._send_req = partial(_ask, coordinator._send_req, coordinator._closing)
 
 
-async def _ask(send: _Send, request: Any) -> Any:
+async def _ask(send: _Send, closing: asyncio.Future[None], request: Any) -> Any:
     answer = await send(request)
     if isinstance(request, JoinGroupRequest):
-        while not answer.error_code and answer.leader_id not in ("", answer.member_id):
-            members = await _members(send, request._group)
-            if answer.leader_id in members:
-                break
-            # One does it: several would keep it a member between them.
-            if answer.member_id == min(members, default=""):
-                logger.info("group %s is led by %s, which has left: ending that", request._group, answer.leader_id)
-                await _leave_again(send, request, answer.leader_id)
+        while not closing.done() and await _is_led_by_nobody(send, request, answer):
             answer = await send(request)
+        if closing.done():
+            await _leave(send, request._group, answer)
+            raise GroupCoordinatorNotAvailableError
+    elif isinstance(request, SyncGroupRequest) and closing.done():
+        # Of its first generation, which is number 0, the client takes itself for no member.
+        await send(LeaveGroupRequest(request._group, request._member_id))
     return answer
 
 
-async def _members(send: _Send, group: str) -> Collection[str]:
-    [described] = (await send(DescribeGroupsRequest([group]))).to_object()["groups"]
-    return [member["member_id"] for member in described["members"]]
+async def _is_led_by_nobody(send: _Send, request: JoinGroupRequest, answer: Any) -> bool:
+    """Whether the leader has left. Then one of the members ends that: several would keep it a member between them."""
+    if answer.error_code or answer.leader_id in ("", answer.member_id):
+        return False
+    [group] = (await send(DescribeGroupsRequest([request._group]))).to_object()["groups"]
+    members = {member["member_id"] for member in group["members"]}
+    if answer.leader_id in members:
+        return False
+    if answer.member_id == min(members, default=""):
+        logger.info("group %s is led by %s, which has left: ending that", request._group, answer.leader_id)
+        times, protocols = (request._session_timeout, request._rebalance_timeout), request._group_protocols
+        rejoin = JoinGroupRequest(request._group, *times, answer.leader_id, None, request._protocol_type, protocols)
+        await _leave(send, request._group, await send(rejoin))
+    return True
 
 
-async def _leave_again(send: _Send, request: JoinGroupRequest, leader: str) -> None:
-    """Join as the leader that has left, form the group, and leave it now."""
-    times, protocols = (request._session_timeout, request._rebalance_timeout), request._group_protocols
-    join = JoinGroupRequest(request._group, *times, leader, None, request._protocol_type, protocols)
-    joined = await send(join)
-    shares = [(member[0], _NOTHING) for member in joined.members]
-    await send(SyncGroupRequest(request._group, joined.generation_id, leader, None, shares))
-    await send(LeaveGroupRequest(request._group, leader))
+async def _leave(send: _Send, group: str, joined: Any) -> None:
+    """Leave a group that has just been joined. Its leader forms it first, to be forgotten."""
+    identity = (joined.generation_id, joined.member_id)
+    if joined.leader_id == joined.member_id and not (await send(HeartbeatRequest(group, *identity))).error_code:
+        shares = [(member[0], _NOTHING) for member in joined.members]
+        await send(SyncGroupRequest(group, *identity, None, shares))
+    await send(LeaveGroupRequest(group, joined.member_id))
