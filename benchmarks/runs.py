@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,8 @@ from triggers.event import Event, utc_now
 
 BATCH = 50
 LIMIT = "bare group-commit loop"
-_numbers = itertools.count()
+# Of no event in a database that was kept from an earlier time.
+_numbers = itertools.count(time.time_ns())
 
 
 @dataclass(frozen=True, slots=True)
