@@ -95,9 +95,18 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of a process that it shares with nobody, and its part of what it shares, in 10^6 bytes."""
+    """Memory of a process that is its own, and its part of what it shares, in 10^6 bytes (proc_pid_smaps(5))."""
+    return _memory(pid, "Pss:")
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process as other tools show it: what it shares counts in full."""
+    return _memory(pid, "Rss:")
+
+
+def _memory(pid: int, kind: str) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    [size_kib] = [line.split()[1] for line in lines if line.startswith("Pss:")]
+    [size_kib] = [line.split()[1] for line in lines if line.startswith(kind)]
     return int(size_kib) * 1024 / 1e6
 
 

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.benchmark import Benchmark
-from benchmarks.daemons import children, cpu_s, daemon_process, memory_mb
+from benchmarks.daemons import children, cpu_s, daemon_process, memory_mb, resident_mb
 from benchmarks.many import PIPELINES
 from benchmarks.tables import Column, Goal, Table
 
-COLUMNS = [Column("core", "% of a core", ".2f"), Column("memory_mb", "MB", ",.0f")]
+COLUMNS = [
+    Column("core", "% of a core", ".2f"),
+    Column("resident_mb", "MB resident"),
+    Column("memory_mb", "MB of its own"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ async def run(size: Size) -> Sequence[Table]:
             process.terminate()
             await process.communicate()
     title = f"{len(names)} pipelines, {triggers} triggers, {size.seconds} s"
-    return [Table(title, COLUMNS, rows, ["Memory is proportional: a page shared by two counts half in each."])]
+    return [Table(title, COLUMNS, rows, ["Of its own: a page that two processes share counts half in each."])]
 
 
 async def _watch(daemon: int, seconds: int) -> list[dict[str, Any]]:
@@ -55,6 +59,7 @@ async def _watch(daemon: int, seconds: int) -> list[dict[str, Any]]:
         {
             "name": part,
             "core": (cpu_s(pids) - before[part]) / seconds * 100,
+            "resident_mb": sum(resident_mb(pid) for pid in pids),
             "memory_mb": sum(memory_mb(pid) for pid in pids),
             "processes": len(pids),
         }
@@ -70,6 +75,6 @@ BENCHMARK = Benchmark(
     measure=run,
     goals=[
         Goal("CPU", "the daemon", "core", most=2, aim=0.5, unit=" %"),
-        Goal("memory", "the daemon", "memory_mb", most=150, aim=100, unit=" MB"),
+        Goal("memory", "the daemon", "resident_mb", most=150, aim=100, unit=" MB"),
     ],
 )

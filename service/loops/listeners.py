@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -68,7 +67,7 @@ class StatusReports:
             await asyncio.sleep(REPORT_S)
 
     def _report(self, status: TriggerStatus) -> None:
-        document = orjson.dumps(dataclasses.asdict(status))
+        document = orjson.dumps(status)
         if self._reported.get(status.binding) != document:
             self._reported[status.binding] = document
             self._writer.later(PutTriggerStatus(status.binding, document, status.last_seen_at))
