@@ -87,11 +87,16 @@ def migrated_template(session_loop: BackgroundLoop, postgres: str) -> str:
 
 
 @pytest.fixture
-def database(session_loop: BackgroundLoop, postgres: str, migrated_template: str) -> Iterator[str]:
-    """The DSN of a fresh, migrated database of this test's own."""
+def database(
+    request: pytest.FixtureRequest, session_loop: BackgroundLoop, postgres: str, migrated_template: str
+) -> Iterator[str]:
+    """The DSN of a fresh, migrated database of this test's own. At the end its books are right."""
     name = f"test_{next(_numbers)}"
     session_loop.run(_execute(postgres, f"create database {name} template {migrated_template} strategy wal_log"))
-    yield _dsn_of(postgres, name)
+    dsn = _dsn_of(postgres, name)
+    yield dsn
+    if not request.node.get_closest_marker("rows_by_hand"):
+        assert session_loop.run(_breaches(dsn)) == []
     session_loop.run(_execute(postgres, f"drop database {name} with (force)"))
 
 
@@ -134,6 +139,13 @@ def _quick_folder() -> str | None:
     """Where to keep data that lives for seconds: in memory if there is room, 2-10 times quicker for `database`."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > QUICK_FOLDER_BYTES else None
+
+
+async def _breaches(dsn: str) -> list[str]:
+    """What the ledger says of a database. Tests that write rows by hand are marked `rows_by_hand`."""
+    from service.db.ledger import audit
+
+    return [f"{kept.promise}: {breach}" async for kept in audit(dsn) for breach in kept.breaches]
 
 
 def _dsn_of(server: str, name: str) -> str:

@@ -161,6 +161,7 @@ async def test_places_are_shared_by_pipelines_that_have_a_backlog_each(database:
         assert {name: names.count(name) for name in names} == {"many": 5, "few": 5, "rare": 2}
 
 
+@pytest.mark.rows_by_hand
 async def test_a_low_priority_goes_last_until_it_has_waited_long_enough(database: str) -> None:
     async def take(writer: Writer) -> str:
         [([row], _)] = await writer.submit(Claim({"many": "v1", "few": "v1"}, 1, lambda limit, found: None))

@@ -89,6 +89,7 @@ async def test_the_books_of_a_database_that_worked_are_right(worked: str) -> Non
     assert [kept for kept in looked if kept.breaches] == []
 
 
+@pytest.mark.rows_by_hand
 @pytest.mark.parametrize("name", PROMISES)
 async def test_a_wrong_entry_is_found(worked: str, name: str) -> None:
     connection = await asyncpg.connect(worked)

@@ -199,6 +199,7 @@ async def test_results_are_reused_unless_they_are_not_to_be(mill: Api) -> None:
     await replayed(mill, "2", reuse=False)
 
 
+@pytest.mark.rows_by_hand
 async def test_results_made_in_shadow_are_taken_by_no_real_run(mill: Api) -> None:
     await fitted(mill, "1")
     found = await rows(mill.daemon.dsn, "delete from attempts returning run_id")

@@ -33,6 +33,9 @@ from stages.registry import NewVersion
 from stages.stores import open_store
 from tests.db.writing import accept, event_row, rows, writing
 
+# Runs and attempts are made old, and their states moved, by hand.
+pytestmark = pytest.mark.rows_by_hand
+
 GRACE_S = 100_000.0
 MONTH = Policy(days=30, grace_s=GRACE_S)
 LARGE = 9000

@@ -283,6 +283,7 @@ async def test_what_comes_after_the_end_of_an_attempt_is_not_heard(database: str
     assert [row["message"] for row in await rows(database, "select message from stage_logs")] == ["in time"]
 
 
+@pytest.mark.rows_by_hand
 async def test_old_logs_are_pruned_and_others_stay(database: str) -> None:
     event = "insert into runs (pipeline, version, event_key, trigger, params, state, finished_at, ready_at) values"
     await rows(
