@@ -13,6 +13,7 @@ from service.catalogue import Catalogue
 from service.clock import SystemClock
 from service.db.backfills import WAKE as BACKFILL_WAKE
 from service.db.daemons import Release
+from service.db.kept import WAKE as KEPT_WAKE
 from service.db.listen import Listening
 from service.db.notes import PutPipeline
 from service.db.reads import Reads
@@ -21,9 +22,11 @@ from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
 from service.definition import definition
 from service.engine import Engine, Ground
 from service.inbox import PostgresInbox
+from service.kept.keeping import Keeping
 from service.loops.backfills import Backfills
 from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
+from service.loops.kept_runs import KeptRuns
 from service.loops.listeners import StatusReports
 from service.loops.recovery import Recovery
 from service.loops.relay import Relay
@@ -76,6 +79,7 @@ class Daemon:
     serves: Callable[[Daemon], Server] | None
     sinks: Sequence[Sink] = ()
     backfills: Backfills | None = None
+    kept_runs: KeptRuns | None = None
     draining: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     hurrying: asyncio.Event = field(default_factory=asyncio.Event)
@@ -194,6 +198,7 @@ class Daemon:
                 loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
             loops.append(RunLogDays(self.dsn, self.settings.retention.log_days * DAY_S, self.clock).run())
             loops += [Relay(sink, self.dsn, self.news, self.clock).run() for sink in self.sinks]
+        loops += self._of_kept_code()
         if self.stage_logs is not None:
             loops.append(self.stage_logs.take_in_leftovers())
         if self.listeners:
@@ -201,6 +206,13 @@ class Daemon:
         if self.silence.watches:
             loops.append(self.silence.run())
         return loops
+
+    def _of_kept_code(self) -> list[Coroutine[Any, Any, None]]:
+        if self.catalogue.kept:
+            return []
+        url = self.settings.artifacts.url
+        keeping = Keeping(self.catalogue, self.store, url, self.writer, self.reads, self.clock)
+        return [keeping.run(), *([] if self.kept_runs is None else [self.kept_runs.run()])]
 
     async def _prepare_runners(self) -> None:
         """Beside the first runs: nothing waits for it."""
@@ -215,6 +227,8 @@ class Daemon:
     def _woken(self, payload: str) -> None:
         if self.backfills is not None and payload in ("", BACKFILL_WAKE):
             self.backfills.hear()
+        if self.kept_runs is not None and payload == KEPT_WAKE:
+            self.kept_runs.hear()
         if self.executor is None:
             return
         if payload.startswith("cancel "):
@@ -226,7 +240,7 @@ class Daemon:
         self.executor.wake()
 
     def _announce_pipelines(self) -> None:
-        for name, pipeline in self.catalogue.pipelines.items():
+        for name, pipeline in () if self.catalogue.kept else self.catalogue.pipelines.items():
             self.writer.later(PutPipeline(name, pipeline.version, definition(pipeline)))
 
 

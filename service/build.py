@@ -20,6 +20,7 @@ from service.errors import ConfigError, MigrationError
 from service.inbox import NoHandOver, PostgresInbox
 from service.lending import Lending
 from service.loops.backfills import Backfills
+from service.loops.kept_runs import KeptRuns
 from service.loops.listeners import CalledTriggers, make_listeners
 from service.news import News
 from service.outbox import Outbox
@@ -59,10 +60,21 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     lending = Lending(settings, str(await reads.installation()))
     sinks = make_sinks(settings, catalogue, kafka, lending.installation)
     await announce_sinks(dsn, [one.name for one in sinks])
-    daemon = _daemon(lending, dsn, kafka, catalogue, writer, reads)
+    daemon = _daemon(lending, dsn, kafka, writer, reads, Outbox(catalogue), catalogue)
     daemon.sinks = sinks
     lending.daemon = daemon
     return daemon
+
+
+async def open_guest(settings: Settings, catalogue: Catalogue, kafka: KafkaAccess | None, outbox: Outbox) -> Daemon:
+    """A daemon that drives runs with kept code, beside one that has prepared the database. Raises as `open_daemon`."""
+    dsn, lease_s = str(settings.database.url), settings.executor.lease_s
+    writer = Writer(dsn, register=Registration([role.value for role in settings.roles], lease_s), lease_s=lease_s)
+    reads = Reads(dsn, size=settings.database.max_connections)
+    await reads.open()
+    await writer.open()
+    lending = Lending(settings, str(await reads.installation()))
+    return _daemon(lending, dsn, kafka, writer, reads, outbox, catalogue)
 
 
 async def _prepare(settings: Settings, dsn: str) -> None:
@@ -85,7 +97,13 @@ def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
 
 
 def _daemon(
-    lending: Lending, dsn: str, kafka: KafkaAccess | None, catalogue: Catalogue, writer: Writer, reads: Reads
+    lending: Lending,
+    dsn: str,
+    kafka: KafkaAccess | None,
+    writer: Writer,
+    reads: Reads,
+    outbox: Outbox,
+    catalogue: Catalogue,
 ) -> Daemon:
     settings, reader = lending.settings, _reader(kafka, catalogue)
     ground = Ground(
@@ -97,7 +115,7 @@ def _daemon(
         registry=PostgresRegistry(writer, reads),
         reader=reader,
         clock=SystemClock(),
-        outbox=Outbox(catalogue),
+        outbox=outbox,
     )
     engine = open_engine(ground, give_up) if Role.EXECUTOR in settings.roles else None
     inbox = PostgresInbox(writer, reads, catalogue, NoHandOver() if engine is None else engine.executor)
@@ -116,7 +134,13 @@ def _daemon(
         closers=[*closers, *(engine.closers if engine is not None else ())],
         serves=_server() if Role.API in settings.roles else None,
         backfills=Backfills(writer, reads, catalogue, inbox, news) if Role.TRIGGERS in settings.roles else None,
+        kept_runs=_kept_runs(ground, kafka) if Role.EXECUTOR in settings.roles and not catalogue.kept else None,
     )
+
+
+def _kept_runs(ground: Ground, kafka: KafkaAccess | None) -> KeptRuns:
+    """What starts processes with kept code."""
+    return KeptRuns(ground.lending, kafka, ground.store, ground.writer, ground.reads, ground.outbox)
 
 
 def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, around: Surroundings) -> list[Listener]:

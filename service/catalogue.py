@@ -13,10 +13,14 @@ from triggers.base import Binding
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Loaded pipelines by name, and the import spec each came from."""
+    """Loaded pipelines by name, and the import spec each came from.
+
+    `kept`: they were loaded from the kept code of earlier versions, and only runs that are for those are driven.
+    """
 
     pipelines: Mapping[str, Pipeline]
     specs: Mapping[str, str]
+    kept: bool = False
 
     def pipeline(self, name: str) -> Pipeline:
         """The pipeline called `name`. Raises `NotFound` naming those there are."""

@@ -261,6 +261,10 @@ class Client(ScheduleCalls):
         """The pipelines the daemon has loaded."""
         return self._get("/api/v1/pipelines")
 
+    def versions(self, pipeline: str) -> Json:
+        """The versions of a pipeline, newest first."""
+        return self._get(f"/api/v1/pipelines/{_part(pipeline)}/versions")
+
     def pipeline(self, name: str) -> Json:
         """One pipeline: stages, arrows, gates, triggers, parameters."""
         return self._get(f"/api/v1/pipelines/{_part(name)}")

@@ -135,6 +135,15 @@ class PostgresInbox:
 
     def operation_for(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Accept:
         """The write that accepts these arrivals. It holds places of the executor: submit it."""
+        return self._with_hand_over(*self._rows(arrivals, positions))
+
+    def rows_for(self, arrivals: Sequence[Arrival]) -> Accept:
+        """The same write without places of the executor, for another process to submit."""
+        return self._rows(arrivals, ())[0]
+
+    def _rows(
+        self, arrivals: Sequence[Arrival], positions: Sequence[Position]
+    ) -> tuple[Accept, Mapping[EventKey, Event]]:
         events: list[EventRow] = []
         runs: list[RunRow] = []
         fates: list[FateRow] = []
@@ -148,7 +157,7 @@ class PostgresInbox:
                     runs.append(decided)
                 else:
                     fates.append(decided)
-        return self._with_hand_over(Accept(events, runs, fates, positions), by_key)
+        return Accept(events, runs, fates, positions), by_key
 
     def decided(self, arrival: Arrival) -> list[RunRow | FateRow]:
         """What an arrival would lead to, a row for each pipeline. Nothing is written or reserved."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -24,8 +24,28 @@ from triggers.cloudevents import CloudEvents, from_json
 from triggers.errors import TriggerError
 from triggers.event import Event, utc_now
 from triggers.match import offer
-from triggers.replay import SHADOW, SHADOW_TAGS, SHADOW_TRIGGER
+from triggers.replay import REPLAY_TAGS, REPLAY_TRIGGER, REPLAYED, SHADOW, SHADOW_TAGS, SHADOW_TRIGGER
 from triggers.trace import continued
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """CloudEvents that a stage emitted, as plain data."""
+
+    events: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A sub-run that a stage asks for; `event` is what starts it."""
+
+    event: Event
+    wanted: SubRun
+    trigger: str
+    tags: Sequence[str]
+
+
+Caused = Emitted | Child
 
 
 class Outbox:
@@ -39,17 +59,37 @@ class Outbox:
         """Where the events go."""
         self._inbox = inbox
 
-    def emitted(self, events: Sequence[Mapping[str, Any]]) -> Accept:
+    async def emitted(self, events: Sequence[Mapping[str, Any]]) -> Accept:
         """The write that accepts what a stage emitted. Raises `Permanent` for what is no CloudEvent."""
-        arrivals = []
-        for plain in events:
-            event = _checked(plain)
-            listening = self._catalogue.bindings(CloudEvents)
-            arrivals.append(Arrival(event, [offer(binding, event) for binding in listening]))
-        return self._operation(arrivals)
+        return await self.accepting(Emitted(events))
 
-    def child(self, run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> Accept:
+    async def child(self, run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> Accept:
         """The write that starts a sub-run, or finds the one that was started. Raises `Permanent` or `InvalidParams`."""
+        _check_plain(stage, wanted)
+        return await self.accepting(Child(_child_event(run, stage, item, wanted), wanted, *_started_by(run)))
+
+    async def accepting(self, caused: Caused) -> Accept:
+        """The write, which hands over what it starts. Raises as the others do."""
+        return self._opened().operation_for(self._arrivals(caused))
+
+    def rows(self, caused: Caused) -> Accept:
+        """The same write for another process, which hands nothing over here."""
+        return self._opened().rows_for(self._arrivals(caused))
+
+    def _opened(self) -> PostgresInbox:
+        if self._inbox is None:
+            raise ServiceError("events cannot be emitted before the daemon has an inbox")
+        return self._inbox
+
+    def _arrivals(self, caused: Caused) -> Sequence[Arrival]:
+        if isinstance(caused, Child):
+            return [self._child(caused)]
+        listening = list(self._catalogue.bindings(CloudEvents))
+        events = [_checked(plain) for plain in caused.events]
+        return [Arrival(event, [offer(binding, event) for binding in listening]) for event in events]
+
+    def _child(self, child: Child) -> Arrival:
+        wanted = child.wanted
         pipeline = self._catalogue.pipelines.get(wanted.pipeline)
         if pipeline is None:
             known = ", ".join(sorted(self._catalogue.pipelines))
@@ -59,15 +99,17 @@ class Outbox:
                 f"sub-run: pipeline {wanted.pipeline!r} has no stage {wanted.output!r} to take an output of"
             )
         pipeline.parse_params(wanted.params)
-        _check_plain(stage, wanted)
-        trigger, tags = (SHADOW_TRIGGER, SHADOW_TAGS) if run.shadow else ("subrun", ())
-        offered = Offer(wanted.pipeline, trigger, params=dict(wanted.params), tags=tags, pausable=False)
-        return self._operation([Arrival(_child_event(run, stage, item, wanted), [offered])])
+        offered = Offer(
+            wanted.pipeline, child.trigger, params=dict(wanted.params), tags=tuple(child.tags), pausable=False
+        )
+        return Arrival(child.event, [offered])
 
-    def _operation(self, arrivals: Sequence[Arrival]) -> Accept:
-        if self._inbox is None:
-            raise ServiceError("events cannot be emitted before the daemon has an inbox")
-        return self._inbox.operation_for(arrivals)
+
+def _started_by(run: LiveRun) -> tuple[str, Sequence[str]]:
+    """By what a sub-run of this one is said to be started, and its tags: those of a replay are of that replay."""
+    if run.shadow:
+        return SHADOW_TRIGGER, SHADOW_TAGS
+    return (REPLAY_TRIGGER, REPLAY_TAGS) if run.replays else ("subrun", ())
 
 
 def _checked(plain: Mapping[str, Any]) -> Event:
@@ -106,5 +148,6 @@ def _child_event(run: LiveRun, stage: PlanStage, item: int, wanted: SubRun) -> E
             **continued(run.event.extensions, run.event.key.hex, f"{run.id}/{unit}"),
             **cause_of(run.id, stage.name, run.depth),
             **({SHADOW: True} if run.shadow else {}),
+            **({REPLAYED: True} if run.replays else {}),
         },
     )

@@ -146,12 +146,19 @@ class _Reader:
 
     def _is_authors(self, module: str) -> bool:
         top = module.partition(".")[0]
-        if top in FRAMEWORK:
-            return module.startswith(f"{CANONICAL}.")
-        if top == self._home or top in sys.stdlib_module_names:
-            return top == self._home
-        file = module_file(module)
-        return file is not None and not _INSTALLED.intersection(file.parts)
+        return module.startswith(f"{CANONICAL}.") if top in FRAMEWORK else is_authors(module, self._home)
+
+
+def is_authors(module: str, home: str) -> bool:
+    """Whether a module is the author's own: of the package of `home`, or neither installed nor Python's nor ours."""
+    top = module.partition(".")[0]
+    if top in FRAMEWORK:
+        return False
+    own = home.partition(".")[0]
+    if top == own or top in sys.stdlib_module_names:
+        return top == own
+    file = module_file(module)
+    return file is not None and not _INSTALLED.intersection(file.parts)
 
 
 def _order(member: Any) -> tuple[str, str]:

@@ -110,7 +110,7 @@ def _read_tree(tree: ast.Module, scope: Mapping[str, Any], module: str) -> Sourc
             node.decorator_list = [one for one in node.decorator_list if not _declares_stage(one, scope)]
     names = _Names()
     names.visit(tree)
-    return Source(ast.dump(tree), tuple(sorted(names.found)), tuple(sorted(set(_imports(tree, module)))), scope)
+    return Source(ast.dump(tree), tuple(sorted(names.found)), tuple(sorted(imports_of(tree, module))), scope)
 
 
 def _strip_docstring(node: _Documented) -> None:
@@ -183,6 +183,11 @@ class _Names(ast.NodeVisitor):
             self.found.add(name)
 
 
+def imports_of(tree: ast.AST, module: str) -> set[str]:
+    """The modules that the code of a module imports, and the names it takes from them, which may be modules too."""
+    return set(_imports(tree, module))
+
+
 def _imports(tree: ast.AST, module: str) -> Iterator[str]:
     """Every module a tree imports, and every name it takes from one, which may be a module too."""
     for node in ast.walk(tree):
@@ -198,9 +203,14 @@ def _absolute(node: ast.ImportFrom, module: str) -> str:
     if not node.level:
         return node.module or ""
     loaded = sys.modules.get(module)
-    package = getattr(loaded, "__package__", None) or module.rpartition(".")[0]
+    package = getattr(loaded, "__package__", None) or _package_of(module)
     above = package.split(".")[: len(package.split(".")) - node.level + 1]
     return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _package_of(module: str) -> str:
+    file = module_file(module)
+    return module if file is not None and file.name == "__init__.py" else module.rpartition(".")[0]
 
 
 def _code_text(code: types.CodeType) -> str:

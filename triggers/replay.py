@@ -15,11 +15,11 @@ from triggers.cloudevents import restore, to_json
 from triggers.event import EMITTED, REPLAY, Event
 
 REPLAY_TYPE = "dev.tidemill.replay"
-# The triggers that runs of replays, and sub-runs of those in shadow, are said to be started by.
+# The triggers that runs of replays, and their sub-runs, are said to be started by.
 SHADOW_TRIGGER, REPLAY_TRIGGER = "replay:shadow", "replay:effects"
 REPLAY_TAGS, SHADOW_TAGS = ("replay",), ("replay", "shadow")
-# The extension of the event of a sub-run that a run in shadow asked for.
-SHADOW = "tidemillshadow"
+# Extensions of the event of a sub-run: that a run of a replay asked for it, and that this one was in shadow.
+REPLAYED, SHADOW = "tidemillreplay", "tidemillshadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,13 @@ def is_shadow(event: Event) -> bool:
     if event.source.startswith(EMITTED):
         return event.extensions.get(SHADOW) is True
     return event.source.startswith(REPLAY) and isinstance(event.data, Mapping) and event.data["shadow"] is True
+
+
+def is_replay(event: Event) -> bool:
+    """Whether the run of this event is one of a replay, or a sub-run of one."""
+    if event.source.startswith(EMITTED):
+        return event.extensions.get(REPLAYED) is True
+    return event.source.startswith(REPLAY)
 
 
 def original_of(written: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -169,7 +169,7 @@ class FireBody(Body):
 
 
 class ReplayBody(Body):
-    """An accepted event to run again, by its id or key. `on`: `latest`, or the version, which must be loaded.
+    """An accepted event to run again, by its id or key. `on`: `latest`, or a version whose code is kept.
 
     Without `effects` the run is in shadow: it changes nothing outside. Without `reuse` every stage is run.
     """

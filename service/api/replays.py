@@ -19,13 +19,19 @@ from service.api.events import found_event, meant_event
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import start_id
+from service.api.versions import meant_version
 from service.asking.foresight import listening, offers
 from service.asking.given import Given
 from service.asking.shapes import ReplayAnswer
+from service.db.accept import Accept
+from service.db.kept import ForVersion
+from service.db.offered import RunRow
 from service.db.replays import PutReplay
+from service.db.rows import Row
+from service.db.writer import Operation
 from service.errors import Conflict
+from service.inbox import event_row
 from service.shapes import EventFate, OutcomeShape
-from stages.pipeline import Pipeline
 from triggers.base import Arrival, Fate, Offer
 from triggers.cloudevents import restore
 from triggers.event import Event
@@ -33,7 +39,6 @@ from triggers.headers import fold
 from triggers.replay import REPLAY_TAGS, SHADOW_TAGS, Replay, original_of, replay_event
 from triggers.route import route_of
 
-LATEST = "latest"
 # A replay carries all events that shared the run.
 MOST_SHARED = 1000
 NAMED = "--pipeline, over HTTP `pipeline`"
@@ -63,26 +68,26 @@ async def replay_event_of(context: Context, body: ReplayBody, key: str) -> tuple
     if original.key != restore(found["cloudevent"]).key:
         found = await found_event(context, str(original.key))
     outcome = _outcome(found, body.pipeline)
-    pipeline = context.daemon.catalogue.pipeline(outcome["pipeline"])
-    _check_version(pipeline, body.on)
+    name = outcome["pipeline"]
+    kept = await meant_version(context, name, body.on)
     old = await _old(context, found, outcome)
     shadow = not body.effects
     made = Replay(original, old.run, shadow, body.reuse, body.by, old.events)
-    event = replay_event(made, pipeline.name, key, context.daemon.clock.now())
+    event = replay_event(made, name, key, context.daemon.clock.now())
     tags = SHADOW_TAGS if shadow else REPLAY_TAGS
-    offer = Offer(pipeline.name, made.trigger, params=old.params, tags=tags, pausable=False)
-    return await _accept(context, event, offer, made, pipeline)
+    offer = Offer(name, made.trigger, params=old.params, tags=tags, pausable=False)
+    return await _accept(context, event, offer, made, kept)
 
 
 async def _accept(
-    context: Context, event: Event, offer: Offer, made: Replay, pipeline: Pipeline
+    context: Context, event: Event, offer: Offer, made: Replay, kept: Row | None
 ) -> tuple[ReplayAnswer, bool]:
     """Durable together: the replay, its run, and the note of which event it is of."""
     inbox, arrivals = context.daemon.inbox, [Arrival(event, [offer])]
-    pipeline.parse_params(offer.params)
     inbox.refuse_when_busy()
-    note = PutReplay(event.key, pipeline.name, made.original.key)
-    accepted, _ = await inbox.submit(inbox.operation_for(arrivals), note)
+    version, writes = _writes(context, event, offer, kept)
+    note = PutReplay(event.key, offer.pipeline, made.original.key)
+    accepted, *_ = await inbox.submit(*writes, note)
     [receipt] = inbox.receipts(arrivals, accepted)
     [outcome] = receipt.outcomes
     if not receipt.first:
@@ -94,12 +99,36 @@ async def _accept(
         "run": outcome.run_id,
         "of_event": str(made.original.key),
         "of_run": made.run,
-        "pipeline": pipeline.name,
-        "version": pipeline.version,
+        "pipeline": offer.pipeline,
+        "version": version,
         "shadow": made.shadow,
         "reuse": made.reuse,
     }
     return answer, receipt.first
+
+
+def _writes(context: Context, event: Event, offer: Offer, kept: Row | None) -> tuple[str, Sequence[Operation]]:
+    """The version the replay runs on, and what accepts it. Raises `InvalidParams`.
+
+    What is declared today says nothing of a `kept` version: its own code checks the parameters, and no limits count.
+    """
+    if kept is None:
+        pipeline = context.daemon.catalogue.pipeline(offer.pipeline)
+        pipeline.parse_params(offer.params)
+        return pipeline.version, [context.daemon.inbox.operation_for([Arrival(event, [offer])])]
+    run = RunRow(
+        event_key=event.key,
+        pipeline=offer.pipeline,
+        version=kept["version"],
+        trigger=offer.trigger,
+        params=orjson.dumps(dict(offer.params or {})),
+        priority=0,
+        take=False,
+        tags=offer.tags,
+        cleans=bool(orjson.loads(kept["definition"]).get("hooks")),
+        pausable=False,
+    )
+    return run.version, [Accept([event_row(event)], [run], []), ForVersion(event.key, offer.pipeline)]
 
 
 async def _refuse_another(context: Context, event: Event) -> None:
@@ -125,15 +154,6 @@ def _outcome(found: EventFate, pipeline: str | None) -> OutcomeShape:
         raise Problem(409, f"this event has runs of several pipelines: say which of {names} ({NAMED})")
     which = f", which of {names}" if names else ""
     raise Problem(409, f"this event started no run: name the pipeline that is to run with it{which} ({NAMED})")
-
-
-def _check_version(pipeline: Pipeline, on: str) -> None:
-    """Raises `Conflict` where another version is wanted than the one that is loaded: code is not kept."""
-    if on != LATEST and (len(on) < 4 or not pipeline.version.startswith(on)):
-        raise Conflict(
-            f"version {on!r} of {pipeline.name} is not loaded here, {pipeline.version} is: the code of others is not"
-            " kept, so start a daemon from that code, or replay on 'latest'"
-        )
 
 
 async def _old(context: Context, found: EventFate, outcome: OutcomeShape) -> _Old:

@@ -30,6 +30,7 @@ from service.api import (
     steering,
     stories,
     stream,
+    versions,
 )
 from service.api.answers import Json
 from service.api.context import Context
@@ -62,6 +63,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *gates.ENDPOINTS,
     *links.ENDPOINTS,
     *listings.ENDPOINTS,
+    *versions.ENDPOINTS,
     *pauses.ENDPOINTS,
     *models.ENDPOINTS,
     *schedules.ENDPOINTS,

@@ -1,6 +1,8 @@
-"""`tidemill pipelines` and `triggers`: what the daemon has loaded."""
+"""`tidemill pipelines`, `versions` and `triggers`: what the daemon has loaded."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -10,6 +12,7 @@ from service.cli.options import AsJson, ConfigFile
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(pipelines)
+    app.command()(versions)
     app.command()(triggers)
 
 
@@ -28,6 +31,28 @@ def pipelines(config_file: ConfigFile = None, as_json: AsJson = False) -> None:
     from service.cli.views.loaded import print_pipelines
 
     print_pipelines(answer)
+
+
+def versions(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="Its name.")],
+    config_file: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of a pipeline, newest first, and which of them events can be replayed on.
+
+    Example: tidemill versions flights
+    """
+    from service.cli.connection import open_client
+    from service.cli.output import print_json
+
+    answer = open_client(config_file).versions(pipeline)
+    if as_json:
+        print_json(answer)
+        return
+    from service.cli.views.loaded import print_versions_of
+    from triggers.event import utc_now
+
+    print_versions_of(answer, utc_now())
 
 
 def triggers(config_file: ConfigFile = None, as_json: AsJson = False) -> None:

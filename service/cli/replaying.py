@@ -18,7 +18,8 @@ Of = Annotated[
     str | None, typer.Option(metavar="NAME", help="Whose run, where the event has runs of several pipelines, or none.")
 ]
 On = Annotated[
-    str, typer.Option("--on", metavar="VERSION", help="`latest`, or the version that the daemon has to have loaded.")
+    str,
+    typer.Option("--on", metavar="VERSION", help="`latest`, or an earlier one: see `tidemill versions`."),
 ]
 Effects = Annotated[
     bool, typer.Option("--effects", help="Let it change things outside: models, aliases, events, people's gates.")

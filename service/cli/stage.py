@@ -19,6 +19,7 @@ from service.cli.options import AsJson, ConfigFile
 from service.cli.stage_call import call_by_hand
 from service.cli.stage_process import line_by_line, only_on_stderr
 from service.errors import Invalid
+from stages.code_root import code_root
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -76,7 +77,7 @@ def run(
     if (call is None) == (event is None):
         raise Invalid("give the call with --call, or an event to make one from with --event")
     settings = read_settings(config_file)
-    sys.path.insert(0, str(settings.root))
+    sys.path.insert(0, code_root(settings.root))
     with line_by_line() if tell else only_on_stderr() as out:
         planned = find_stage(found := find_pipeline(settings, pipeline), stage)
         if call is not None:
@@ -101,7 +102,7 @@ def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json:
     from service.one_stage import find_pipeline
 
     settings = read_settings(config_file)
-    sys.path.insert(0, str(settings.root))
+    sys.path.insert(0, code_root(settings.root))
     stages = describe(find_pipeline(settings, pipeline))["stages"]
     if as_json:
         print_json(stages)

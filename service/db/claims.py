@@ -28,7 +28,8 @@ class Claim(Operation):
     """Take up to `limit` runs that are ready. `claimed` is called with their rows once they are this process's.
 
     `limits` are the policies of those pipelines that have any. The answer is the rows, and in how many seconds it is
-    worth looking again (None: not before somebody says so). Fewer rows than `limit`: nothing more could start.
+    worth looking again (None: not before somebody says so). Fewer rows than `limit`: nothing more could start. With
+    `kept` only runs are taken that are for the kept code of their version.
     """
 
     order: ClassVar[int] = 60
@@ -37,6 +38,7 @@ class Claim(Operation):
     limit: int
     claimed: Callable[[int, Sequence[Row]], None]
     limits: Mapping[str, RunPolicy] = field(default_factory=dict)
+    kept: bool = False
 
     def committed(self, answer: Any) -> None:
         """Drive what was claimed."""
@@ -56,6 +58,8 @@ class Claim(Operation):
 
 async def _claim(flush: Flush, op: Claim) -> tuple[Sequence[Row], float | None]:
     """Without limits it is one statement, and a second one where it left places free."""
+    if op.kept:
+        return await _take_kept(flush, op), None
     names, limited = list(op.versions), list(op.limits)
     rows = await _take_free(flush, op, limited)
     if len(rows) == op.limit:
@@ -76,6 +80,15 @@ async def _take_free(flush: Flush, op: Claim, limited: Sequence[str]) -> list[Ro
     arguments = (flush.daemon, list(versions), list(versions.values()), op.limit, limited)
     rows: list[Row] = await flush.connection.fetch(sql("claim"), *arguments)
     return rows
+
+
+async def _take_kept(flush: Flush, op: Claim) -> list[Row]:
+    """Take runs that are for the kept code of these versions."""
+    found: list[Row] = []
+    for name, version in op.versions.items():
+        arguments = (flush.daemon, name, version, op.limit - len(found))
+        found += await flush.connection.fetch(sql("claim_kept"), *arguments)
+    return found
 
 
 def _taken(row: Row) -> dict[str, Any]:

@@ -179,24 +179,28 @@ class Driver:
     def _end(self, attempt: Attempt, ending: Ending) -> Jobs:
         """Make the ending of an attempt durable, together with what it causes."""
         now = self.clock.now()
+        if isinstance(ending, Waits):
+            return self._end_causing(attempt, ending, now)
+        if isinstance(ending, Succeeded) and ending.events:
+            if not attempt.run.shadow:
+                return self._end_causing(attempt, ending, now)
+            return self._record(attempt.run, [PutFenced(attempt.end(ending, now), ending.events)], now)
+        return self._record(attempt.run, [attempt.end(ending, now)], now)
+
+    async def _end_causing(self, attempt: Attempt, ending: Waits | Succeeded, now: datetime) -> list[Job]:
+        """The same where it causes runs: what they are may have to be asked."""
         try:
-            operation = self._operation(attempt, ending, now)
+            operation = await self._causing(attempt, ending, now)
         except StageError as error:
             operation = attempt.end(Failed(record_of(error)), now)
-        return self._record(attempt.run, [operation], now)
+        return await self._record(attempt.run, [operation], now)
 
-    def _operation(self, attempt: Attempt, ending: Ending, now: datetime) -> Operation:
-        if isinstance(ending, Succeeded) and not ending.events:
-            return attempt.end(ending, now)
+    async def _causing(self, attempt: Attempt, ending: Waits | Succeeded, now: datetime) -> Operation:
         if isinstance(ending, Waits):
-            accept = self.outbox.child(attempt.run, attempt.stage, attempt.item, ending.sub_run)
+            accept = await self.outbox.child(attempt.run, attempt.stage, attempt.item, ending.sub_run)
             return StartChild(attempt.end(ending, now), accept)
-        if isinstance(ending, Succeeded) and attempt.run.shadow:
-            return PutFenced(attempt.end(ending, now), ending.events)
-        if isinstance(ending, Succeeded):
-            emitted = self.outbox.emitted(ending.events)
-            return PutCausing(attempt.end(ending, now), emitted)
-        return attempt.end(ending, now)
+        emitted = await self.outbox.emitted(ending.events)
+        return PutCausing(attempt.end(ending, now), emitted)
 
     async def _attended(self, attempt: Attempt, call: Call) -> Outcome | CutShort:
         """What the runner says; meanwhile everybody can see that the attempt is under way."""

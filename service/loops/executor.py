@@ -142,7 +142,8 @@ class Executor:
         self._claiming = True
         limit, self._free = self._free, 0
         versions = {name: pipeline.version for name, pipeline in self._catalogue.pipelines.items()}
-        self._group().create_task(self._await_claim(Claim(versions, limit, self._claimed, self._catalogue.limits)))
+        claim = Claim(versions, limit, self._claimed, self._catalogue.limits, kept=self._catalogue.kept)
+        self._group().create_task(self._await_claim(claim))
 
     async def _await_claim(self, claim: Claim) -> None:
         try:

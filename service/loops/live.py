@@ -22,7 +22,7 @@ from stages.pipeline import Pipeline
 from stages.plan import Plan, PlanStage, stage_key
 from triggers.cloudevents import restore
 from triggers.event import Event, events_key
-from triggers.replay import is_shadow, replayed
+from triggers.replay import is_replay, is_shadow, replayed
 
 # With which the sources of our own events begin.
 OWN = "tidemill:"
@@ -55,8 +55,9 @@ class LiveRun:
 
     `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way. `depth` is how
     many runs, one caused by the other, lie behind it. `events` are all that share it, if there are several; `event_key`
-    stays that of the first. In `shadow` it changes nothing outside; `reuses`: it may take results of other runs. The
-    `event` of a replay is the one it is of, the `event_key` its own.
+    stays that of the first. In `shadow` it changes nothing outside; `replays`: it is of a replay, which `shadow` is
+    too; `reuses`: it may take results of other runs. The `event` of a replay is the one it is of, the `event_key` its
+    own.
     """
 
     id: int
@@ -77,6 +78,7 @@ class LiveRun:
     identity: str = field(init=False)
     plan: Plan = field(init=False)
     shadow: bool = field(init=False, default=False)
+    replays: bool = field(init=False, default=False)
     reuses: bool = field(init=False, default=True)
     expiry: asyncio.TimerHandle | None = None
 
@@ -89,7 +91,7 @@ class LiveRun:
 
     def _take_replay(self) -> None:
         """Stages get the event that a replay is of."""
-        self.shadow = is_shadow(self.event)
+        self.shadow, self.replays = is_shadow(self.event), is_replay(self.event)
         replay = replayed(self.event)
         if replay is not None:
             self.events, self.reuses = tuple(replay.events), replay.reuse

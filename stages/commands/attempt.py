@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from stages.call import Call
+from stages.code_root import CODE_VARIABLE
 from stages.commands.command import Ask, Command, ending
 from stages.commands.telling import told_in
 from stages.errors import Permanent
@@ -67,6 +68,8 @@ def child_environment(tools: RunnerTools, store_url: str) -> dict[str, str]:
     """The daemon's variables without what is its own: its settings, and which Python it is."""
     own = ("PYTHONHOME", "PYTHONPATH", "PYTHONSAFEPATH", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_") and name not in own}
+    if CODE_VARIABLE in os.environ:
+        kept[CODE_VARIABLE] = os.environ[CODE_VARIABLE]
     return kept | lent_settings(tools, store_url)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -55,16 +56,24 @@ def import_path(folder: Path, spec: str) -> list[str]:
     file = getattr(sys.modules.get(top), "__file__", None) or ""
     if _NOT_OURS.intersection(Path(file).parts):
         packages[top] = Path(file).parent if Path(file).name == "__init__.py" else Path(file)
+    return [str(_linked(folder, packages)), *(entry for entry in sys.path if is_project(entry))]
+
+
+def floors(folder: Path) -> Path:
+    """A folder made below `folder` in which our three packages are found, and nothing else."""
+    return _linked(folder, {name: ROOT / name for name in FLOORS})
+
+
+def _linked(folder: Path, packages: dict[str, Path]) -> Path:
     links = folder / f"code-{digest_of(repr(sorted(packages.items())).encode())[:16]}"
     links.mkdir(parents=True, exist_ok=True)
     for package in packages.values():
-        link = links / package.name
-        if not link.is_symlink():
-            link.symlink_to(package)
-    return [str(links), *(entry for entry in sys.path if _is_authors(entry))]
+        with suppress(FileExistsError):
+            (links / package.name).symlink_to(package)
+    return links
 
 
-def _is_authors(entry: str) -> bool:
+def is_project(entry: str) -> bool:
     """Whether an entry of the import path is neither Python's own nor a folder of installed packages."""
     path = Path(entry).resolve()
     own = (Path(sys.base_prefix) / "lib", Path(sys.prefix) / "lib")

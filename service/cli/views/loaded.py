@@ -16,6 +16,13 @@ PIPELINES = (
     Column("GATES", from_width=100, right=True),
     Column("TRIGGERS", from_width=60, right=True),
 )
+CODE_VERSIONS = (
+    Column("VERSION"),
+    Column("FIRST LOADED", from_width=60),
+    Column("REPLAY"),
+    Column("CODE", from_width=80, right=True),
+    Column("NOTE", wrap=True),
+)
 TRIGGERS = (
     Column("TRIGGER", wrap=True),
     Column("KIND", from_width=100),
@@ -56,6 +63,21 @@ def print_pipelines(answer: Mapping[str, Any]) -> None:
         for one in answer["pipelines"]
     ]
     print_table(PIPELINES, rows, nothing="the daemon has no pipeline loaded: set TIDEMILL_PIPELINES")
+
+
+def print_versions_of(answer: Mapping[str, Any], now: datetime) -> None:
+    """One line a version."""
+    rows = [
+        (
+            one["version"],
+            moment(one["first_seen_at"], now),
+            "yes" if one["replayable"] else "no",
+            "" if one["code_bytes"] is None else f"{one['code_bytes']} bytes",
+            "loaded" if one["loaded"] else one["why_not"] or "",
+        )
+        for one in answer["versions"]
+    ]
+    print_table(CODE_VERSIONS, rows, nothing=f"{answer['pipeline']} has no version on record yet")
 
 
 def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
