@@ -10,6 +10,7 @@ from typing import Any
 
 from triggers.adapter_tables import GITHUB_OTHERS, GITHUB_ROWS, GITLAB_OTHERS, GITLAB_ROWS, Row
 from triggers.attributes import is_text, is_uri, timestamp
+from triggers.declared import Declared
 from triggers.delivered import payload_event
 from triggers.delivery import Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger
@@ -27,7 +28,7 @@ _RENAMED = {"build": "job"}
 
 
 @dataclass(frozen=True)
-class AsCloudEvent:
+class AsCloudEvent(metaclass=Declared):
     """Reads a delivery of GitHub or GitLab as CloudEvents' own adapters do: `Webhook("ci", ..., read=AsCloudEvent())`.
 
     Type, source, subject and time are by their tables (`triggers.adapter_tables`); what a payload lacks is left out,

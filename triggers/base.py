@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NewType, Protocol
 
 from triggers.coalesce import Coalesce
+from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
 from triggers.handling import PLAIN, Handling
@@ -133,7 +134,7 @@ LONGEST_WAIT_S = 100 * 365 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trigger:
+class Trigger(metaclass=Declared):
     """Something to listen for. Subclasses are frozen dataclasses and say in `listener` who serves them.
 
     `where` filters events (see `triggers.where`), `params` maps run parameters to paths into the event or to literal

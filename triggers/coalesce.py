@@ -6,11 +6,12 @@ further events still join it; they put it off no more.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.numbers import is_number, is_whole
 
@@ -29,7 +30,7 @@ class Gathering:
     full: bool = False
 
 
-class Coalesce(ABC):
+class Coalesce(metaclass=Declared):
     """When a run that gathers may start, and when it takes no more.
 
     Only events that lead to the same text at `key`, a path into the event, share a run; without a key all do.

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 from urllib.parse import parse_qsl
 
+from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.headers import fold, on_the_wire
 from triggers.secret import Secret, check, resolve
@@ -33,7 +34,7 @@ _MOST_FIELDS = 100
 
 
 @dataclass(frozen=True)
-class GitLab:
+class GitLab(metaclass=Declared):
     """GitLab's secret token (`X-Gitlab-Token`), its signing token (`whsec_...`, Standard Webhooks), or either.
 
     With both, a delivery that carries a signature is held to it: for moving a hook from the one to the other.
@@ -74,7 +75,7 @@ class GitLab:
 
 
 @dataclass(frozen=True)
-class Bitbucket:
+class Bitbucket(metaclass=Declared):
     """Bitbucket's SHA-256 in `X-Hub-Signature`, the name under which GitHub sends a SHA-1. Cloud and Data Center."""
 
     delivery_headers: ClassVar[Sequence[str]] = ("X-Request-UUID", "X-Request-Id")
@@ -99,7 +100,7 @@ class Bitbucket:
 
 
 @dataclass(frozen=True)
-class Gitea:
+class Gitea(metaclass=Declared):
     """Gitea's and Forgejo's `X-Gitea-Signature`: a bare SHA-256 of the JSON, also where that comes in a form."""
 
     delivery_headers: ClassVar[Sequence[str]] = ("X-Gitea-Delivery",)
@@ -128,7 +129,7 @@ class Gitea:
 
 
 @dataclass(frozen=True)
-class CircleCI:
+class CircleCI(metaclass=Declared):
     """CircleCI's `circleci-signature`, a list of `version=digest`: `v1` is known. The body names the delivery."""
 
     delivery_headers: ClassVar[Sequence[str]] = ()
@@ -153,7 +154,7 @@ class CircleCI:
 
 
 @dataclass(frozen=True)
-class Buildkite:
+class Buildkite(metaclass=Declared):
     """Buildkite's `X-Buildkite-Signature` over its timestamp and the body, or its token in clear.
 
     `token` is the webhook's token: as `token=` it is compared with `X-Buildkite-Token`, as `signing=` it is the key of
@@ -199,7 +200,7 @@ class Buildkite:
 
 
 @dataclass(frozen=True)
-class Jenkins:
+class Jenkins(metaclass=Declared):
     """A token of your own, since Jenkins' notification plugins sign nothing: `Authorization: Bearer TOKEN`.
 
     Where a header cannot be set, put `?access_token=TOKEN` behind the hook's address.

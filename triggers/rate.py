@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.numbers import is_number, is_whole
 
@@ -15,7 +16,7 @@ _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(metaclass=Declared):
     """At most `runs` runs from one trigger in any `per_s` seconds, for each value at `key` where a path is given.
 
     An event too many starts nothing: its fate is `rate-limited`. (`Rate` of a pipeline lets runs wait instead.)

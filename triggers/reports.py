@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
+from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
 from triggers.secret import Secret, check, resolve
@@ -76,7 +77,7 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True)
-class GitHubStatus:
+class GitHubStatus(metaclass=Declared):
     """A commit status at GitHub. The token needs `statuses: write` (classic: `repo:status`).
 
     `url` is that of the API; GitHub Enterprise has it at `https://HOST/api/v3`. `context` tells statuses of one commit
@@ -123,7 +124,7 @@ class GitHubStatus:
 
 
 @dataclass(frozen=True)
-class GitLabStatus:
+class GitLabStatus(metaclass=Declared):
     """A commit status at GitLab. The token needs the scope `api` and the role Developer.
 
     `url` is that of the API, `https://HOST/api/v4`. `context` and `link` as for `GitHubStatus`.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from triggers.declared import Declared
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.headers import fold, on_the_wire
 from triggers.secret import Secret, check, is_literal, resolve
@@ -62,7 +63,7 @@ class SignsBody(Verifier, Protocol):
 
 
 @dataclass(frozen=True)
-class HMAC:
+class HMAC(metaclass=Declared):
     """A digest of the raw body under a shared secret, in one header: `prefix`, then the encoded digest."""
 
     delivery_headers: ClassVar[Sequence[str]] = DELIVERY_HEADERS
@@ -110,7 +111,7 @@ class HMAC:
 
 
 @dataclass(frozen=True)
-class GitHub:
+class GitHub(metaclass=Declared):
     """GitHub's `X-Hub-Signature-256`. Its older SHA-1 header is not accepted."""
 
     delivery_headers: ClassVar[Sequence[str]] = ("X-GitHub-Delivery",)
@@ -135,7 +136,7 @@ class GitHub:
 
 
 @dataclass(frozen=True)
-class StandardWebhooks:
+class StandardWebhooks(metaclass=Declared):
     """Standard Webhooks (standardwebhooks.com), symmetric `v1` signatures: secrets are base64 after `whsec_`.
 
     A delivery whose timestamp is more than `tolerance_s` off is refused, so that it cannot be replayed later.
@@ -176,7 +177,7 @@ class StandardWebhooks:
 
 
 @dataclass(frozen=True)
-class Bearer:
+class Bearer(metaclass=Declared):
     """A token in clear, `Authorization: Bearer TOKEN` (RFC 6750): for senders that cannot sign."""
 
     delivery_headers: ClassVar[Sequence[str]] = DELIVERY_HEADERS

@@ -19,6 +19,7 @@ import orjson
 
 from triggers import web
 from triggers.attributes import timestamp
+from triggers.declared import Declared
 from triggers.delivery import Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger, SourceUnavailable
 from triggers.headers import fold
@@ -66,7 +67,7 @@ def is_confirmation(url: str) -> bool:
 
 
 @dataclass(frozen=True)
-class SNS:
+class SNS(metaclass=Declared):
     """Amazon SNS, for the topic (or topics) with these ARNs. Raw delivery is not signed, so it is refused.
 
     So is what was published more than `tolerance_s` ago, or from now.
@@ -202,7 +203,7 @@ def _failed(url: str, holds_s: float, error: InvalidEvent) -> InvalidEvent:
 
 
 @dataclass(frozen=True)
-class GooglePush:
+class GooglePush(metaclass=Declared):
     """Pub/Sub pushes with a token (OIDC): for `audience`, and in the name of the service account `email`."""
 
     delivery_headers: ClassVar[Sequence[str]] = ()

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.schedule.icalendar import whole_days
 
@@ -48,7 +49,7 @@ class DaySet:
 
 
 @dataclass(frozen=True)
-class Calendar:
+class Calendar(metaclass=Declared):
     """A set of days: a day is in it when `dates`, `weekdays`, `file` or `rule` says so.
 
     `dates` are dates, `"2026-12-25"`, `"12-25"` for every year, or `"2026-12-24/2027-01-01"` with both ends;

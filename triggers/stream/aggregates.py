@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
+
+from triggers.declared import Declared
 
 # Whole numbers beyond this are not exact in JSON (RFC 8259 section 6), values beyond that might not add up to a number.
 _EXACT = 2**53
@@ -16,7 +18,7 @@ class Unusable(ValueError):
 
 
 @dataclass(frozen=True)
-class Aggregate(ABC):
+class Aggregate(metaclass=Declared):
     """Something computed over the numbers at `path`, a path as in `where`. Records that have none there do not count.
 
     An aggregate of one's own begins with a state that JSON can hold, folds each number into it in the order of the
