@@ -15,15 +15,17 @@ class Standing:
     note: str = ""
 
 
-def standing(person: str, asked: Sequence[str], groups: Mapping[str, Sequence[str]], needed: int = 1) -> Standing:
+def standing(
+    person: str, asked: Sequence[str], groups: Mapping[str, Sequence[str]], needed: int = 1, *, named: bool = False
+) -> Standing:
     """Whether `person` may decide a gate that asks for `asked`.
 
-    A name that is no group is a person's. Where no group is known at all, the names only tell people who should
-    decide: anybody may, and the note says so.
+    A name that is no group is a person's. Where no group is known at all, nobody can tell who plays a role: anybody
+    may, and the note says so. Of those who are `named` one by one nobody has to be told who they are.
     """
     if not asked:
         return Standing(True)
-    if not groups:
+    if not groups and not named:
         return Standing(True, note=f"no groups are set (TIDEMILL_GROUPS), so anybody may decide for {spoken(asked)}")
     people = {one for name in asked for one in groups.get(name, (name,))}
     short = (

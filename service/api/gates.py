@@ -102,7 +102,7 @@ def _check_subject(run: RunDetail, gate: GateShape, body: DecideBody) -> None:
 def standing_of(context: Context, run: RunDetail, gate: GateShape, person: str) -> Standing:
     """In which role somebody decides. Raises 403 for who may not."""
     asked = _asked(gate)
-    found = standing(person, asked, _groups(context), needed_by(gate["evidence"]))
+    found = standing(person, asked, _groups(context), needed_by(gate["evidence"]), named=_named(gate))
     if not found.allowed:
         raise Problem(
             403,
@@ -118,6 +118,11 @@ def _asked(gate: GateShape) -> Sequence[str]:
     if isinstance(asked, str):
         return [asked]
     return [str(one) for one in asked] if isinstance(asked, list) else []
+
+
+def _named(gate: GateShape) -> bool:
+    """Whether it asks for people one by one rather than for a role."""
+    return gate["evidence"].get("named") is True
 
 
 async def _record(
@@ -214,7 +219,8 @@ async def _repeat(context: Context, run: RunDetail, gate: GateShape, verb: Verb,
     event = await context.views.event(UUID(own["event"]), "") if own["event"] else None
     runs = [one["run"] for one in event["outcomes"] if one["run"] is not None] if event else []
     people = gate["decided_by"] or ", ".join(vote["by"] for vote in gate["votes"])
-    note = standing(body.by, _asked(gate), _groups(context), needed_by(gate["evidence"])).note
+    needed = needed_by(gate["evidence"])
+    note = standing(body.by, _asked(gate), _groups(context), needed, named=_named(gate)).note
     return _answer(run, gate, gate["state"], people, gate["reason"], note, runs)
 
 

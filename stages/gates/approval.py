@@ -13,18 +13,24 @@ MOST_PEOPLE = 100
 
 @dataclass(frozen=True)
 class Approval:
-    """Always waits: the run holds no worker until enough people have approved, one rejects, or its time is over."""
+    """Always waits: the run holds no worker until enough people have approved, one rejects, or its time is over.
+
+    `named`: nobody else than `by` may, whether groups are set or not.
+    """
 
     name: str
     by: tuple[str, ...]
     n: int = 1
     expires_s: float | None = None
     needs_output: bool = False
+    named: bool = False
 
     def check(self, evidence: GateContext) -> GateResult:
         """See `Gate`. Its evidence is what the votes are held against."""
         whom = " or ".join(self.by) or "anybody"
         asked: dict[str, Any] = {"by": list(self.by), "needed": self.n}
+        if self.named:
+            asked["named"] = True
         if self.expires_s is not None:
             asked["expires_s"] = self.expires_s
         told = f"waits for {whom}" if self.n == 1 else f"waits for {self.n} people of {whom}"
@@ -36,8 +42,9 @@ def approved(
 ) -> Approval:
     """Wait until `n` different people have approved the source's output; one rejection fails the run.
 
-    `by` names who may: people, or groups of the setting `groups`. With none, and where no groups are set, anybody may.
-    What nobody decided within `expires_s` fails.
+    `by` says who may: a role, or a list of names. Each is a group of the setting `groups`, or else a person. A role
+    alone lets anybody while no groups are set; a list never does. With neither, anybody may. What nobody decided
+    within `expires_s` fails.
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_PEOPLE:
         raise ValueError(f"approved(n={n!r}): how many people must approve, from 1 to {MOST_PEOPLE}")
@@ -46,4 +53,4 @@ def approved(
     names = tuple(one for one in ((by,) if isinstance(by, str) else by) if one)
     if len(names) > MOST_PEOPLE or not all(isinstance(one, str) for one in names):
         raise ValueError(f"approved(by={by!r}): up to {MOST_PEOPLE} names; make a group of those who are more")
-    return Approval(name, names, n, expires_s)
+    return Approval(name, names, n, expires_s, named=bool(names) and not isinstance(by, str))

@@ -172,8 +172,24 @@ async def test_one_rejection_fails_the_gate_and_asking_again_begins_without_vote
     assert str(follower["event_key"]) == gate["votes"][-1]["event"]
 
 
-async def test_of_many_who_vote_at_once_no_more_count_than_are_needed(database: str, tmp_path: Path) -> None:
+async def test_without_groups_a_list_lets_those_it_names_and_nobody_else(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, pipelines=MILL) as one:
+        run = await one.start("pair", RunState.WAITING)
+        refused = await vote(one, run, "approve", "kim")
+        assert problem(refused, 403).endswith(
+            "who may: leads (a person: there is no group of that name in TIDEMILL_GROUPS); "
+            "ann (a person: there is no group of that name in TIDEMILL_GROUPS)"
+        )
+        assert refused.json()["who_may"] == ["leads", "ann"]
+        assert problem(await vote(one, run, "reject", "kim"), 403)
+        assert (await vote(one, run, "approve", "ann")).json()["state"] == "waiting"
+        last = (await vote(one, run, "approve", "leads")).json()
+        assert (last["state"], last["note"]) == ("passed", "")
+
+
+async def test_of_many_who_vote_at_once_no_more_count_than_are_needed(database: str, tmp_path: Path) -> None:
+    groups = "leads=" + "+".join(f"p{n}" for n in range(8))
+    async with api(database, tmp_path, pipelines=MILL, groups=groups) as one:
         run = await one.start("pair", RunState.WAITING)
         answers = await asyncio.gather(*(vote(one, run, "approve", f"p{n}") for n in range(8)))
     assert Counter(answer.status_code for answer in answers) == {200: 2, 409: 6}
@@ -219,7 +235,7 @@ async def test_votes_for_another_artifact_never_count(database: str, tmp_path: P
 
 async def test_nobody_approves_what_they_have_not_seen(database: str, tmp_path: Path) -> None:
     subject = digest_of(b"1")
-    async with api(database, tmp_path, pipelines=MILL) as one:
+    async with api(database, tmp_path, pipelines=MILL, groups=GROUPS) as one:
         run = await one.start("pair", RunState.WAITING)
         stale = await vote(one, run, "approve", "kim", subject=digest_of(b"0"))
         assert f"asks about {subject[:12]}, not about {digest_of(b'0')[:12]}" in problem(stale, 409)

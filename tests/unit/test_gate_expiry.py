@@ -47,7 +47,7 @@ async def test_the_result_says_how_long_it_waits_and_for_how_many() -> None:
     found = await ask(approved(by=["leads", "kim"], n=2, expires_s=3600))
     assert found.state is GateState.WAITING
     assert found.expires_s == 3600
-    assert found.evidence == {"by": ["leads", "kim"], "needed": 2, "expires_s": 3600}
+    assert found.evidence == {"by": ["leads", "kim"], "needed": 2, "named": True, "expires_s": 3600}
     assert found.reason == "waits for 2 people of leads or kim"
 
 

@@ -69,6 +69,14 @@ def test_where_no_groups_are_set_anybody_decides_and_it_is_said() -> None:
     assert standing("anybody", [], GROUPS) == Standing(True)
 
 
+def test_those_who_are_named_one_by_one_are_the_only_ones_also_without_groups() -> None:
+    assert standing("ann", ["ann", "bob"], {}, 2, named=True) == Standing(True, "ann")
+    found = standing("kim", ["ann", "bob"], {}, 2, named=True)
+    assert (found.allowed, found.note.startswith("ann (a person: there is no group of that name")) == (False, True)
+    assert standing("kim", ["ml-leads", "ann"], GROUPS, named=True) == Standing(True, "ml-leads")
+    assert "only 1 may decide and 2 must: ann" in standing("ann", ["ann"], {}, 2, named=True).note
+
+
 def test_a_quorum_larger_than_its_people_is_told() -> None:
     assert "only 1 may decide and 2 must: sam" in standing("sam", ["ops"], GROUPS, 2).note
     assert standing("kim", ["ml-leads"], GROUPS, 2).note == ""
