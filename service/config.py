@@ -18,11 +18,10 @@ from service.errors import ConfigError
 from service.kafka_access import kafka_problems, registry_problems
 from service.settings import KNOWN, SECTIONS, Known, Settings
 from service.values import masked_url, postgres_url
-from stages.code_root import CODE_VARIABLE
 
 DEFAULT_FILE = Path("tidemill.toml")
 FILE_VARIABLE = "TIDEMILL_CONFIG"
-OTHER_VARIABLES = frozenset({FILE_VARIABLE, CODE_VARIABLE, "TIDEMILL_FAULTS"})
+OTHER_VARIABLES = frozenset({FILE_VARIABLE, "TIDEMILL_CODE", "TIDEMILL_FAULTS"})
 """Variables that are read before or beside the settings (`stages.code_root`, `service.faults`)."""
 PREFIX = "TIDEMILL_"
 MASK = "****"

@@ -19,7 +19,6 @@ from service.cli.options import AsJson, ConfigFile
 from service.cli.stage_call import call_by_hand
 from service.cli.stage_process import line_by_line, only_on_stderr
 from service.errors import Invalid
-from stages.code_root import code_root
 
 if TYPE_CHECKING:
     from logging import LogRecord
@@ -73,6 +72,7 @@ def run(
     from service.known_secrets import known_secrets
     from service.one_stage import check_call, find_pipeline, find_stage
     from stages.call import Call
+    from stages.code_root import code_root
 
     if (call is None) == (event is None):
         raise Invalid("give the call with --call, or an event to make one from with --event")
@@ -100,6 +100,7 @@ def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json:
     from service.config import read_settings
     from service.definition import describe
     from service.one_stage import find_pipeline
+    from stages.code_root import code_root
 
     settings = read_settings(config_file)
     sys.path.insert(0, code_root(settings.root))

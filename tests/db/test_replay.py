@@ -283,7 +283,7 @@ async def test_what_cannot_be_replayed_says_why(mill: Api) -> None:
         ({"event": "2"}, 409, "this event started no run: name the pipeline that is to run with it (--pipeline, over"),
         ({"event": "2", "pipeline": "line"}, 409, "no trigger of it would start one: filter: type is"),
         ({"event": "1", "pipeline": "lin"}, 404, "no pipeline is called 'lin'"),
-        ({"event": "1", "on": "abcdef123456"}, 409, "version 'abcdef123456' of line is not loaded here"),
+        ({"event": "1", "on": "abcdef123456"}, 404, "line has no version 'abcdef123456'; its latest are"),
     ]
     for body, status, told in asked:
         assert told in problem(await mill.post("/api/v1/replays", body), status)
