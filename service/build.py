@@ -140,7 +140,7 @@ def _daemon(
 
 def _kept_runs(ground: Ground, kafka: KafkaAccess | None) -> KeptRuns:
     """What starts processes with kept code."""
-    return KeptRuns(ground.lending, kafka, ground.store, ground.writer, ground.reads, ground.outbox)
+    return KeptRuns(ground.lending, kafka, ground.store, ground.writer, ground.outbox)
 
 
 def _listeners(settings: Settings, catalogue: Catalogue, inbox: PostgresInbox, around: Surroundings) -> list[Listener]:

@@ -18,6 +18,7 @@ from service.catalogue import load_catalogue
 from service.kafka_access import kafka_access
 from service.settings import Settings
 from stages.call import WHOLE, Call
+from stages.code_root import import_from
 from stages.errors import CodeChanged, InvalidCall
 from stages.invoke import invoke
 from stages.mapped import each
@@ -38,6 +39,7 @@ def find_pipeline(settings: Settings, given: str) -> Pipeline:
 
     Raises `InvalidPipeline` or `NotFound`.
     """
+    import_from(settings.root)
     return load(given) if ":" in given else load_catalogue(settings.pipelines).pipeline(given)
 
 

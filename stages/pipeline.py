@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from stages import graph
 from stages.base import Stage
-from stages.code_root import code_root
+from stages.code_root import import_from
 from stages.digests import code_digest, digest_text, value_digest
 from stages.environments.lock import environment_digest, package_problems
 from stages.errors import InvalidPipeline, StageError
@@ -382,9 +382,7 @@ def load(spec: str) -> Pipeline:
 
 
 def _module(spec: str, name: str) -> ModuleType:
-    here = code_root(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    here = import_from(Path.cwd())
     try:
         return importlib.import_module(name)
     except InvalidPipeline:

@@ -72,12 +72,10 @@ def run(
     from service.known_secrets import known_secrets
     from service.one_stage import check_call, find_pipeline, find_stage
     from stages.call import Call
-    from stages.code_root import code_root
 
     if (call is None) == (event is None):
         raise Invalid("give the call with --call, or an event to make one from with --event")
     settings = read_settings(config_file)
-    sys.path.insert(0, code_root(settings.root))
     with line_by_line() if tell else only_on_stderr() as out:
         planned = find_stage(found := find_pipeline(settings, pipeline), stage)
         if call is not None:
@@ -100,10 +98,8 @@ def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json:
     from service.config import read_settings
     from service.definition import describe
     from service.one_stage import find_pipeline
-    from stages.code_root import code_root
 
     settings = read_settings(config_file)
-    sys.path.insert(0, code_root(settings.root))
     stages = describe(find_pipeline(settings, pipeline))["stages"]
     if as_json:
         print_json(stages)

@@ -11,6 +11,7 @@ import orjson
 
 from service.db.connect import columns, sql
 from service.db.parents import tell_parents
+from service.db.rows import Row
 from service.db.writer import Flush, Operation
 
 # What processes that hear it are told: there is a run for kept code.
@@ -62,6 +63,18 @@ class ForVersion(Operation):
         await flush.connection.execute(sql("for_version"), *columns(rows, 2))
         flush.wakes.add(WAKE)
         return [None] * len(operations)
+
+
+@dataclass(eq=False, slots=True)
+class WaitingVersions(Operation):
+    """Find the versions whose kept code has runs to drive, and when. Writes nothing."""
+
+    order: ClassVar[int] = 97
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[WaitingVersions]) -> Sequence[Sequence[Row]]:
+        """The rows of `waiting_versions.sql`."""
+        return [await flush.connection.fetch(sql("waiting_versions"))] * len(operations)
 
 
 @dataclass(eq=False, slots=True)

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from service.db.kept import RefuseKept
-from service.db.reads import Reads
+from service.db.kept import RefuseKept, WaitingVersions
 from service.db.rows import Row
 from service.db.writer import Writer
-from service.errors import DatabaseUnavailable
 from service.kept.keeping import installed
 from service.kept.link import Order
 from service.kept.process import KeptProcess
@@ -42,7 +40,6 @@ class KeptRuns:
     kafka: KafkaAccess | None
     store: ArtifactStore
     writer: Writer
-    reads: Reads
     outbox: Outbox
     _heard: asyncio.Event = field(default_factory=asyncio.Event)
     _running: set[tuple[str, str]] = field(default_factory=set)
@@ -65,10 +62,9 @@ class KeptRuns:
 
     async def _look(self, tasks: asyncio.TaskGroup) -> float:
         """Start what can be started; the answer is when it is worth looking again."""
-        try:
-            rows = await self.reads.fetch("waiting_versions")
-        except DatabaseUnavailable:
+        if self.writer.outage is not None:
             return RETRY_S
+        [rows] = await self.writer.submit(WaitingVersions())
         waits = [POLL_S]
         for row in rows:
             version = (row["pipeline"], row["version"])
