@@ -48,12 +48,22 @@ async def _asked(context: Context, body: ExplainBody) -> tuple[Given, Mapping[st
     """The event, and what is known of it where it was accepted before."""
     root = context.daemon.settings.root
     if body.event is not None:
-        found = await meant_event(context, body.event)
-        event = restore(found["cloudevent"])
-        return Given(event, route_of(event, str(root))), found
+        return await _accepted(context, body.event)
     asked = Asked(body.payload, body.form or "", body.headers, body.record_key or "")
     made = await given(asked, context.daemon.catalogue, root, context.daemon.clock.now())
     return made, await context.views.event(made.event.key, "")
+
+
+async def explain_again(context: Context, event: str) -> EventExplained:
+    """What an accepted event would do now, by its id or key. Raises `NotFound` and 409."""
+    asked, known = await _accepted(context, event)
+    return await explained(context, asked, known)
+
+
+async def _accepted(context: Context, given: str) -> tuple[Given, Mapping[str, Any]]:
+    found = await meant_event(context, given)
+    event = restore(found["cloudevent"])
+    return Given(event, route_of(event, str(context.daemon.settings.root))), found
 
 
 async def explained(

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from starlette.requests import Request
 
+from service.api.asking import explain_again
 from service.api.bodies import ReplayBody
 from service.api.context import Context
 from service.api.events import found_event
@@ -59,6 +60,14 @@ async def event(context: Context, request: Request) -> Shown:
         "replayable": ran or [one["pipeline"] for one in found["outcomes"]],
     }
     return Shown("event.html", values)
+
+
+async def explained(context: Context, request: Request) -> Shown:
+    """What each trigger would make of the event now."""
+    found = await explain_again(context, request.path_params["event"])
+    order = sorted(found["triggers"], key=lambda one: (one["fate"] is None, one["fate"] == Fate.IGNORED))
+    values = {"title": "What would become of it now", "found": found, "verdicts": order}
+    return Shown("explain.html", values, live=None)
 
 
 def _secrets(context: Context) -> Secrets:

@@ -22,6 +22,7 @@ PAGES: Sequence[tuple[str, Show]] = (
     ("/runs/{run}/resume", reviews.resuming),
     ("/runs/{run}/artifacts/{digest}", artifacts.artifact),
     ("/events", events.events),
+    ("/events/{event}/explain", events.explained),
     ("/events/{event:path}", events.event),
 )
 FORMS: Sequence[tuple[str, Act]] = (

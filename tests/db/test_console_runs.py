@@ -160,7 +160,12 @@ async def test_an_event_tells_its_fate_hides_secrets_and_runs_again(database: st
         ignored = (await one.post("/api/v1/events", cloudevent("x", "other"), headers=STRUCTURED)).json()["events"][0]
         assert "ignored" in text_of(await look(one, f"/events/{ignored['key']}"))
         assert "once" not in text_of(await look(one, "/events?fate=ignored"))
+        explained = text_of(await look(one, f"/events/{ignored['key']}/explain"))
+        assert "New, it would start nothing" in explained
+        assert "type is 'other'" in explained or "type is" in explained
+        assert "would start 1 run" in text_of(await look(one, f"/events/{event['key']}/explain"))
         await look(one, "/events/none", 404)
+        await look(one, "/events/none/explain", 404)
         await look(one, "/events?fate=none", 422)
 
 

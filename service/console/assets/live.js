@@ -5,7 +5,7 @@ import { keepForms } from "./forms.js";
 import { followLogs } from "./logs.js";
 
 // Between two looks, however much happens; the first look is at once.
-const LEAST_MS = 400;
+const LEAST_MS = 150;
 const address = document.body.dataset.stream;
 const status = document.getElementById("stream");
 let source = null;
