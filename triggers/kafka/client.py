@@ -22,6 +22,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from triggers.base import Binding, KafkaAccess, Surroundings
@@ -178,6 +179,25 @@ async def close(consumer: AIOKafkaConsumer) -> None:
             raise
     finally:
         await _free(consumer)
+
+
+async def stop_joining(consumer: Any) -> None:
+    """Leave a group that has named us but not answered our joining, without waiting for that. Raises nothing.
+
+    The answer may take as long as the others need to join, and for a member that left nothing behind but its name the
+    group would then wait until its session ends. A broker answers one question of a connection after the other: this
+    one goes over another.
+    """
+    coordinator = consumer._coordinator
+    if not getattr(coordinator, "_performed_join_prepare", False) or not coordinator.member_id:
+        return
+    coordinator._coordination_task.cancel()
+    await asyncio.wait([coordinator._coordination_task], timeout=_STOP_S)
+    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(_STOP_S):
+            leave = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+            await consumer._client.send(coordinator.coordinator_id, leave)
+    coordinator.reset_generation()
 
 
 async def _free(consumer: Any) -> None:

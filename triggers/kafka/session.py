@@ -20,6 +20,7 @@ from triggers.kafka.client import (
     close,
     create_topics,
     reading_consumer,
+    stop_joining,
     trouble_note,
 )
 from triggers.kafka.embedded_group import keep_led
@@ -92,6 +93,8 @@ async def open_reader(member: Membership) -> AsyncIterator[GroupReader]:
             await reader.leave()
             raise
     finally:
+        if not member.access.embedded:
+            await stop_joining(consumer)
         await close(consumer)
         await link.close()
 
