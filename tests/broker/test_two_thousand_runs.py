@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from service.settings import Role
 from stages import Event, Pipeline, stage
 from tests.db.daemons import daemon, settings
-from tests.db.writing import rows
+from tests.db.writing import rows, until
 from triggers import CloudEvents, KafkaArrivals
 from triggers.base import KafkaAccess
 
@@ -85,9 +85,7 @@ async def test_every_run_finishes_and_no_stage_starts_before_its_input_is_durabl
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(post(one.address))
             tasks.create_task(publish(kafka, topic))
-        async with asyncio.timeout(60):
-            while len(await rows(database, "select from runs where state = 'succeeded'")) < 2 * EACH:
-                await one.news.changed()
+        await until(database, 60, "select count(*) >= $1 from runs where state = 'succeeded'", 2 * EACH)
     assert [tuple(row) for row in await rows(database, "select state, count(*) from runs group by 1")] == [
         ("succeeded", 2 * EACH)
     ]

@@ -57,6 +57,17 @@ async def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
         await connection.close()
 
 
+async def until(dsn: str, within_s: float, query: str, *arguments: Any) -> None:
+    """Wait until a query answers true. Asks over one connection: many are dear to a machine that has work to do."""
+    async with asyncio.timeout(within_s):
+        connection = await asyncpg.connect(dsn)
+        try:
+            while not await connection.fetchval(query, *arguments):
+                await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
+
+
 async def members(dsn: str) -> Mapping[int, Sequence[str]]:
     """The ids of the events of every run, in order; their places have no gap."""
     found: dict[int, list[str]] = {}

@@ -11,7 +11,7 @@ from service.db.offered import EventRow, RunRow
 from service.model import RunState
 from service.settings import Role
 from tests.db.daemons import daemon, reached, settings, start
-from tests.db.writing import rows, writing
+from tests.db.writing import rows, until, writing
 from tests.fault.daemons import daemon_process
 from tests.fault.stubborn import stubborn
 from triggers.cloudevents import to_json
@@ -46,15 +46,11 @@ async def until_started(folder: Path, stage: str) -> None:
 
 async def until_recorded(dsn: str, stage: str) -> None:
     """Wait until the start of a stage is in its row: it is written lazily."""
-    async with asyncio.timeout(20):
-        while not await rows(dsn, "select from attempts where stage = $1 and state = 'running'", stage):
-            await asyncio.sleep(0.01)
+    await until(dsn, 20, "select exists (select from attempts where stage = $1 and state = 'running')", stage)
 
 
 async def until_finished(dsn: str, count: int = 1) -> None:
-    async with asyncio.timeout(30):
-        while len(await rows(dsn, "select from runs where finished_at is not null")) < count:
-            await asyncio.sleep(0.02)
+    await until(dsn, 30, "select count(*) >= $1 from runs where finished_at is not null", count)
 
 
 async def test_a_daemon_killed_in_the_middle_of_each_stage_loses_nothing(database: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.db.writing import rows
+from tests.db.writing import rows, until
 from tests.fault.daemons import ROOT, daemon_process
 
 COUNT = 20_000
@@ -41,9 +41,7 @@ async def events(dsn: str) -> int:
 
 async def more_than(dsn: str, count: int) -> None:
     """Wait until there are more events than that."""
-    async with asyncio.timeout(200):
-        while await events(dsn) <= count:
-            await asyncio.sleep(0.02)
+    await until(dsn, 200, "select count(*) > $1 from events", count)
 
 
 @pytest.mark.timeout(400)

@@ -12,9 +12,9 @@ from service.db.migrations import migrate
 from service.embedded.postgres import EmbeddedPostgres
 from tests.broker.seam import create_topic
 from tests.broker.test_dead_letters import copies
-from tests.db.writing import rows
+from tests.db.writing import rows, until
 from tests.fault.daemons import daemon_process
-from tests.fault.test_triggers_killed import dies, until
+from tests.fault.test_triggers_killed import dies
 
 MEGABYTE = 1024 * 1024
 
@@ -51,7 +51,7 @@ async def test_while_postgres_is_away_memory_stays_flat_nobody_leaves_and_then_e
         producer = AIOKafkaProducer(bootstrap_servers=kafka)
         await producer.start()
         await producer.send_and_wait(topic, b'"first"')
-        await until(dsn, "select from runs", 1)
+        await until(dsn, 40, "select count(*) >= 1 from runs")
         before = await members(kafka, f"outage-{topic}.arrivals")
         await server.stop()
         held = memory_bytes(daemon.pid)
@@ -64,7 +64,7 @@ async def test_while_postgres_is_away_memory_stays_flat_nobody_leaves_and_then_e
         assert len(before) == 1
         server = EmbeddedPostgres(home)
         assert await server.start() == dsn
-        await until(dsn, "select from runs", 161)
+        await until(dsn, 40, "select count(*) >= 161 from runs")
         await producer.stop()
         assert await members(kafka, f"outage-{topic}.arrivals") == before
     assert len(await rows(dsn, "select from events")) == 161
@@ -93,8 +93,6 @@ async def test_dead_records_are_forwarded_by_the_next_daemon_when_one_dies_after
         assert len(await rows(database, letters)) == 10
     async with daemon_process(database, tmp_path, pipeline, roles="triggers", **given):
         found = await copies(kafka, f"{topic}-dead", 20)
-        async with asyncio.timeout(40):
-            while await rows(database, letters):
-                await asyncio.sleep(0.05)
+        await until(database, 40, "select not exists (select from positions where scope like '%:dead:%')")
     assert [record.value for record in found] == 2 * [b"{%d" % number for number in range(10)]
     assert len(await rows(database, "select from fates where fate = 'dead'")) == 10

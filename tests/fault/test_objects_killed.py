@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.s3_server import Bucket, serving
-from tests.db.writing import rows
+from tests.db.writing import rows, until
 from tests.fault.daemons import daemon_process
 
 COUNT = 6_000
@@ -19,9 +19,7 @@ PIPELINE = "tests.fault.listening:every_object"
 
 async def reach(dsn: str, count: int) -> None:
     """Wait until there are so many events."""
-    async with asyncio.timeout(60):
-        while len(await rows(dsn, "select from events")) < count:
-            await asyncio.sleep(0.05)
+    await until(dsn, 60, "select count(*) >= $1 from events", count)
 
 
 async def dies(dsn: str, folder: Path, url: str, fault: str) -> None:

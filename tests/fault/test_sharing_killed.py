@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.db.writing import members, rows
+from tests.db.writing import members, rows, until
 from tests.fault.processes import running_module
 from tests.fault.sharing import LIMIT, MOST
 
@@ -46,9 +46,7 @@ async def die_in_turn(dsn: str, folder: Path, policy: str) -> None:
         async with sharing(dsn, folder, policy, 99) as last:
             await tell_until_done(steady)
             await tell_until_done(last)
-            async with asyncio.timeout(90):
-                while await rows(dsn, "select from runs where finished_at is null"):
-                    await asyncio.sleep(0.05)
+            await until(dsn, 90, "select not exists (select from runs where finished_at is null)")
 
 
 @pytest.mark.timeout(300)
