@@ -37,6 +37,7 @@ class Lending:
             store_url=self.settings.artifacts.url,
             threads=executor.threads,
             warm=executor.warm_workers,
+            kept_bytes=executor.kept_bytes,
             home=self.settings.home,
             api=self.api,
             container_cli=executor.container_cli,

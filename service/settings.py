@@ -213,6 +213,11 @@ class Executor:
     warm_workers: int = setting(
         1, values.whole(0, 1000), "worker processes started ahead, with the pipelines loaded that have stages for them"
     )
+    kept_bytes: int = setting(
+        256 << 20,
+        values.whole(0, 1 << 40),
+        "what each worker process keeps of the frames that its stages made and read, for the next stage",
+    )
     container_cli: str | None = setting(
         None, values.text, "command that runs containers", default_text="`docker` or `podman`, the first on the PATH"
     )

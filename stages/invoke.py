@@ -21,6 +21,7 @@ from stages.base import Mark, StageContext
 from stages.call import WHOLE, Call
 from stages.codecs.base import Payload, Scratch, encode
 from stages.errors import InvalidCall, Permanent, Undecodable
+from stages.kept import NOTHING, Copy, Kept
 from stages.outcome import Outcome, Skipped, Succeeded, Waits, guarded
 from stages.params import parse_params
 from stages.plan import Argument, PlanStage, Source
@@ -42,7 +43,7 @@ Mask = Callable[[str], None]
 T = TypeVar("T")
 MOST_RETURNED = 1000
 LARGEST = 1e308
-Made = tuple[str, Payload] | Skipped | Waits
+Made = tuple[str, Payload, Copy | None] | Skipped | Waits
 
 
 async def invoke(
@@ -57,14 +58,16 @@ async def invoke(
     mask: Mask = lambda value: None,
     began: Callable[[], None] = lambda: None,
     stopping: threading.Event | Mark | None = None,
+    kept: Kept = NOTHING,
 ) -> Outcome:
     """Make one attempt. Whatever goes wrong in it is a `Failed`; only cancellation is raised.
 
     A blocking stage runs in a thread of `executor` (the loop's own if none). Cancelling does not stop that thread: its
     result is dropped. `stopping`, set at the latest then, is what it sees as `StageContext.cancelled`.
+    What is `kept` of earlier attempts is not read again.
     """
     stopping, scratch = stopping or Mark(), Scratch()
-    attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch, stopping)
+    attempt = _Attempt(stage, call, store, registry, reader, report, executor, mask, began, scratch, stopping, kept)
     token = current_attempt.set(call)
     try:
         return await guarded(attempt.run(), stage.stage.retry.says_transient)
@@ -91,6 +94,7 @@ class _Attempt:
     began: Callable[[], None]
     scratch: Scratch
     stopping: threading.Event | Mark
+    kept: Kept
     returned: Mapping[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     emitted: list[Mapping[str, Any]] = field(default_factory=list)
@@ -114,7 +118,12 @@ class _Attempt:
             self.returned = metrics_of(value)
             return self._succeeded(await save(value, self.store, self.scratch, what=what))
         made = await self._in_thread(partial(self._call_and_encode, arguments, what))
-        return made if isinstance(made, Skipped | Waits) else self._succeeded(await keep(*made, self.store))
+        if isinstance(made, Skipped | Waits):
+            return made
+        label, payload, copy = made
+        output = await keep(label, payload, self.store)
+        self.kept.put(output, copy)
+        return self._succeeded(output)
 
     def _call_and_encode(self, arguments: dict[str, Any], what: str) -> Made:
         self.began()
@@ -127,7 +136,8 @@ class _Attempt:
         if isinstance(value, SubRun):
             return Waits(value)
         self.returned = metrics_of(value)
-        return encode(value, self.scratch, what)
+        label, payload = encode(value, self.scratch, what)
+        return label, payload, self.kept.copy_of(value, label, payload)
 
     def _succeeded(self, output: ArtifactRef) -> Succeeded:
         metrics = {**self.returned, **self.metrics} if self.returned else self.metrics
@@ -165,7 +175,7 @@ class _Attempt:
         if ref is None:
             raise InvalidCall(f"the call gives stage {self.stage.name!r} no input {argument.parameter!r}")
         try:
-            return await load(ref, self.store, argument.wanted, self.scratch)
+            return await load(ref, self.store, argument.wanted, self.scratch, self.kept)
         except Undecodable as error:
             raise Undecodable(
                 f"input {argument.parameter!r} of stage {self.stage.name!r}: {error}"

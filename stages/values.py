@@ -17,6 +17,7 @@ from stages.artifacts import INLINE_LIMIT_BYTES, ArtifactRef, ArtifactStore, dig
 from stages.codecs.base import Payload, Scratch, codec_of, decode, encode
 from stages.fitting import element_type
 from stages.gathered import GATHERED, unpack
+from stages.kept import NOTHING, Kept
 
 T = TypeVar("T")
 
@@ -56,22 +57,25 @@ def _inline(label: str, payload: bytes) -> ArtifactRef:
     return ArtifactRef(digest_of(payload), label, len(payload), payload)
 
 
-async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch) -> Any:
-    """A fresh value, checked against its digest, as the annotation `wanted` says (None: as it was).
+async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch, kept: Kept = NOTHING) -> Any:
+    """A value of its own, checked against its digest, as the annotation `wanted` says (None: as it was).
 
-    What it is made of on disk lives in `scratch`. Raises `Undecodable`, and what the store raises.
+    What it is made of on disk lives in `scratch`. What is `kept` is not read again. Raises `Undecodable`, and what the
+    store raises.
     """
     if ref.codec == GATHERED:
-        return await _load_list(ref, store, wanted, scratch)
+        return await _load_list(ref, store, wanted, scratch, kept)
     if ref.inline is not None:
         return decode(ref.codec, _checked(ref.digest, ref.inline), wanted, scratch)
+    if (found := kept.find(ref, wanted)) is not None:
+        return found
     payload: Payload
     if codec_of(ref.codec).reads_files:
         payload = scratch.place() / "content"
         await store.fetch_file(ref.digest, payload)
     else:
         payload = await store.get(ref.digest)
-    return await asyncio.to_thread(decode, ref.codec, payload, wanted, scratch)
+    return kept.read(ref, wanted, await asyncio.to_thread(decode, ref.codec, payload, wanted, scratch))
 
 
 async def content(ref: ArtifactRef, store: ArtifactStore) -> bytes:
@@ -84,12 +88,12 @@ def _checked(digest: str, inline: bytes) -> bytes:
     return inline
 
 
-async def _load_list(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch) -> list[Any]:
+async def _load_list(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scratch, kept: Kept) -> list[Any]:
     """The results of a mapped stage; None for an item that was skipped."""
     element = element_type(wanted)
 
     async def one(item: ArtifactRef | None) -> Any:
-        return None if item is None else await load(item, store, element, scratch)
+        return None if item is None else await load(item, store, element, scratch, kept)
 
     return await all_of([partial(one, item) for item in unpack(await content(ref, store))])
 

@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stages.errors import NoCodec, Undecodable
 
@@ -63,6 +63,26 @@ class Codec(Protocol):
 
     def decode(self, label: str, payload: Payload, wanted: Any, scratch: Scratch) -> Any:
         """A fresh value, of the type `wanted` says where it can (None: as it was). Raises `Undecodable`."""
+
+
+@runtime_checkable
+class Handing(Protocol):
+    """What a codec offers besides where one value in memory can be handed to many stages.
+
+    `form` tells apart what one artifact may be decoded to, such as a frame of one library or of another.
+    """
+
+    def form(self, label: str, wanted: Any) -> str:
+        """The form that the annotation `wanted` asks for (None: as it was). Raises `Undecodable`."""
+
+    def memory_bytes(self, value: Any) -> int | None:
+        """What a value takes in memory; None where it cannot be kept."""
+
+    def copy_of(self, value: Any, payload: bytes) -> Any | None:
+        """A copy that shares no memory with `value`; None unless its encoded `payload` decodes to exactly that."""
+
+    def hand_over(self, value: Any, wanted: Any) -> Any:
+        """A kept value for one more stage, as it wants it. Whatever it does to it, the kept one stays as it is."""
 
 
 @cache

@@ -49,6 +49,44 @@ class FrameCodec:
         frame = pl.read_parquet(data)
         return frame.lazy() if library == "lazy" else frame
 
+    def form(self, label: str, wanted: Any) -> str:
+        """See `Handing`. A lazy frame is handed over out of a polars one."""
+        library = _library(wanted) or label.partition(":")[2]
+        return "polars" if library == "lazy" else library
+
+    def memory_bytes(self, value: Any) -> int | None:
+        """See `Handing`."""
+        if comes_from(type(value), "polars", "LazyFrame"):
+            return None
+        size = value.nbytes if comes_from(type(value), "pyarrow", "Table") else value.estimated_size()
+        return int(size)
+
+    def copy_of(self, value: Any, payload: bytes) -> Any | None:
+        """See `Handing`. A frame may lie in memory that its stage goes on using, such as an array of numpy's."""
+        written = io.BytesIO()
+        if comes_from(type(value), "pyarrow", "Table"):
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            if not pq.read_schema(pa.BufferReader(payload)).equals(value.schema, check_metadata=True):
+                return None
+            with pa.ipc.new_stream(written, value.schema) as stream:
+                stream.write_table(value)
+            return pa.ipc.open_stream(written.getvalue()).read_all()
+        import polars as pl
+
+        if pl.read_parquet_schema(io.BytesIO(payload)) != value.schema:
+            return None
+        value.write_ipc(written, compression="uncompressed", compat_level=pl.CompatLevel.newest())
+        written.seek(0)
+        return pl.read_ipc(written)
+
+    def hand_over(self, value: Any, wanted: Any) -> Any:
+        """See `Handing`. Tables of pyarrow never change; frames of polars copy what they change when it is shared."""
+        if comes_from(type(value), "pyarrow", "Table"):
+            return value
+        return value.lazy() if _library(wanted) == "lazy" else value.clone()
+
 
 CODEC = FrameCodec()
 

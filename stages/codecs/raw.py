@@ -27,5 +27,21 @@ class BytesCodec:
         data = in_memory(payload)
         return bytearray(data) if wanted is bytearray else data
 
+    def form(self, label: str, wanted: Any) -> str:
+        """See `Handing`."""
+        return "bytes"
+
+    def memory_bytes(self, value: Any) -> int | None:
+        """See `Handing`."""
+        return len(value) if isinstance(value, bytes) else None
+
+    def copy_of(self, value: Any, payload: bytes) -> Any | None:
+        """See `Handing`. Bytes never change."""
+        return payload
+
+    def hand_over(self, value: Any, wanted: Any) -> Any:
+        """See `Handing`."""
+        return bytearray(value) if wanted is bytearray else value
+
 
 CODEC = BytesCodec()

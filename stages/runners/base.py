@@ -12,6 +12,7 @@ from typing import Protocol
 import stages.runners
 from stages.artifacts import ArtifactStore
 from stages.call import Call
+from stages.kept import DEFAULT_BYTES
 from stages.log_lines import Logs, NoLogs
 from stages.outcome import ErrorRecord, Failed, Outcome
 from stages.plan import PlanStage
@@ -44,7 +45,7 @@ class RunnerTools:
     called: from then on `Stage.heartbeat_s` counts.
     `logs` has the log of every attempt under way. `store_url` is where another process opens the same store, None where
     none can.
-    `warm` workers are started ahead.
+    `warm` workers are started ahead. Each worker keeps `kept_bytes` of what its stages made and read.
     `home` is a folder of this installation's own. `api` says where stages in other processes find the daemon's models:
     its address, and the token it wants. `installation` tells the containers of one database from another's.
     """
@@ -59,6 +60,7 @@ class RunnerTools:
     threads: int = 8
     strays: Strays = field(default_factory=Strays)
     warm: int = 0
+    kept_bytes: int = DEFAULT_BYTES
     home: Path | None = None
     api: Callable[[], tuple[str, str | None] | None] = no_api
     container_cli: str | None = None

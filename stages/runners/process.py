@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from stages.call import Call
 from stages.errors import NoWorker
@@ -44,7 +45,7 @@ class ProcessRunner:
         if refusal is not None:
             return Failed(record_of(NoWorker(refusal)))
         async with self._slots:
-            worker = await self._take(str(stage.spec))
+            worker = await self._take(str(stage.spec), {one.digest for one in call.inputs.values()})
             lines = self._tools.logs.of(call)
             log = AttemptLog(stage.pipeline, call, lines, lambda what: worker.tell(pack("mute", what=what)))
             try:
@@ -86,14 +87,17 @@ class ProcessRunner:
             finally:
                 await self._give_back(worker)
 
-    async def _take(self, spec: str) -> WorkerProcess:
-        """The worker that was used last of those that have loaded the pipeline, else any, else a new one."""
+    async def _take(self, spec: str, inputs: Collection[str]) -> WorkerProcess:
+        """Of the workers that have loaded the pipeline, the one that holds most of the inputs, or was used last.
+
+        Where none is free, any other worker, else a new one.
+        """
         gone = [worker for worker in self._idle if not worker.is_idle]
         self._idle = [worker for worker in self._idle if worker.is_idle]
         for worker in gone:
             await worker.stop(0)
         ready = [worker for worker in self._idle if spec in worker.loaded] or self._idle
-        worker = ready[-1] if ready else WorkerProcess()
+        worker = max(reversed(ready), key=partial(_held_bytes, inputs), default=None) or WorkerProcess()
         if ready:
             self._idle.remove(worker)
         self._busy.add(worker)
@@ -182,13 +186,19 @@ async def load(
             if not worker.is_idle:
                 await worker.start()
             path, levels = [*map(str, sys.path)], log_levels()
-            done = await worker.ask(pack("load", spec=spec, store=tools.store_url, path=path, levels=levels), heard)
+            how: dict[str, Any] = {"store": tools.store_url, "path": path, "levels": levels}
+            how["kept_bytes"] = tools.kept_bytes
+            done = await worker.ask(pack("load", spec=spec, **how), heard)
     except TimeoutError:
         raise WorkerLost(f"the worker did not load {spec} within {LOAD_S:g} s") from None
     if done.body:
         return from_json(done.body)
     worker.loaded.add(spec)
     return None
+
+
+def _held_bytes(digests: Collection[str], worker: WorkerProcess) -> int:
+    return sum(size_bytes for digest, size_bytes in worker.holds.items() if digest in digests)
 
 
 def log_levels() -> dict[str, int]:

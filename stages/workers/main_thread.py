@@ -30,8 +30,15 @@ class MainThread(Executor):
 
     def serve(self) -> None:
         """Do what is submitted until `shutdown`. An interrupt of the work is an interrupt of this."""
-        while (work := self._work.get()) is not None:
+        while self._serve_one():
+            pass
+
+    def _serve_one(self) -> bool:
+        """What was done, and all that came of it, is let go of before the wait for more."""
+        work = self._work.get()
+        if work is not None:
             work()
+        return work is not None
 
 
 def _run(future: Future[Any], work: Callable[[], Any]) -> None:

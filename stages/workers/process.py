@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,12 +55,15 @@ class _Link(asyncio.Protocol):
 class WorkerProcess:
     """`printed` hears of every line on stdout and stderr: which of the two, the line, and its size in bytes.
 
+    `loaded` are its pipelines, `holds` the artifacts that it keeps in memory, by digest, with their bytes.
+
     The process leads a session of its own: Ctrl-C in the daemon's terminal does not reach it, and whatever its stages
     start ends with it. Its temporary files have a folder of their own and go with it too.
     """
 
     def __init__(self) -> None:
         self.loaded: set[str] = set()
+        self.holds: Mapping[str, int] = {}
         self.printed: Printed = lambda stream, line, size_bytes: None
         self._folder = ""
         self._process: asyncio.SubprocessTransport | None = None
@@ -129,6 +132,7 @@ class WorkerProcess:
         self._done = asyncio.get_running_loop().create_future()
         self._link.write(question)
         done = await self._done
+        self.holds = done.head["holds"]
         self._done = None
         self._drain()
         return done

@@ -19,6 +19,7 @@ from stages.call import Call
 from stages.commands.launch import die_with_the_daemon
 from stages.errors import CodeChanged
 from stages.invoke import invoke
+from stages.kept import NOTHING, Kept
 from stages.outcome import Outcome, guarded
 from stages.pipeline import Pipeline, load
 from stages.result import to_json
@@ -57,6 +58,7 @@ class Worker:
         self._outputs = Outputs()
         self._pipelines: dict[str, Pipeline] = {}
         self._store: ArtifactStore | None = None
+        self._kept = NOTHING
 
     def run(self) -> None:
         """Work until stopped."""
@@ -108,7 +110,7 @@ class Worker:
             done = to_json(outcome)
         self._outputs.flush()
         self._logs.tell_dropped()
-        self._link.send(pack("done", done))
+        self._link.send(pack("done", done, holds=self._kept.held))
 
     def _load(self, head: Mapping[str, Any]) -> None:
         sys.path[:] = head["path"]
@@ -116,7 +118,7 @@ class Worker:
             logging.getLogger(name).setLevel(level)
         self._attend()
         if self._store is None:
-            self._store = open_store(head["store"])
+            self._store, self._kept = open_store(head["store"]), Kept(head["kept_bytes"])
         self._pipelines[head["spec"]] = load(head["spec"])
 
     async def _attempt(self, message: Message) -> Outcome:
@@ -139,6 +141,7 @@ class Worker:
             mask=self._mask,
             executor=self._main,
             stopping=self._link.stopping,
+            kept=self._kept,
         )
         progress.tell()
         return outcome
