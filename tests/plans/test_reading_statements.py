@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
 from tests.plans.test_hot_statements import steps
@@ -69,6 +70,14 @@ async def test_no_statement_walks_the_history(history: str) -> None:
         if walked or (index and index not in set(indexes(nodes))):
             wrong[name] = (walked, sorted(indexes(nodes)))
     assert not wrong, json.dumps(wrong, default=sorted, indent=1)
+
+
+@pytest.mark.parametrize(("pipeline", "state"), [(None, "failed"), ("p1", "failed"), (None, "cancelled")])
+async def test_runs_that_did_not_succeed_are_listed_by_an_index_of_their_own(
+    history: str, pipeline: str | None, state: str
+) -> None:
+    nodes = await plan_of(history, "list_runs", (pipeline, state, None, None, 50, None))
+    assert "runs_unsuccessful" in set(indexes(nodes))
 
 
 async def plan_of(dsn: str, name: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:

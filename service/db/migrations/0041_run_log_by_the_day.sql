@@ -73,3 +73,6 @@ begin
 end $$;
 
 select make_run_log_part((now() at time zone 'UTC')::date + n) from generate_series(7, 10) n;
+
+-- Lists of runs that did not succeed; what is under way is in `runs_live`, and what succeeded is never far.
+create index runs_unsuccessful on runs (state, id) where state in ('failed', 'cancelled');
