@@ -15,7 +15,7 @@ POISON_LIMIT = 5
 ENDED_CHILDREN = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Start:
     """Try `stage`, or one item of it, as its `attempt`-th attempt."""
 

@@ -40,6 +40,9 @@ class AttemptState(enum.StrEnum):
 __all__ = ["AttemptState", "Checked", "GateState", "Items", "RunState", "RunView", "Tried", "unit_of"]
 
 R, A, G = RunState, AttemptState, GateState
+# Finding a member in its class takes as long as the rest of what is done with it.
+RUNNING, SUCCEEDED, SKIPPED = A.RUNNING, A.SUCCEEDED, A.SKIPPED
+TROUBLE = frozenset({A.FAILED, A.LOST})
 
 RUN_MOVES: Mapping[RunState, frozenset[RunState]] = {
     R.QUEUED: frozenset({R.RUNNING, R.CANCELLED, R.FAILED}),
@@ -128,7 +131,7 @@ class Items:
         self.troubled.discard(item)
         if state in DONE:
             self.open.pop(item, None)
-        elif state in (A.FAILED, A.LOST):
+        elif state in TROUBLE:
             self.troubled.add(item)
 
 
@@ -169,7 +172,7 @@ class RunView:
         unit = unit_of(stage, item)
         self.under_way.add(unit)
         self.began_at.setdefault(unit, now)
-        self.put(unit, Tried(attempt, A.RUNNING))
+        self.put(unit, Tried(attempt, RUNNING))
 
     def put(self, unit: str, tried: Tried) -> None:
         """Know of the latest attempt of a unit, and nothing else."""
@@ -178,7 +181,7 @@ class RunView:
             self.done.add(unit)
         elif unit in self.done:
             self.done.remove(unit)
-        if tried.state is A.SKIPPED:
+        if tried.state is SKIPPED:
             self.skipped.add(unit)
         elif self.skipped:
             self.skipped.discard(unit)
@@ -187,11 +190,11 @@ class RunView:
         """Take in the latest attempt of a unit, and count what speaks against it."""
         unit = unit_of(stage, item)
         self.put(unit, tried)
-        if tried.state is A.RUNNING:
+        if tried.state is RUNNING:
             self.under_way.add(unit)
         else:
             self.under_way.discard(unit)
-        if tried.state is A.FAILED or tried.state is A.LOST:
+        if tried.state in TROUBLE:
             counted = self.failures if tried.state is A.FAILED else self.losses
             counted[unit] = counted.get(unit, 0) + 1
             self.troubled.add(unit)

@@ -89,7 +89,7 @@ class ErrorRecord:
     retry_after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Succeeded:
     """The attempt's output, durable (inline or in the store), and what it measured.
 

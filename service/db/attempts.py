@@ -89,7 +89,7 @@ def _entry(op: PutAttempt) -> dict[str, Any]:
         "pipeline": op.pipeline,
         "stage": op.stage,
         "attempt": op.attempt,
-        "move": op.state.value,
+        "move": op.state,
     }
     return entry if op.item == WHOLE else entry | {"item": op.item}
 
@@ -102,7 +102,7 @@ def _row(op: PutAttempt, now: float) -> tuple[Any, ...]:
         op.stage,
         op.item,
         op.attempt,
-        op.state.value,
+        op.state,
         op.transient,
         op.key,
         op.reusable,

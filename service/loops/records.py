@@ -12,7 +12,7 @@ from uuid import UUID
 from service.db.attempts import PutAttempt
 from service.db.results import Known
 from service.loops.live import LiveRun
-from service.model import AttemptState, Tried
+from service.model import SUCCEEDED, AttemptState, Tried
 from stages.artifacts import ArtifactRef
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Skipped, Succeeded, Waits
 from stages.plan import PlanStage
@@ -80,7 +80,7 @@ def _ended(attempt: Attempt, ending: Ending, now: datetime) -> tuple[Tried, PutA
     finished = time.monotonic()
     match ending:
         case Succeeded():
-            row = attempt.row(AttemptState.SUCCEEDED, finished)
+            row = attempt.row(SUCCEEDED, finished)
             row.reusable, row.metrics = attempt.stage.reusable and not attempt.run.shadow, ending.metrics
             return _made(attempt, row, ending.output, now)
         case Reused():
