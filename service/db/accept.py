@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from uuid import UUID
 
-import orjson
-
 from service.crowding import Newcomer
 from service.db.admit import Admittance, admit
 from service.db.connect import columns, sql
 from service.db.crowd import Crowd
 from service.db.entries import held
 from service.db.gather import close_full, settle
-from service.db.offered import EventRow, FateRow, Place, RunRow
+from service.db.offered import EventRow, FateRow, Place, RunRow, event_columns, fate_columns, run_columns
+from service.db.usual import Usual
 from service.db.writer import Flush, Operation
 from triggers.base import Fate, Outcome, Position, RunId
 from triggers.errors import PositionMoved
@@ -52,6 +51,16 @@ class Accept(Operation):
     def refused(self) -> None:
         """Give back the places reserved for runs that will not be."""
         self.started({})
+
+    def usual(self, given: Usual) -> bool:
+        """See `Operation`. Nothing is asked of what is there: no place in a sequence, no sharing, no crowd of a key."""
+        plain = all(row.plain for row in self.runs) and all(one.expect is not None for one in self.positions)
+        return plain and given.accept(self.events, self.runs, self.fates, self.positions)
+
+    def answer(self, given: Usual) -> Accepted:
+        """See `Operation`: all of it was new."""
+        runs = {row.place: given.runs[row.place] for row in self.runs}
+        return _answer(self, _Inserted({row.key for row in self.events}, runs, starting=given.starting), {})
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Accept]) -> Sequence[Accepted | PositionMoved]:
@@ -113,9 +122,9 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
     kept = [row for place, row in starting.items() if place not in crowd.dropped]
     refused = {(row.event_key, row.pipeline) for row in admitted.fates}
     arguments = [
-        [_event_columns(events[key]) for key in sorted(events)],
-        [_run_columns(row, flush.daemon) for row in kept],
-        [_fate_columns(fates[key]) for key in sorted(fates) if key not in runs or key in refused],
+        [event_columns(events[key]) for key in sorted(events)],
+        [run_columns(row, flush.daemon) for row in kept],
+        [fate_columns(fates[key]) for key in sorted(fates) if key not in runs or key in refused],
     ]
     done = _Inserted(starting=starting)
     await close_full(flush, admitted)
@@ -170,26 +179,6 @@ def _note(flush: Flush, run: RunRow, run_id: RunId) -> None:
         flush.wakes.add("")
     move = "running" if run.take else "queued"
     flush.log.append({"run": run_id, "pipeline": run.pipeline, "move": move, **held(run.limits.key, run.limits.pool)})
-
-
-def _event_columns(row: EventRow) -> tuple[Any, ...]:
-    return (row.key, row.source, row.id, row.type, row.subject, row.occurred_at, row.envelope)
-
-
-def _run_columns(row: RunRow, daemon: int) -> tuple[Any, ...]:
-    cause, limits = row.cause, row.limits
-    return (
-        *(row.event_key, row.pipeline, row.version, row.trigger, row.params, row.priority),
-        daemon if row.take else None,
-        *(orjson.dumps(list(row.tags)).decode(), row.due_at, row.queue_timeout_s, row.cleans),
-        *((cause.run, cause.stage) if cause else (None, None)),
-        row.depth,
-        *(limits.limited, limits.key, limits.rate_key, limits.pool),
-    )
-
-
-def _fate_columns(row: FateRow) -> tuple[Any, ...]:
-    return (row.event_key, row.pipeline, row.trigger, row.fate, row.reason)
 
 
 async def _known_outcomes(flush: Flush, operations: Sequence[Accept], rows: _Inserted) -> dict[UUID, list[Outcome]]:

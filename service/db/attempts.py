@@ -12,14 +12,13 @@ from uuid import UUID
 import orjson
 
 from service.db.connect import sql
+from service.db.usual import AttemptPlace, Usual
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
 from service.model import AttemptState
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
 from stages.outcome import ErrorRecord
-
-Place = tuple[int, str, int, int]
 
 
 @dataclass(eq=False, slots=True)
@@ -56,9 +55,17 @@ class PutAttempt(Operation):
     dropped: bool = False
 
     @property
-    def place(self) -> Place:
+    def place(self) -> AttemptPlace:
         """What no other attempt shares."""
         return (self.run_id, self.stage, self.item, self.attempt)
+
+    def usual(self, given: Usual) -> bool:
+        """See `Operation`."""
+        return self.dropped or given.put(self.place, _row(self, time.monotonic()), _entry(self))
+
+    def answer(self, given: Usual) -> bool:
+        """See `Operation`: nobody asked to cancel."""
+        return False
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutAttempt]) -> Sequence[bool | RunLost]:
@@ -66,7 +73,7 @@ class PutAttempt(Operation):
         kept = {op.place: op for op in operations if not op.dropped}
         now = time.monotonic()
         rows = [_row(op, now) for op in kept.values()]
-        cancels: dict[Place, bool] = {}
+        cancels: dict[AttemptPlace, bool] = {}
         if rows:
             for *place, cancel in await flush.connection.fetch(sql("put_attempts"), rows):
                 found = (place[0], place[1], place[2], place[3])

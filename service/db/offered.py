@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+import orjson
 
 from service.cause import Cause
 from service.limits import UNLIMITED, RunLimits
@@ -73,6 +76,12 @@ class RunRow:
         waits = self.limits.limited or self.sequence is not None or self.otherwise is not None
         return not waits and (self.terms is None or self.terms.coalesce is None)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it starts if its event is new, whatever else there is."""
+        crowded = self.limits.concurrency is not None and self.limits.key is not None
+        return self.sequence is None and self.terms is None and self.otherwise is None and not crowded
+
     def alternatives(self) -> Iterator[RunRow | FateRow]:
         """It, and what to make of the event where it is not started, in turn."""
         one: RunRow | FateRow | None = self
@@ -90,3 +99,26 @@ class FateRow:
     trigger: str
     fate: Fate
     reason: str
+
+
+def event_columns(row: EventRow) -> tuple[Any, ...]:
+    """An event as `given_event`."""
+    return (row.key, row.source, row.id, row.type, row.subject, row.occurred_at, row.envelope)
+
+
+def run_columns(row: RunRow, daemon: int) -> tuple[Any, ...]:
+    """A run as `given_run`; `daemon` is who takes it, if it is taken."""
+    cause, limits = row.cause, row.limits
+    return (
+        *(row.event_key, row.pipeline, row.version, row.trigger, row.params, row.priority),
+        daemon if row.take else None,
+        *(orjson.dumps(list(row.tags)).decode(), row.due_at, row.queue_timeout_s, row.cleans),
+        *((cause.run, cause.stage) if cause else (None, None)),
+        row.depth,
+        *(limits.limited, limits.key, limits.rate_key, limits.pool),
+    )
+
+
+def fate_columns(row: FateRow) -> tuple[Any, ...]:
+    """A fate as `given_fate`."""
+    return (row.event_key, row.pipeline, row.trigger, row.fate, row.reason)

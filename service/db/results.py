@@ -32,6 +32,7 @@ class LookUp(Operation):
     """Find finished results by stage key. The answer maps those of `keys` that are known."""
 
     order: ClassVar[int] = 70
+    reads: ClassVar[bool] = True
 
     keys: Sequence[UUID]
 

@@ -13,6 +13,7 @@ from service.db.connect import columns, sql
 from service.db.entries import held
 from service.db.parents import tell_parents
 from service.db.rows import Row
+from service.db.usual import Usual
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
 from service.model import GateState, RunState
@@ -30,6 +31,11 @@ class MoveRun(Operation):
     state: RunState
     ready_in_s: float | None = None
     failure: Mapping[str, Any] | None = None
+
+    def usual(self, given: Usual) -> bool:
+        """See `Operation`."""
+        given.moves.append(_move(self))
+        return True
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[MoveRun]) -> Sequence[RunLost | None]:

@@ -2,7 +2,8 @@
 
 A flush is one transaction that holds whatever gathered while the last one was in flight. Its first statement renews
 the process's lease; a process whose lease lapsed registers anew and goes on under a new identity, and what it wrote for
-runs that others adopted meanwhile is refused by their epochs.
+runs that others adopted meanwhile is refused by their epochs. A flush of what is usual (`service.db.usual`) is a single
+statement; where it turns out not to be so, nothing is written by that, and each kind is written by its own statements.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from service import faults
 from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql
 from service.db.order import let_go
 from service.db.pauses import NONE_KNOWN, Pauses
+from service.db.usual import Usual
 from service.errors import DatabaseUnavailable, ServiceError
 
 logger = logging.getLogger("tidemill.writer")
 
 FLUSH_LIMIT = 1000
 LAZY_S = 0.05
+# After a flush that was not as usual, so many are not tried as if they were.
+UNUSUAL = 16
 RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 WAKE_CHANNEL = "tidemill_wake"
@@ -56,11 +60,21 @@ class Operation:
     order: ClassVar[int]
     # Whether it need not be written once its caller has given up waiting.
     abandonable: ClassVar[bool] = False
+    # Whether it writes nothing, and is as well done after the others have committed.
+    reads: ClassVar[bool] = False
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Any]) -> Sequence[Any]:
         """Write all of them; one answer for each, in order. An exception as an answer goes to that caller only."""
         raise TypeError(f"{cls.__name__} does not say how it is written")
+
+    def usual(self, given: Usual) -> bool:
+        """Add it to what is usual, if it is of that kind."""
+        return False
+
+    def answer(self, given: Usual) -> Any:
+        """What `write` would have answered, where it was written as usual."""
+        return None
 
     def committed(self, answer: Any) -> None:
         """Called once the transaction holds, before the caller resumes and even if the caller is gone."""
@@ -117,6 +131,7 @@ class Writer:
         self._lazy_timer: asyncio.TimerHandle | None = None
         self._connection: asyncpg.Connection | None = None
         self._pauses = NONE_KNOWN
+        self._unusual = 0
         self.daemon = 0
         self.outage: str | None = None
         self.commits = 0
@@ -223,6 +238,42 @@ class Writer:
         connection = self._connection
         if connection is None or connection.is_closed():
             connection = self._connection = await connect(self._dsn, by_index=True)
+        answers = await self._as_usual(connection, units, kinds)
+        if answers is None:
+            answers = await self._by_kind(connection, units, kinds)
+        for kind in kinds:
+            await faults.reach(f"{kind}.committed")
+        self.commits += 1
+        return answers
+
+    async def _as_usual(
+        self, connection: asyncpg.Connection, units: list[Unit], kinds: Sequence[str]
+    ) -> list[list[Any]] | None:
+        """Write all of it in one statement. None: something in it is not usual, and nothing is written."""
+        given = self._usual(units)
+        if given is None:
+            return None
+        for kind in kinds:
+            await faults.reach(f"{kind}.commit")
+        if not await given.write(connection):
+            self._unusual = UNUSUAL
+            return None
+        reading = [Unit(tuple(one for one in unit.operations if one.reads), None) for unit in units]
+        read = await _apply(Flush(connection, self.daemon), reading)
+        return [_answers(unit, given, found) for unit, found in zip(units, read, strict=True)]
+
+    def _usual(self, units: list[Unit]) -> Usual | None:
+        if self._unusual or not units or self._pauses.by_place or self._pauses is NONE_KNOWN:
+            self._unusual = max(self._unusual - 1, 0)
+            return None
+        given = Usual(self.daemon, self._pauses.version, (LOG_CHANNEL, WAKE_CHANNEL))
+        operations = (one for unit in units for one in unit.operations)
+        return given if all(one.reads or one.usual(given) for one in operations) else None
+
+    async def _by_kind(
+        self, connection: asyncpg.Connection, units: list[Unit], kinds: Sequence[str]
+    ) -> list[list[Any]]:
+        """Write each kind of operation by its own statements."""
         async with connection.transaction():
             changes = await connection.fetchval(sql("renew_lease"), self.daemon)
             if changes is None:
@@ -233,9 +284,6 @@ class Writer:
             answers = await _apply(Flush(connection, self.daemon, self._pauses), units)
             for kind in kinds:
                 await faults.reach(f"{kind}.commit")
-        for kind in kinds:
-            await faults.reach(f"{kind}.committed")
-        self.commits += 1
         return answers
 
     async def _reconnect(self, error: BaseException, delay_s: float) -> None:
@@ -253,6 +301,12 @@ class Writer:
             self.outage = None
             for callback in self.on_reconnect:
                 callback()
+
+
+def _answers(unit: Unit, given: Usual, read: Sequence[Any]) -> list[Any]:
+    """The answers to a unit that was written as usual, with what its reading operations found."""
+    found = iter(read)
+    return [next(found) if one.reads else one.answer(given) for one in unit.operations]
 
 
 def _wanted(units: list[Unit]) -> list[Unit]:

@@ -61,8 +61,8 @@ async def test_a_daemon_killed_in_the_middle_of_each_stage_loses_nothing(databas
         async with daemon_process(database, tmp_path, SIX) as process:
             await until_started(tmp_path, stage)
             await until_recorded(database, stage)
-            hold.write_text(STAGES[number + 1] if number + 1 < len(STAGES) else "")
             process.kill()
+            hold.write_text(STAGES[number + 1] if number + 1 < len(STAGES) else "")
     async with daemon_process(database, tmp_path, SIX):
         await until_finished(database)
 
