@@ -94,11 +94,11 @@ async def list_runs(context: Context, request: Request) -> Response:
         limit=query_limit(request),
     )
     if not page["runs"] and query.get("pipeline"):
-        await _refuse_unknown_pipeline(context, query["pipeline"])
+        await refuse_unknown_pipeline(context, query["pipeline"])
     return Json(page)
 
 
-async def _refuse_unknown_pipeline(context: Context, name: str) -> None:
+async def refuse_unknown_pipeline(context: Context, name: str) -> None:
     """Raises `NotFound` for a pipeline that no daemon ever loaded."""
     loaded = context.daemon.catalogue.pipelines
     known = sorted({*loaded, *(row["name"] for row in await context.daemon.reads.fetch("known_pipelines"))})

@@ -41,9 +41,10 @@ SHOWN_DIGEST = 10
 # A sign for each state, so that colour is never the only one; then how it looks.
 SIGNS = {
     **dict.fromkeys(
-        ("succeeded", "passed", "reused", "approved", "ran", "listening", "delivering", "ok"), ("✓", "good")
+        ("succeeded", "passed", "reused", "approved", "ran", "listening", "delivering", "ok", "alive", "ok"),
+        ("✓", "good"),
     ),
-    **dict.fromkeys(("failed", "rejected", "dead", "lost", "stopped"), ("✗", "bad")),
+    **dict.fromkeys(("failed", "rejected", "dead", "lost", "lapsed"), ("✗", "bad")),
     **dict.fromkeys(("waiting", "paused", "late", "retrying", "rate-limited", "silent"), ("‖", "wait")),
     **dict.fromkeys(("running", "starting"), ("▶", "work")),
     **dict.fromkeys(("queued", "coalesced"), ("…", "work")),

@@ -10,12 +10,15 @@ from starlette.routing import Route
 
 from service.api.access import ACT, ASSETS, SIGN_IN
 from service.api.context import Context
-from service.console import artifacts, assets, events, now, reviews, runs, signing
+from service.console import artifacts, assets, events, now, pipelines, reviews, runs, signing, system
 from service.console.page import Act, Show, act, show
 
 PAGES: Sequence[tuple[str, Show]] = (
     ("/", now.now),
     ("/reviews", reviews.reviews),
+    ("/pipelines", pipelines.pipelines),
+    ("/pipelines/{pipeline:path}", pipelines.pipeline),
+    ("/system", system.system),
     ("/runs", runs.runs),
     ("/runs/{run}", runs.run),
     ("/runs/{run}/logs", runs.logs),

@@ -34,6 +34,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "waiting_gates": ((None, None, 20), set(), "gates_waiting"),
     "votes_about": (([1, 2, 3],), {"gate_votes"}, ""),
     "people_wait": ((), set(), "gates_waiting"),
+    "latest_runs": ((["rare", "p1"], 16), set(), "runs_by_pipeline"),
     "newest_runs": ((300,), set(), "attempts_pkey"),
     "fenced_of": ((7, 1000), {"fenced_effects"}, ""),
     "replays_of": ((UUID(int=7),), {"replays"}, ""),

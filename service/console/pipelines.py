@@ -1,0 +1,67 @@
+"""Pipelines: which there are and how their runs go; one with its graph, triggers, versions and latest runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from service.api.context import Context
+from service.api.listings import known_triggers
+from service.api.runs import refuse_unknown_pipeline
+from service.console.page import Shown
+from service.console.runs import drawing
+from service.db.rows import Row
+from service.definition import describe
+
+SHOWN, LIMIT = 16, 40
+
+
+async def pipelines(context: Context, request: Request) -> Shown:
+    """Those that are loaded here, and those that are only known from their runs."""
+    loaded = context.daemon.catalogue.pipelines
+    known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
+    names = sorted(known | set(loaded))
+    latest: dict[str, list[Row]] = {name: [] for name in names}
+    for row in await context.daemon.reads.fetch("latest_runs", names, SHOWN):
+        latest[row["pipeline"]].append(row)
+    triggers: dict[str, list[Any]] = {}
+    for one in await known_triggers(context):
+        triggers.setdefault(one["pipeline"], []).append(one)
+    values = {"title": "Pipelines", "names": names, "loaded": loaded, "latest": latest, "triggers": triggers}
+    return Shown("pipelines.html", values)
+
+
+async def pipeline(context: Context, request: Request) -> Shown:
+    """One pipeline as it is loaded, or as its newest run had it."""
+    name = request.path_params["pipeline"]
+    page = await context.views.runs(pipeline=name, limit=LIMIT)
+    loaded = context.daemon.catalogue.pipelines.get(name)
+    if loaded is None:
+        await refuse_unknown_pipeline(context, name)
+    version = loaded.version if loaded is not None else page["runs"][0]["version"] if page["runs"] else ""
+    definition = describe(loaded) if loaded is not None else await _stored(context, name, version)
+    done = [run for run in page["runs"] if run["finished_at"] is not None and run["duration_s"] is not None]
+    values = {
+        "title": name,
+        "name": name,
+        "loaded": loaded is not None,
+        "definition": definition,
+        "drawing": drawing(definition),
+        "gates": {gate["name"]: {**gate, "state": "pending"} for gate in definition.get("gates", ())},
+        "triggers": [one for one in await known_triggers(context) if one["pipeline"] == name],
+        "runs": page["runs"],
+        "done": done[::-1],
+        "longest_s": max((run["duration_s"] or 0.0 for run in done), default=0.0),
+        "versions": list(dict.fromkeys(run["version"] for run in page["runs"])),
+        "version": version,
+    }
+    return Shown("pipeline.html", values, live={"pipeline": name})
+
+
+async def _stored(context: Context, name: str, version: str) -> Mapping[str, Any]:
+    rows: Sequence[Row] = await context.daemon.reads.fetch("story_definitions", name, [version])
+    definition: Mapping[str, Any] = orjson.loads(rows[0]["definition"]) if rows else {}
+    return definition
