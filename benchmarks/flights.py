@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import resource
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+import polars as pl
 
 from benchmarks.benchmark import Benchmark
-from benchmarks.daemons import ROOT, here_settings, start_daemon
+from benchmarks.daemons import ROOT, children, cpu_s, here_settings, start_daemon
 from benchmarks.ground import Ground, ground
 from benchmarks.measuring import Round, alternate, measured
 from benchmarks.tables import Column, Goal, Table
@@ -19,10 +25,12 @@ from examples.flights.pipeline import deploy, evaluate, features, flights, inges
 from service.app import Daemon
 from service.settings import Role, Settings
 from stages import Pipeline, StageContext
+from stages.gates.base import GateContext, GateState
 from triggers.base import Arrival, Offer
 from triggers.event import Event, utc_now
 
 SCRIPT = "six functions in a script"
+CHECKED = "the same, with every row checked"
 OURS = "tidemill"
 PERSON = ("register", "deploy")
 GATES = {arrow: [one.gate for one in several] for arrow, several in flights.gates.items() if arrow != PERSON}
@@ -57,14 +65,15 @@ async def run(size: Size) -> Sequence[Table]:
         await _script(daemon, params)
         await _ours(here, daemon, params)
 
-        async def script() -> Round:
-            return await measured(1, lambda: _script(daemon, params), here.commits)
+        async def script(*, checked: bool) -> Round:
+            return await measured(1, lambda: _script(daemon, params, checked=checked), here.commits, _used_s)
 
         async def ours() -> Round:
             await _forget(here)
-            return await measured(1, lambda: _ours(here, daemon, params), here.commits)
+            return await measured(1, lambda: _ours(here, daemon, params), here.commits, _used_s)
 
-        found = await alternate({SCRIPT: script, OURS: ours}, size.rounds)
+        plain, checked = partial(script, checked=False), partial(script, checked=True)
+        found = await alternate({SCRIPT: plain, CHECKED: checked, OURS: ours}, size.rounds)
         daemon.stop()
     return [_table(found, size)]
 
@@ -75,8 +84,11 @@ def _settings(here: Ground) -> Settings:
     return replace(settings, root=ROOT, executor=replace(settings.executor, warm_workers=1))
 
 
-async def _script(daemon: Daemon, params: FlightParams) -> None:
-    """What somebody would write without Tidemill, in a thread where it computes; only the registry is the same."""
+async def _script(daemon: Daemon, params: FlightParams, *, checked: bool = False) -> None:
+    """What somebody would write without Tidemill, in a thread where it computes; only the registry is the same.
+
+    `checked`: with the gate on the rows that were ingested, the one that takes time.
+    """
     event = _event()
     context = StageContext(
         run_id=1,
@@ -88,10 +100,31 @@ async def _script(daemon: Daemon, params: FlightParams) -> None:
         registry=daemon.registry,
     )
     flown = await asyncio.to_thread(ingest, event, params, context)
+    if checked:
+        await asyncio.to_thread(_check, flown, event, params)
     known = await asyncio.to_thread(features, flown)
     model = await asyncio.to_thread(train, known, params, context)
     report = await asyncio.to_thread(evaluate, model, known, params, context)
     await deploy(await register(flown, known, model, report, context), context)
+
+
+def _check(flown: pl.DataFrame, event: Event, params: FlightParams) -> None:
+    [gate] = GATES["ingest", "features"]
+    now = utc_now()
+    evidence = GateContext(
+        run_id=1,
+        pipeline="script",
+        source_stage="ingest",
+        output=flown,
+        metrics={},
+        finished_at=now,
+        event=event,
+        params=params,
+        now=now,
+    )
+    found = gate.check(evidence)
+    if found.state is not GateState.PASSED:
+        raise RuntimeError(found.reason)
 
 
 async def _ours(here: Ground, daemon: Daemon, params: FlightParams) -> None:
@@ -110,6 +143,13 @@ async def _forget(here: Ground) -> None:
     for path in await asyncio.to_thread(lambda: list((here.folder / "artifacts").rglob("*"))):
         if path.is_file():
             await asyncio.to_thread(path.unlink)
+
+
+def _used_s() -> float:
+    """CPU time of this process and its workers, those that have ended included; the servers' is not in it."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    workers = [pid for pid, name in children(os.getpid()).items() if name.startswith("python")]
+    return time.process_time() + ended.ru_utime + ended.ru_stime + cpu_s(workers)
 
 
 def _event() -> Event:
