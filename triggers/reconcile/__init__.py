@@ -13,6 +13,7 @@ from functools import singledispatch
 from itertools import islice
 
 from triggers.base import Arrival, Binding, Fate, Trigger
+from triggers.continuous.shards import StreamBatches
 from triggers.errors import InvalidEvent
 from triggers.event import EventKey
 from triggers.files import Files
@@ -22,6 +23,7 @@ from triggers.missed import Tick, judge
 from triggers.objects import Objects
 from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 from triggers.schedule import Schedule, due_times, rfc3339, tick_event
+from triggers.stream import StreamFeatures
 
 MOST_TICKS = 20_000
 # What is so new is still on its way.
@@ -119,6 +121,20 @@ async def _arrivals(trigger: KafkaArrivals, binding: Binding, ground: Ground) ->
     from triggers.reconcile.kafka import arrivals
 
     return await arrivals(binding, ground)
+
+
+@reconcile.register
+async def _shards(trigger: StreamBatches, binding: Binding, ground: Ground) -> Reconciled:
+    from triggers.reconcile.shards import shards
+
+    return await shards(binding, ground)
+
+
+@reconcile.register
+async def _features(trigger: StreamFeatures, binding: Binding, ground: Ground) -> Reconciled:
+    from triggers.reconcile.streams import features
+
+    return await features(binding, ground)
 
 
 @reconcile.register

@@ -40,7 +40,7 @@ _READ_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One partition: what the broker has of it, and how far the inbox is."""
 
     at: TopicPartition
@@ -79,10 +79,10 @@ class _Broker:
 async def arrivals(binding: Binding, ground: Ground) -> Reconciled:
     """Every record below the position has an event."""
     found = Reconciled()
-    async with _opened(ground, binding.trigger.topic) as broker:
+    async with opened(ground, binding.trigger.topic) as broker:
         scope = f"kafka:{broker.sight.cluster}:{broker.access.group_prefix}.arrivals"
         known = await ground.inbox.positions(begun_scope(scope))
-        for part in await _parts(broker, binding.trigger.topic, await ground.inbox.positions(scope), found):
+        for part in await parts_of(broker, binding.trigger.topic, await ground.inbox.positions(scope), found):
             if part.position is None:
                 continue
             begun = Begun.of(known.get(position_key(part.at), NOBODY))
@@ -104,15 +104,15 @@ async def _records(
     for record, event, dead in made:
         if event.key not in known:
             what = f"record {record.offset} of {record.topic}/{record.partition}"
-            if _may_be_removed(ground, record):
+            if may_be_removed(ground, record):
                 found.lack(what, REMOVED, expected=True)
                 continue
             why = "below the position, and without an event: was it removed, or the position moved by hand?"
             found.lack(what, why, Arrival(event, [_offer(binding, event, dead)]))
 
 
-def _may_be_removed(ground: Ground, record: ConsumerRecord) -> bool:
-    """By its own time: one that lay there for long before it was read counts as old."""
+def may_be_removed(ground: Ground, record: ConsumerRecord) -> bool:
+    """Whether retention may have taken its event, by its own time: one that lay there long before counts as old."""
     return ground.may_be_removed(datetime.fromtimestamp(record.timestamp / 1000, ground.now.tzinfo))
 
 
@@ -123,13 +123,13 @@ def _offer(binding: Binding, event: Event, dead: str) -> Offer:
 async def batches(binding: Binding, ground: Ground) -> Reconciled:
     """Every record between the first batch of that time and the position is in a batch, or dead by itself."""
     found = Reconciled()
-    async with _opened(ground, binding.trigger.topic) as broker:
+    async with opened(ground, binding.trigger.topic) as broker:
         cluster, topic = broker.sight.cluster, binding.trigger.topic
         group = f"{broker.access.group_prefix}.batches.{binding.name}"
         stored = await ground.inbox.positions(f"kafka:{cluster}:{group}")
         events = await ground.known.events(source_of(cluster, topic), ground.after, ground.until)
         covered = _covered(events, group, {key: life_of(position) for key, position in stored.items()})
-        for part in await _parts(broker, topic, stored, found):
+        for part in await parts_of(broker, topic, stored, found):
             ranges = sorted(covered.get(part.at.partition, ()))
             found.checked += len(ranges)
             for first, end in _gaps(ranges, part):
@@ -150,7 +150,7 @@ def _covered(events: Sequence[Event], group: str, lives: Mapping[str, int]) -> d
     return found
 
 
-def _gaps(ranges: Sequence[tuple[int, int]], part: _Part) -> list[tuple[int, int]]:
+def _gaps(ranges: Sequence[tuple[int, int]], part: Part) -> list[tuple[int, int]]:
     """The offsets from `first` to, not including, `end` that lie between batches, or between the last and the position.
 
     Offsets have gaps of their own (compaction, transactions): only what the broker really has there is missing.
@@ -175,13 +175,13 @@ async def _uncovered(
     for key, record in keys.items():
         if key not in known:
             what = f"record {record.offset} of {record.topic}/{record.partition}"
-            if _may_be_removed(ground, record):
+            if may_be_removed(ground, record):
                 found.lack(what, f"in no batch: {REMOVED}", expected=True)
                 continue
             found.lack(what, f"in no batch, though the position is past it: tidemill fire {binding.name} makes one")
 
 
-async def _parts(broker: _Broker, topic: str, stored: Mapping[str, str], found: Reconciled) -> Sequence[_Part]:
+async def parts_of(broker: _Broker, topic: str, stored: Mapping[str, str], found: Reconciled) -> Sequence[Part]:
     """The partitions of a topic. What is odd about a position is noted, or a lack."""
     numbers = broker.sight.partitions.get(topic, frozenset())
     for key in sorted(stored):
@@ -194,13 +194,13 @@ async def _parts(broker: _Broker, topic: str, stored: Mapping[str, str], found: 
         return []
     ends = await newest_offsets(broker.access, partitions)
     oldest = await broker.consumer.beginning_offsets(partitions)
-    parts = [_Part(at, oldest[at], ends[at], _offset(stored.get(f"{topic}/{at.partition}"))) for at in partitions]
+    parts = [Part(at, oldest[at], ends[at], _offset(stored.get(f"{topic}/{at.partition}"))) for at in partitions]
     for part in parts:
         _told(part, found)
     return parts
 
 
-def _told(part: _Part, found: Reconciled) -> None:
+def _told(part: Part, found: Reconciled) -> None:
     name = f"{part.at.topic}/{part.at.partition}"
     if part.position is None:
         found.notes.append(f"{name}: not read yet, the broker has {part.end - part.oldest} offsets")
@@ -218,7 +218,7 @@ def _offset(position: str | None) -> int | None:
 
 
 @asynccontextmanager
-async def _opened(ground: Ground, topic: str) -> AsyncIterator[_Broker]:
+async def opened(ground: Ground, topic: str) -> AsyncIterator[_Broker]:
     """The broker, for as long as it answers. Raises `SourceUnavailable`."""
     if ground.kafka is None:
         raise SourceUnavailable("no broker is set: set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")
