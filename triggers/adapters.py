@@ -1,4 +1,4 @@
-"""Deliveries of GitHub and GitLab as the CloudEvents that the specification's adapters make of them."""
+"""Deliveries of GitHub, GitLab, S3 and SNS as the CloudEvents that the specification's adapters make of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ _RENAMED = {"build": "job"}
 
 @dataclass(frozen=True)
 class AsCloudEvent(metaclass=Declared):
-    """Reads a delivery of GitHub or GitLab as CloudEvents' own adapters do: `Webhook("ci", ..., read=AsCloudEvent())`.
+    """Reads a delivery as CloudEvents' own adapters do: `Webhook("ci", verify=GitHub(...), read=AsCloudEvent())`.
+
+    They word what GitHub, GitLab, S3 (in its `Records`) and SNS send; S3's notices through SNS are SNS's.
 
     Type, source, subject and time are by their tables (`triggers.adapter_tables`); what a payload lacks is left out,
     the source is then the hook's own and the time that of the delivery. The id is that of any delivery, also where
@@ -44,10 +46,15 @@ class AsCloudEvent(metaclass=Declared):
 
     async def read(self, delivery: Delivery) -> Sequence[Event]:
         """See `triggers.delivery.Reader`."""
-        events = payload_event(delivery)
-        if delivery.sender not in (GITHUB, GITLAB):
-            return events
-        return [_adapted(one, delivery) for one in events]
+        if delivery.sender in (GITHUB, GITLAB):
+            return [_adapted(one, delivery) for one in payload_event(delivery)]
+        if b"TopicArn" in delivery.body or b"Records" in delivery.body:
+            from triggers.objects.adapted import amazon_events
+
+            found = await amazon_events(delivery)
+            if found is not None:
+                return found
+        return payload_event(delivery)
 
 
 def _adapted(event: Event, delivery: Delivery) -> Event:

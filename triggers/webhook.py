@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from triggers.attributes import check_event
 from triggers.base import Binding, Trigger
@@ -29,6 +29,14 @@ from triggers.signatures import DELIVERY_HEADERS, BadSignature, SignsBody, Verif
 from triggers.trace import traced
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+
+
+@runtime_checkable
+class Proving(Verifier, Protocol):
+    """A verifier whose last check needs the network: the sender's own key, or certificate."""
+
+    async def prove(self, delivery: Delivery) -> None:
+        """Raises `BadSignature`; `InvalidEvent` (503) while the key cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,8 @@ async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Ans
     delivery makes the same events.
     """
     try:
+        if isinstance(webhook.verify, Proving) and not delivery.dry:
+            await webhook.verify.prove(delivery)
         events = payload_event(delivery) if webhook.read is None else await webhook.read.read(delivery)
         if isinstance(events, Answer):
             return events

@@ -140,6 +140,109 @@ async def test_row_of_github(name: str) -> None:
     assert event.id == "72d3162e"
 
 
+RECORD: dict[str, Any] = {
+    "eventVersion": "2.1",
+    "eventSource": "aws:s3",
+    "awsRegion": "eu-west-1",
+    "eventTime": TOLD_AT,
+    "eventName": "ObjectCreated:Put",
+    "responseElements": {"x-amz-request-id": "C3D1", "x-amz-id-2": "FMyU"},
+    "s3": {
+        "bucket": {"name": "lake"},
+        "object": {"key": "landing/a+b.csv", "size": 3, "eTag": "d41d", "sequencer": "0A"},
+    },
+}
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:lake"
+ANYBODY = Webhook("amazon", read=AsCloudEvent())
+
+
+def names_of(words: str) -> list[str]:
+    """The values that a cell of Amazon's tables names; its `s3.buckets` is called `bucket` in every notification."""
+    return [one.replace("buckets", "bucket") for one in re.findall(r'"([A-Za-z0-9_.-]+)"', words)]
+
+
+def joined(words: str, values: Mapping[str, Any]) -> str:
+    """A cell with its values: constants in backticks, names in quotes, joined as they stand."""
+    parts = re.findall(r'`([^`]*)`|"([A-Za-z0-9_.-]+)"', words)
+    return "".join(constant or str(dug(values, name.replace("buckets", "bucket"))) for constant, name in parts)
+
+
+def dug(values: Any, path: str) -> Any:
+    if isinstance(values, Mapping) and path in values:
+        return values[path]
+    first, _, rest = path.partition(".")
+    return dug(values[first], rest)
+
+
+async def test_row_of_s3() -> None:
+    """But for the id: that of the table is known to the writing request alone, and tells nobody that it is a repeat."""
+    row = TABLES["aws-s3"]["all"]
+    other = RECORD | {"eventName": "ObjectRemoved:Delete"}
+    events = await heard(ANYBODY, {}, {"Records": [RECORD, other]})
+    for event, record in zip(events, [RECORD, other], strict=True):
+        assert event.type == joined(row["type"], record)
+        assert event.source == joined(row["source"], record)
+        assert event.subject == joined(row["subject"], record)
+        assert event.time == datetime.fromisoformat(record[names_of(row["time"])[0]])
+        assert (event.dataschema, event.data) == (None, record)
+        assert f"`{event.datacontenttype}`" in row["datacontenttype"]
+    assert [event.id for event in events] == ["landing/a b.csv@d41d", "landing/a b.csv@removed-0A"]
+    assert [one.id for one in await heard(ANYBODY, {}, {"Records": [RECORD | {"responseElements": {}}]})] == [
+        events[0].id
+    ]
+
+
+@pytest.mark.parametrize("name", TABLES["aws-sns"])
+async def test_row_of_sns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, fetched = TABLES["aws-sns"][name], list[str]()
+
+    async def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return b""
+
+    monkeypatch.setattr("triggers.web.fetch", fetch)
+    payload = {
+        "Type": name.replace(" ", ""),
+        "MessageId": "165545c9-2a5c",
+        "TopicArn": TOPIC,
+        "Subject": "landed",
+        "Message": "hello",
+        "Timestamp": TOLD_AT,
+        "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t",
+    }
+    headers = {
+        "content-type": "text/plain; charset=UTF-8",
+        "x-amz-sns-message-type": payload["Type"],
+        "x-amz-sns-message-id": payload["MessageId"],
+        "x-amz-sns-topic-arn": TOPIC,
+        "x-amz-sns-subscription-arn": f"{TOPIC}:c9135db0-26c4",
+    }
+    [event] = await heard(ANYBODY, headers, payload)
+    assert event.id == joined(row["id"], headers)
+    assert event.source == joined(row["source"], headers)
+    assert event.type == joined(row["type"], headers)
+    assert event.subject == (None if row["subject"] == "Omit" else payload[names_of(row["subject"])[0]])
+    assert event.time == datetime.fromisoformat(TOLD_AT)
+    assert (f"`{event.datacontenttype}`", event.dataschema) == (row["datacontenttype"], None)
+    assert event.data == payload
+    assert fetched == ([payload["SubscribeURL"]] if name == "Subscription Confirmation" else [])
+
+
+@pytest.mark.parametrize("given", ["", "tidemill:emitted/x", f"{TOPIC}s:1", "arn:aws:sns:eu-west-1:1:other:2"])
+async def test_a_subscription_is_believed_where_it_is_one_to_the_topic_that_is_signed(given: str) -> None:
+    payload = {"Type": "Notification", "MessageId": "1", "TopicArn": TOPIC, "Message": "m", "Timestamp": TOLD_AT}
+    [event] = await heard(ANYBODY, {"x-amz-sns-subscription-arn": given}, payload)
+    assert event.source == "tidemill:hooks/amazon"
+
+
+async def test_what_is_neither_of_s3_nor_of_sns_is_read_as_any_payload() -> None:
+    for payload in ({"Records": [{"eventSource": "aws:kinesis"}]}, {"Records": []}, {"TopicArn": TOPIC}, ["Records"]):
+        [event] = await heard(ANYBODY, {}, payload)
+        assert (event.source, event.data) == ("tidemill:hooks/amazon", payload)
+    with pytest.raises(InvalidEvent, match="this is not understood"):
+        await heard(ANYBODY, {}, {"Records": [{"eventSource": "aws:s3"}]})
+
+
 @pytest.mark.parametrize("name", TABLES["gitlab"])
 async def test_row_of_gitlab(name: str) -> None:
     """But for the id: the table wants one made up, with which what is sent twice would be two events."""

@@ -16,6 +16,7 @@ import pytest
 
 from tests.unit.rsa_keys import EXPONENT, KeyPair, key_pair
 from triggers import web
+from triggers.adapters import AsCloudEvent
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent, InvalidTrigger, SourceUnavailable
 from triggers.objects import ObjectNotices
@@ -24,7 +25,7 @@ from triggers.objects.reader import NoticeReader
 from triggers.objects.senders import GOOGLE_KEYS, SNS, GooglePush
 from triggers.rsa import Certificate, NoKey
 from triggers.signatures import BadSignature
-from triggers.webhook import admit, receive
+from triggers.webhook import Webhook, admit, receive
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:landing"
@@ -259,6 +260,26 @@ async def test_who_only_asks_what_would_become_of_it_causes_nothing_outside(outs
     [event] = await delivered(HOOK, sns(), dry=True)
     assert event.source == "s3://bucket"
     assert outside.asked == []
+
+
+async def test_any_hook_proves_who_signs_and_a_captured_message_is_known_whatever_its_subscription(
+    outside: Web,
+) -> None:
+    hook = Webhook("h", verify=SNS(TOPIC), read=AsCloudEvent())
+    message = sns(UnsubscribeURL="https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe")
+    found = []
+    for number in (1, 2):
+        headers = {"x-amz-sns-subscription-arn": f"{TOPIC}:{number}"}
+        body = orjson.dumps(message | {"UnsubscribeURL": f"https://example.com/{number}"})
+        delivery = admit(hook, Delivery(hook="h", headers=headers, body=body, received_at=NOW))
+        [event] = [*await receive(hook, delivery)]  # type: ignore[misc]
+        found.append((event.source, event.id, delivery.signed))
+    assert [source for source, _, _ in found] == [f"{TOPIC}:1", f"{TOPIC}:2"]
+    assert {name for _, name, _ in found} == {message["MessageId"]}
+    assert len({signed for _, _, signed in found} - {""}) == 1
+    forged = Delivery(hook="h", headers={}, body=orjson.dumps(message | {"Message": "x"}), received_at=NOW)
+    with pytest.raises(BadSignature, match="Signature does not match"):
+        await receive(hook, admit(hook, forged))
 
 
 def test_a_topic_is_given_by_its_arn() -> None:

@@ -22,7 +22,6 @@ from triggers.objects.access import Access
 from triggers.objects.event import Change, unwanted
 from triggers.objects.place import ObjectPattern
 from triggers.objects.reader import NoticeReader
-from triggers.objects.senders import SNS, GooglePush
 from triggers.route import OBJECT, Route
 from triggers.webhook import Webhook
 
@@ -188,8 +187,9 @@ class ObjectNotices(Webhook):
         super().__post_init__()
         if self.read is not None:
             raise InvalidTrigger(f"{self.name}: read is set: how these are read is known")
-        prover = self.verify if isinstance(self.verify, SNS | GooglePush) else None
-        object.__setattr__(self, "read", NoticeReader(prover))
+        object.__setattr__(self, "read", NoticeReader())
+        # Whatever names a message, its events are known by their objects.
+        object.__setattr__(self, "same_body", True)
         check_changes(self.name, self.changes, self.pattern)
 
     @cached_property

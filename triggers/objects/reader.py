@@ -14,7 +14,7 @@ from triggers.errors import InvalidEvent, SourceUnavailable
 from triggers.event import Event
 from triggers.objects.event import event_of, unreadable
 from triggers.objects.notices import Handshake, read
-from triggers.objects.senders import SNS, GooglePush, is_confirmation
+from triggers.objects.senders import is_confirmation
 from triggers.payload import parse_json
 
 logger = logging.getLogger("tidemill.objects")
@@ -22,22 +22,19 @@ logger = logging.getLogger("tidemill.objects")
 
 @dataclass(frozen=True)
 class NoticeReader:
-    """See `triggers.delivery.Reader`. `prover` is the sender whose signature has to be checked, where it signs."""
-
-    prover: SNS | GooglePush | None = None
+    """See `triggers.delivery.Reader`."""
 
     async def read(self, delivery: Delivery) -> Sequence[Event] | Answer:
         """One event for each object. Whatever its content type says, a notification is JSON: SNS sends text/plain."""
-        if self.prover is not None and not delivery.dry:
-            await self.prover.prove(delivery)
         notice = read(parse_json(delivery.body, "the body"), delivery.headers, delivery.received_at)
         if notice.handshake is not None and not notice.objects:
-            return await _shake_hands(notice.handshake, delivery)
+            return await shake_hands(notice.handshake, delivery)
         unread = [unreadable(record, why, delivery.source, delivery.received_at) for record, why in notice.unread]
         return [*map(event_of, notice.objects), *unread]
 
 
-async def _shake_hands(wanted: Handshake, delivery: Delivery) -> Answer:
+async def shake_hands(wanted: Handshake, delivery: Delivery) -> Answer:
+    """Answer a sender that wants to hear that somebody is there, or tell it. Raises `InvalidEvent`."""
     if wanted.code:
         body = orjson.dumps({"validationResponse": wanted.code})
         return Answer(200, body, "application/json")

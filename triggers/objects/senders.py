@@ -104,6 +104,10 @@ class SNS(metaclass=Declared):
         if abs(off_s) > self.tolerance_s:
             raise BadSignature(f"Timestamp is more than {self.tolerance_s:g} s off: check both clocks")
 
+    def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        """What the signature covers: not the header with the subscription's name."""
+        return _signed_text(self._message(body))
+
     async def prove(self, delivery: Delivery) -> None:
         """Raises `BadSignature`; `InvalidEvent` (503, which SNS tries again) while the certificate cannot be had."""
         message = self._message(delivery.body)
