@@ -147,7 +147,7 @@ def _consider(plan: Plan, run: RunView, stage: PlanStage, now: datetime, found: 
     """Add what a stage whose inputs are there can do: check its gates, wait, or start."""
     if plan.gates and _held(plan, run, stage, now, found):
         return
-    missing = _skipped_input(run, stage)
+    missing = _skipped_input(run, stage) if run.skipped else None
     if missing is not None:
         found.moves.append(Skip(stage.name, _next_attempt(run, stage.name), f"its input {missing} was skipped"))
     elif stage.stage.map is None or _mapped_input_skipped(run, stage):
@@ -227,8 +227,6 @@ def _next_attempt(run: RunView, unit: str) -> int:
 
 def _skipped_input(run: RunView, stage: PlanStage) -> str | None:
     """An input that was skipped although the stage cannot do without it."""
-    if not run.skipped:
-        return None
     needed = (source for parameter, source in stage.inputs.items() if parameter not in stage.optional)
     return next((source for source in needed if source in run.skipped), None)
 

@@ -65,6 +65,7 @@ class Job:
 
 
 LettingGo = Park | Close
+OfUnit = Start | Collect
 Jobs = Coroutine[Any, Any, list[Job]]
 
 
@@ -326,7 +327,7 @@ def _collecting(stage: str, item: int, attempt: int) -> Collect:
 
 
 def _attempt(run: LiveRun, move: Start | Gather | Collect | Skip, key: UUID | None) -> Attempt:
-    item = move.item if isinstance(move, Start | Collect) else WHOLE
+    item = move.item if isinstance(move, OfUnit) else WHOLE
     unit = unit_of(move.stage, item)
     return Attempt(run, run.plan.stages[move.stage], move.attempt, item, unit, key, time.monotonic())
 

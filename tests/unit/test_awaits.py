@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stages import Pipeline, stage
 from stages.signature import awaits
 
 
@@ -59,6 +60,21 @@ async def wrapped(*given: Any) -> int:
 class Called:
     async def __call__(self) -> None:
         return None
+
+
+def blocking() -> int:
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("function", "runner", "alone"),
+    [(nested, "inline", True), (nested, "process", False), (waiting, "inline", False), (blocking, "inline", False)],
+)
+def test_nothing_can_stop_what_has_no_await_on_the_loop_of_the_daemon(
+    function: Callable[..., Any], runner: str, alone: bool
+) -> None:
+    planned = Pipeline("one", [stage(name="it", runner=runner)(function)]).plan
+    assert planned.stages["it"].runs_through == alone
 
 
 @pytest.mark.parametrize("function", [through, with_a_generator, nested])

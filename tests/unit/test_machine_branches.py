@@ -204,3 +204,13 @@ def test_a_gate_that_waits_holds_only_what_is_behind_it() -> None:
     run = view(files=AttemptState.SUCCEEDED, score=AttemptState.SUCCEEDED, total=AttemptState.SUCCEEDED)
     run.gates[PLAN.gates["total", "maybe"][0].name] = Checked(GateState.WAITING, OUTPUT.digest)
     assert decide(PLAN, run, NOW) == (Park(None),)
+
+
+def test_a_result_that_counts_no_longer_is_made_again_and_its_takers_wait() -> None:
+    run = view(files=AttemptState.SKIPPED)
+    assert (run.done, run.skipped) == ({"files"}, {"files"})
+    run.put("files", tried(AttemptState.CANCELLED))
+    assert (run.done, run.skipped) == (set(), set())
+    assert decide(PLAN, run, NOW) == [Start("files", 2)]
+    run.record("files", tried(AttemptState.SUCCEEDED, 2))
+    assert decide(PLAN, run, NOW) == [Split("score")]
