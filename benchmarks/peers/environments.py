@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import shutil
 import sys
@@ -31,7 +32,10 @@ def version(name: str) -> str:
         return ""
     package = {"restate": "restate-sdk"}.get(name, name)
     [found] = re.findall(rf"^{package}==(\S+)", _lock(name).read_text(), flags=re.MULTILINE)
-    return str(found)
+    if name not in SERVERS:
+        return str(found)
+    [server] = json.loads((SERVERS[name] / "package.json").read_text())["dependencies"].values()
+    return f"{found}, server {server}"
 
 
 async def python_of(name: str) -> Path:

