@@ -24,8 +24,10 @@ SESSION = {
 
 # The writer's statements touch few rows of large tables. Their plans are made once, possibly while the tables are still
 # empty, so the planner is told to go by the indexes whatever the statistics say, and not to plan anew for each array:
-# that takes longer than most of them run.
+# that takes longer than most of them run. Nor to send for helpers: who picks a batch from the head of an index would
+# wait until each of them has found a row too, behind which there may be none.
 BY_INDEX = {
+    "max_parallel_workers_per_gather": "0",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",

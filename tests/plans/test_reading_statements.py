@@ -81,6 +81,15 @@ async def test_runs_that_did_not_succeed_are_listed_by_an_index_of_their_own(
     assert "runs_unsuccessful" in set(indexes(nodes))
 
 
+async def test_who_cleans_up_sends_for_no_helpers_however_much_they_are_wanted(history: str) -> None:
+    connection = await connect(history, by_index=True)
+    await connection.execute("set debug_parallel_query = on")
+    told = await connection.fetchval(f"explain (format json) {sql('removable_runs')}", *ASKED["removable_runs"][0])
+    await connection.close()
+    [plan] = json.loads(told)
+    assert not [node for node in steps(plan["Plan"]) if node["Node Type"].startswith("Gather")]
+
+
 async def plan_of(dsn: str, name: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
     """The plan for these values: as the pool for reading asks, or as the connection that cleans up does."""
     if name in LOOKED_AT or name.startswith("story"):
