@@ -39,20 +39,25 @@ class Declared(ABCMeta):
 
     def __call__(cls, *given: Any, **named: Any) -> Any:
         """An instance."""
-        takes = inspect.signature(getattr(cls, "__init__"))  # noqa: B009  # the class's own, not an instance's
-        try:
-            bound = takes.bind(None, *given, **named)
-        except TypeError:
-            raise InvalidTrigger(f"{cls.__name__}: {_misfit(takes, given, named)}") from None
-        if inspect.isabstract(cls):
-            below: list[type] = cls.__subclasses__()
-            kinds = [one.__name__ for one in below]
-            raise InvalidTrigger(f"{cls.__name__}: give one of its kinds: {' or '.join(kinds)}")
         try:
             return super().__call__(*given, **named)
         except _ODDITIES as error:
-            settings = {name: value for name, value in bound.arguments.items() if name != "self"}
-            raise InvalidTrigger(f"{cls.__name__}: {_odd(cls, settings, error)}") from error
+            raise _refusal(cls, given, named, error) from error
+
+
+def _refusal(cls: type, given: Sequence[Any], named: Mapping[str, Any], error: Exception) -> InvalidTrigger:
+    """Why a call failed. Only looked for then: some of what is declared is made anew for every delivery."""
+    takes = inspect.signature(getattr(cls, "__init__"))  # noqa: B009  # the class's own, not an instance's
+    try:
+        bound = takes.bind(None, *given, **named)
+    except TypeError:
+        return InvalidTrigger(f"{cls.__name__}: {_misfit(takes, given, named)}")
+    if inspect.isabstract(cls):
+        below: list[type] = cls.__subclasses__()
+        kinds = [one.__name__ for one in below]
+        return InvalidTrigger(f"{cls.__name__}: give one of its kinds: {' or '.join(kinds)}")
+    settings = {name: value for name, value in bound.arguments.items() if name != "self"}
+    return InvalidTrigger(f"{cls.__name__}: {_odd(cls, settings, error)}")
 
 
 def _misfit(takes: inspect.Signature, given: Sequence[Any], named: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NewType
 from uuid import UUID
 
@@ -26,6 +27,7 @@ HOOK = "tidemillhook"
 HEADERS = "kafkaheaders"
 
 
+@lru_cache(maxsize=4096)
 def event_key(source: str, event_id: str) -> EventKey:
     """The 128-bit key under which Postgres holds the event `source` + `event_id` (BLAKE2b)."""
     identity = b"%d:%b%b" % (len(source), source.encode(), event_id.encode())

@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from triggers.attributes import check_event
@@ -99,6 +100,11 @@ class Webhook(Trigger):
         if given is not None and not callable(getattr(given, does, None)):
             raise InvalidTrigger(f"webhook {self.hook!r}: {setting}={given!r:.80} is none: give one, such as {such}")
 
+    @cached_property
+    def signs_body(self) -> SignsBody | None:
+        """Its verifier, if that is one: asking for a protocol is slow, so it is asked once."""
+        return self.verify if isinstance(self.verify, SignsBody) else None
+
     def shared(self) -> tuple[Any, ...]:
         """What all who listen to one hook must agree in."""
         return (self.verify, self.read, self.per_minute, self.max_body_bytes, tuple(self.origins), self.same_body)
@@ -145,8 +151,9 @@ def admit(webhook: Webhook, delivery: Delivery) -> Delivery:
             webhook.verify.verify(delivery.headers, delivery.body, delivery.received_at)
         except ODDITIES as error:
             raise BadSignature(why_unreadable(error)) from None
-    if isinstance(webhook.verify, SignsBody) and not webhook.same_body:
-        signed = webhook.verify.signed(delivery.headers, delivery.body)
+    signs_body = webhook.signs_body
+    if signs_body is not None and not webhook.same_body:
+        signed = signs_body.signed(delivery.headers, delivery.body)
         delivery = replace(delivery, signed=hashlib.blake2b(signed, digest_size=16).hexdigest())
     return trusted(webhook, delivery)
 
