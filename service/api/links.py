@@ -18,8 +18,8 @@ from service.api.gates import DECISIONS, Verb, decide, named, standing_of
 from service.api.problems import TOLD, Problem, problem_of
 from service.api.requests import read_body, read_model
 from service.api.runs import found_run, run_called
+from service.console.look import HEADERS, rendered
 from service.db.links import PutLink, known_key, new_key
-from service.decide_page import HEADERS, asking, telling
 from service.gate_shapes import GateShape, LinkShape
 from service.links import InvalidLink, Link, read, sign
 from service.model import FINISHED_RUNS, GateState
@@ -27,6 +27,8 @@ from service.shapes import RunDetail
 from triggers.approval import Decision
 
 MOST_BYTES = 16_384
+# The address is a secret while it can be used: nobody is told of it.
+SECRET = {**HEADERS, "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
 MOST_REASON = 1000
 BY_DECISION: Mapping[Decision, Verb] = {"approved": "approve", "rejected": "reject"}
 
@@ -72,8 +74,10 @@ async def show(context: Context, request: Request) -> Response:
     row = await context.daemon.reads.row("show_link", link.id)
     if row is None:
         return _told(_gone())
-    evidence = [(name, str(value)) for name, value in gate["evidence"].items() if isinstance(value, str | int | float)]
-    return HTMLResponse(asking(link, run["pipeline"], gate["reason"], evidence, row["expires_at"]), headers=HEADERS)
+    verb = BY_DECISION[link.decision].capitalize()
+    told = {"title": f"{verb} gate {link.gate}?", "verb": verb, "expires_at": row["expires_at"]}
+    page = rendered("decide.html", link=link, pipeline=run["pipeline"], gate=gate, **told)
+    return HTMLResponse(page, headers=SECRET)
 
 
 async def use(context: Context, request: Request) -> Response:
@@ -90,7 +94,8 @@ async def use(context: Context, request: Request) -> Response:
     except TOLD as error:
         return _told(error)
     stands = f"gate {done['gate']} of run {done['run']} is {done['state']}: {done['reason'] or done['decided_by']}"
-    return HTMLResponse(telling(f"{link.decision.capitalize()} by {link.person}", stands), headers=HEADERS)
+    title = f"{link.decision.capitalize()} by {link.person}"
+    return HTMLResponse(rendered("told.html", title=title, detail=stands), headers=SECRET)
 
 
 async def _link(context: Context, request: Request) -> Link:
@@ -151,8 +156,8 @@ def _configured(context: Context) -> bytes | None:
 
 def _told(error: Exception) -> Response:
     problem = problem_of(error)
-    page = telling("Nothing was decided", str(problem))
-    return HTMLResponse(page, problem.status, headers={**HEADERS, **problem.headers})
+    page = rendered("told.html", title="Nothing was decided", detail=str(problem))
+    return HTMLResponse(page, problem.status, headers={**SECRET, **problem.headers})
 
 
 PAGE = Content(media_type="text/html")

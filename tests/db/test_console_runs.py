@@ -93,7 +93,7 @@ async def test_a_run_is_shown_whole(database: str, tmp_path: Path) -> None:
         assert "before 42" in done
         assert "gate add-double" in done
         broken = await look(one, f"/runs/{await one.start('broken')}")
-        assert "Permanent: it is broken" in text_of(broken)
+        assert "breaks: a permanent failure Permanent: it is broken where" in text_of(broken)
         assert "Traceback" in broken
         await look(one, "/runs/99", 404)
         await look(one, "/runs/x", 404)
