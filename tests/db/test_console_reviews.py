@@ -52,6 +52,7 @@ async def last(measure: int, extra: int | None) -> int:
     return measure
 
 
+listed = Pipeline("listed", [measure, ship], gates={("measure", "ship"): approved(by=["ann", "bob"])})
 judged = Pipeline(
     "judged",
     [measure, ship],
@@ -59,7 +60,7 @@ judged = Pipeline(
 )
 evil = Pipeline("evil", [fails])
 lean = Pipeline("lean", [measure, extra, last])
-ALL = (*PIPELINES, judged, evil, lean)
+ALL = (*PIPELINES, judged, listed, evil, lean)
 
 
 async def decide(one: Api, run: int, gate: str, decision: str, **fields: str) -> str:
@@ -121,6 +122,17 @@ async def test_the_grounds_are_shown_with_who_may_and_who_has(database: str, tmp
     assert EVIL not in after
     assert (refused.status_code, nobody.status_code, neither.status_code) == (403, 422, 422)
     assert "sam may not decide" in text_of(refused.text)
+
+
+async def test_who_is_named_needs_no_group(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, pipelines=ALL) as one:
+        run = await one.start("listed", RunState.WAITING)
+        for path in ("/reviews", f"/runs/{run}"):
+            told = text_of(await look(one, path))
+            assert "ann, bob" in told
+            assert "so anybody" not in told
+        role = text_of(await look(one, f"/runs/{await one.start('gated', RunState.WAITING)}"))
+        assert "leads (no groups are set, so anybody)" in role
 
 
 async def test_a_decision_is_about_what_the_page_showed(database: str, tmp_path: Path) -> None:
