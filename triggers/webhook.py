@@ -105,6 +105,11 @@ class Webhook(Trigger):
         """Its verifier, if that is one: asking for a protocol is slow, so it is asked once."""
         return self.verify if isinstance(self.verify, SignsBody) else None
 
+    @cached_property
+    def proving(self) -> Proving | None:
+        """Its verifier, if that is one."""
+        return self.verify if isinstance(self.verify, Proving) else None
+
     def shared(self) -> tuple[Any, ...]:
         """What all who listen to one hook must agree in."""
         return (self.verify, self.read, self.per_minute, self.max_body_bytes, tuple(self.origins), self.same_body)
@@ -174,8 +179,8 @@ async def receive(webhook: Webhook, delivery: Delivery) -> Sequence[Event] | Ans
     delivery makes the same events.
     """
     try:
-        if isinstance(webhook.verify, Proving) and not delivery.dry:
-            await webhook.verify.prove(delivery)
+        if webhook.proving is not None and not delivery.dry:
+            await webhook.proving.prove(delivery)
         events = payload_event(delivery) if webhook.read is None else await webhook.read.read(delivery)
         if isinstance(events, Answer):
             return events
