@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _Send = Callable[[Any], Awaitable[Any]]
 
-# A group is formed when all of its members have a share, be it one of nothing.
+# A group is formed when exactly its members have a share, be it one of nothing.
 _NOTHING = ConsumerProtocolMemberAssignment(0, [], b"").encode()
 
 
@@ -52,22 +52,29 @@ async def _is_led_by_nobody(send: _Send, request: JoinGroupRequest, answer: Any)
     """Whether the leader has left. Then one of the members ends that: several would keep it a member between them."""
     if answer.error_code or answer.leader_id in ("", answer.member_id):
         return False
-    [group] = (await send(DescribeGroupsRequest([request._group]))).to_object()["groups"]
-    members = {member["member_id"] for member in group["members"]}
+    members = await _members(send, request._group)
     if answer.leader_id in members:
         return False
     if answer.member_id == min(members, default=""):
         logger.info("group %s is led by %s, which has left: ending that", request._group, answer.leader_id)
         times, protocols = (request._session_timeout, request._rebalance_timeout), request._group_protocols
         rejoin = JoinGroupRequest(request._group, *times, answer.leader_id, None, request._protocol_type, protocols)
-        await _leave(send, request._group, await send(rejoin))
+        joined = await send(rejoin)
+        # That may have taken as long as our own session lasts.
+        await send(HeartbeatRequest(request._group, answer.generation_id, answer.member_id))
+        await _leave(send, request._group, joined)
     return True
+
+
+async def _members(send: _Send, group: str) -> Sequence[str]:
+    [described] = (await send(DescribeGroupsRequest([group]))).to_object()["groups"]
+    return [member["member_id"] for member in described["members"]]
 
 
 async def _leave(send: _Send, group: str, joined: Any) -> None:
     """Leave a group that has just been joined. Its leader forms it first, to be forgotten."""
     identity = (joined.generation_id, joined.member_id)
     if joined.leader_id == joined.member_id and not (await send(HeartbeatRequest(group, *identity))).error_code:
-        shares = [(member[0], _NOTHING) for member in joined.members]
+        shares = [(member, _NOTHING) for member in await _members(send, group)]
         await send(SyncGroupRequest(group, *identity, None, shares))
     await send(LeaveGroupRequest(group, joined.member_id))
