@@ -23,7 +23,7 @@ setup: $(VENV)/.dev ## Install everything for development into .venv (PYTHON=...
 up: $(VENV)/.examples ## Start Tidemill with the flights example; Ctrl-C drains and stops it (ARGS=... for options)
 	@exec $(BIN)/tidemill up --config examples/flights/tidemill.toml --feed examples.flights.feed:feed $(ARGS)
 
-# The tests that mostly wait, for brokers, kills, restarts and processes, run beside the others, which are shared by two.
+# The tests that mostly wait, for brokers, kills, restarts and processes, run beside the others: two processes for each.
 SLOW := tests/broker tests/fault
 APART := tests/contract
 QUIET := -p no:cacheprovider
@@ -32,7 +32,7 @@ test: $(VENV)/.dev ## Run all tests (ARGS=... chooses some)
 ifdef ARGS
 	@$(BIN)/pytest $(ARGS)
 else
-	@$(BIN)/pytest $(QUIET) $(SLOW) >$(VENV)/slow-tests.log 2>&1 & slow=$$!; \
+	@$(BIN)/pytest $(QUIET) -n 2 --dist loadfile $(SLOW) >$(VENV)/slow-tests.log 2>&1 & slow=$$!; \
 	$(BIN)/pytest $(QUIET) $(APART) >$(VENV)/apart-tests.log 2>&1 & apart=$$!; \
 	$(BIN)/pytest $(QUIET) -n 2 $(SLOW:%=--ignore=%) $(APART:%=--ignore=%); status=$$?; \
 	echo "waiting for $(APART)"; wait $$apart; status=$$((status | $$?)); cat $(VENV)/apart-tests.log; \
