@@ -18,6 +18,7 @@ from benchmarks.tables import Column, Goal, Table
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", names())
 async def test_a_benchmark_measures_what_it_says(name: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
