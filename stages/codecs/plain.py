@@ -37,6 +37,7 @@ _AS_THEY_ARE: dict[Any, tuple[type, ...]] = {
     str: (str,),
     list: (list,),
     dict: (dict,),
+    type(None): (type(None),),
 }
 
 
