@@ -25,6 +25,8 @@ from stages.artifacts import ArtifactRef
 # The advisory lock of the one process that cleans up: the bytes of "tide gc", as a number.
 LOCK = int.from_bytes(b"tide gc", "big")
 BATCH = 200
+# How many runs are looked at in one go for those that may go: what is kept is not all walked by one statement.
+LOOK = 20_000
 RELEASE_S = 2.0
 
 
@@ -54,10 +56,14 @@ class Removal:
         self, pipeline: str, *, keep: int, age_s: float | None, pinned: Sequence[str]
     ) -> AsyncIterator[list[int]]:
         """The runs that may go, oldest first, in batches."""
-        last: int = 0
-        while ids := await self._ids("removable_runs", pipeline, keep, age_s, last, pinned, BATCH):
-            yield ids
-            last = ids[-1]
+        last, more = 0, True
+        while more:
+            [ahead] = await self._fetch("look_ahead", pipeline, last, LOOK, age_s)
+            until, more = ahead["last"], bool(ahead["old"])
+            while ids := await self._ids("removable_runs", pipeline, keep, age_s, last, pinned, BATCH, until):
+                yield ids
+                last = ids[-1]
+            last = until
 
     async def mark(self, ids: Sequence[int]) -> None:
         """Put on record that these runs are going. Harmless to repeat."""

@@ -212,5 +212,5 @@ async def test_a_run_that_holds_up_others_is_not_removed(database: str, tmp_path
     async with daemon(steady(database, tmp_path, Role.API), batches.pipeline()) as one:
         runs = await accept(one, "1", "2")
         await one.writer.submit(Cancel(runs[0], "ann"), Cancel(runs[1], "ann"), Abandon(runs[1], "ann", "why"))
-        found = await rows(database, sql("removable_runs"), "ordered", 0, 0.0, 0, [], 100)
+        found = await rows(database, sql("removable_runs"), "ordered", 0, 0.0, 0, [], 100, 100)
     assert [row["id"] for row in found] == [runs[1]]

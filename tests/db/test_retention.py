@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from service.clock import SystemClock
+from service.db import retention
 from service.db.accept import Accept
 from service.db.connect import sql
 from service.db.registry import RegisterVersion
@@ -323,6 +324,16 @@ async def test_a_run_that_somebody_holds_is_left_for_the_next_time(here: Place) 
     await other.close()
     await here.clean()
     assert await here.left() == []
+
+
+async def test_old_runs_are_looked_for_a_stretch_at_a_time(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "LOOK", 2)
+    for n in range(5):
+        await here.run(str(n))
+    kept = await here.run("young", days=1)
+    await here.ask("update runs set queued_at = finished_at")
+    await here.clean()
+    assert await here.left() == [kept]
 
 
 async def test_one_process_cleans_up_at_a_time(here: Place) -> None:

@@ -1,8 +1,8 @@
--- Finished runs of a pipeline that may go: beyond its newest $2, finished longer than $3 seconds ago, waiting for no
--- person and hold up none of their sequence, made no registered model ($5: the digests that models refer to), and are no
--- sub-runs of a run that is there: resumed, that would look for them.
+-- Finished runs of a pipeline, from after $4 up to $7, that may go: beyond its newest $2, finished longer than $3 seconds
+-- ago, waiting for no person and hold up none of their sequence, made no registered model ($5: the digests that models
+-- refer to), and are no sub-runs of a run that is there: resumed, that would look for them.
 select r.id from runs r
-where r.pipeline = $1 and r.id > $4
+where r.pipeline = $1 and r.id > $4 and r.id <= $7
     and ($2 = 0 or r.id < (select n.id from runs n where n.pipeline = $1 order by n.id desc offset $2::int - 1 limit 1))
     and r.state in ('succeeded', 'failed', 'cancelled') and (r.state <> 'failed' or r.abandoned_at is not null or r.trigger = 'replay:shadow')
     and (r.sequence is null or r.state = 'succeeded' or r.abandoned_at is not null)

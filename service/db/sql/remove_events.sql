@@ -1,10 +1,9 @@
--- Old events that no run came of, or whose run is gone, and that are in no run. A repeat of one is a new event. With them
+-- Of the $3 events after $1 the old ones that no run came of, or whose run is gone, and that are in no run. A repeat of one is a new event. With them
 -- is noted when the newest of them was accepted.
-with old as materialized (
-    select e.key, e.seq, e.accepted_at from events e
-    where e.seq > $1 and e.accepted_at < now() - make_interval(secs => $2)
-    order by e.seq
-    limit $3
+with looked_at as materialized (
+    select key, seq, accepted_at from events where seq > $1 order by seq limit $3
+), old as materialized (
+    select key, accepted_at from looked_at where accepted_at < now() - make_interval(secs => $2)
 ), unused as materialized (
     select o.key, o.accepted_at from old o
     where not exists (select from runs r where r.event_key = o.key)
@@ -18,4 +17,5 @@ with old as materialized (
     insert into events_removed (until) select max(accepted_at) from gone having count(*) > 0
     on conflict (single) do update set until = greatest(events_removed.until, excluded.until)
 )
-select (select max(seq) from old) as last, (select count(*) from gone) as events
+-- Events are numbered nearly as they are accepted: where none is old, none that follows is.
+select (select max(seq) from looked_at where exists (select from old)) as last, (select count(*) from gone) as events
