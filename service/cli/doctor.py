@@ -34,8 +34,7 @@ def doctor(
     database, at one instant and changing nothing, and names those that break a promise: an event with two fates, a
     stage that succeeded twice, a record that was read twice.
 
-    Examples: tidemill doctor
-              tidemill doctor --deep
+    Example: tidemill doctor --deep
     """
     import asyncio
 
