@@ -171,10 +171,12 @@ async def removing(dsn: str) -> AsyncIterator[Removal]:
 
 async def let_go(connection: asyncpg.Connection) -> None:
     """Give the lock back at once: the server keeps it until it has noticed that the connection is gone."""
-    with suppress(*OUTAGES):
-        async with asyncio.timeout(RELEASE_S):
-            await connection.fetchval("select pg_advisory_unlock_all()")
-    connection.terminate()
+    try:
+        with suppress(*OUTAGES):
+            async with asyncio.timeout(RELEASE_S):
+                await connection.fetchval("select pg_advisory_unlock_all()")
+    finally:
+        connection.terminate()
 
 
 @contextmanager
