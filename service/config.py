@@ -22,7 +22,7 @@ from service.values import masked_url, postgres_url
 DEFAULT_FILE = Path("tidemill.toml")
 FILE_VARIABLE = "TIDEMILL_CONFIG"
 OTHER_VARIABLES = frozenset({FILE_VARIABLE, "TIDEMILL_CODE", "TIDEMILL_FAULTS"})
-"""Variables that are read before or beside the settings (`stages.code_root`, `service.faults`)."""
+"""Variables that are read before or beside the settings (`stages.code_root`, `triggers.faults`)."""
 PREFIX = "TIDEMILL_"
 MASK = "****"
 

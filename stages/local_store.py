@@ -25,6 +25,7 @@ from stages.artifacts import (
     verified,
 )
 from stages.errors import ArtifactMissing, StoreUnavailable
+from triggers import faults
 
 CHUNK_BYTES = 1 << 20
 PERMANENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
@@ -56,7 +57,10 @@ class LocalStore:
             return digest
 
         with self._telling("write to"):
-            return await asyncio.to_thread(write)
+            await faults.reach("artifact.put")
+            digest = await asyncio.to_thread(write)
+            await faults.reach("artifact.kept")
+        return digest
 
     async def put_file(self, path: Path) -> str:
         """See `ArtifactStore`."""
@@ -66,7 +70,10 @@ class LocalStore:
                 return _copy(source, target)
 
         with self._telling("write to"):
-            return await asyncio.to_thread(self._write, write)
+            await faults.reach("artifact.put")
+            digest = await asyncio.to_thread(self._write, write)
+            await faults.reach("artifact.kept")
+        return digest
 
     async def get(self, digest: str) -> bytes:
         """See `ArtifactStore`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stages.artifacts import ASIDE, SetAside, Stored, digest_of, is_digest, mark_of, marked_at, place_of, verified
 from stages.errors import ArtifactMissing, StoreUnavailable
 from stages.local_store import CHUNK_BYTES, whole_file
+from triggers import faults
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
@@ -155,7 +156,9 @@ class ObjectStore:
         held_at = await self._held_since(digest)
         if held_at is None or datetime.now(UTC) - held_at > REFRESHED:
             with self._telling("written to"):
+                await faults.reach("artifact.put")
                 await put_async(self._store, place_of(digest), content)
+                await faults.reach("artifact.kept")
 
     @contextmanager
     def _telling(self, verb: str, digest: str | None = None, *, passing: bool = True) -> Iterator[None]:

@@ -16,6 +16,7 @@ from service.api.intake import EVENTS, HOOKS, Intake
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
 from service.api.requests import hung_up, linger
 from service.console.trouble import page_of
+from triggers import faults
 
 logger = logging.getLogger("tidemill.api")
 
@@ -41,12 +42,16 @@ def _to_whom_is_there(send: Send) -> Send:
     """`send`, for a client that may hang up while it is answered: uvloop then says so before uvicorn knows."""
 
     async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await faults.reach("answer.send")
         try:
             await send(message)
         except RuntimeError as error:
             if HANDLE_CLOSED not in str(error):
                 raise
             raise ClientGone("the client hung up before it was answered") from None
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            await faults.reach("answer.sent")
 
     return sending
 

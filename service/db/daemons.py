@@ -14,6 +14,7 @@ import asyncpg
 from service.db.connect import sql
 from service.db.entries import held
 from service.db.writer import Flush, Operation
+from triggers import faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Registration:
     async def __call__(self, connection: asyncpg.Connection) -> int:
         """Insert a row and return its id."""
         arguments = (socket.gethostname(), os.getpid(), list(self.roles), version("tidemill"), self.lease_s)
+        await faults.reach("register_daemon.commit")
         daemon: int = await connection.fetchval(sql("register_daemon"), *arguments)
+        await faults.reach("register_daemon.committed")
         return daemon
 
 

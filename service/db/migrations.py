@@ -9,6 +9,7 @@ import asyncpg
 
 from service.db.connect import connect
 from service.errors import MigrationError
+from triggers import faults
 
 # The advisory lock under which migrations run: the bytes of "tidemill", as a signed 64-bit number.
 LOCK = int.from_bytes(b"tidemill", "big")
@@ -56,6 +57,7 @@ async def pending(dsn: str) -> list[str]:
 
 
 async def _pending(connection: asyncpg.Connection) -> list[Migration]:
+    await faults.reach("migration.commit")
     await connection.execute(
         "create table if not exists migrations"
         " (number integer primary key, name text not null, applied_at timestamptz not null default now())"
@@ -77,4 +79,6 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> bool:
         await connection.execute(
             "insert into migrations (number, name) values ($1, $2)", migration.number, migration.name
         )
+        await faults.reach("migration.commit")
+    await faults.reach("migration.committed")
     return True

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from service.db.connect import connect, sql
 from service.db.writer import WAKE_CHANNEL
+from triggers import faults
 
 
 async def put_pools(dsn: str, pools: Mapping[str, int]) -> Mapping[str, int]:
@@ -16,7 +17,9 @@ async def put_pools(dsn: str, pools: Mapping[str, int]) -> Mapping[str, int]:
     connection = await connect(dsn)
     try:
         arguments = (list(pools), list(pools.values()), WAKE_CHANNEL)
+        await faults.reach("put_pools.commit")
         before = {row["name"]: row["capacity"] for row in await connection.fetch(sql("put_pools"), *arguments)}
+        await faults.reach("put_pools.committed")
     finally:
         await connection.close()
     return {name: capacity for name, capacity in before.items() if capacity != pools[name]}

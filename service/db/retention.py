@@ -21,6 +21,7 @@ from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import Conflict, DatabaseUnavailable
 from stages.artifacts import ArtifactRef
+from triggers import faults
 
 # The advisory lock of the one process that cleans up: the bytes of "tide gc", as a number.
 LOCK = int.from_bytes(b"tide gc", "big")
@@ -149,7 +150,9 @@ class Removal:
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Row]:
         with telling(self.dsn):
+            await faults.reach(f"{name}.commit")
             rows: list[Row] = await self.connection.fetch(sql(name), *arguments)
+            await faults.reach(f"{name}.committed")
             return rows
 
 

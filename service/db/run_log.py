@@ -18,6 +18,7 @@ from service.db.retention import let_go, telling
 from service.db.rows import Row
 from service.db.sinks import lock_of
 from service.errors import Conflict
+from triggers import faults
 
 # The advisory lock of the one process that looks after the log: the bytes of "tide log", as a number.
 LOCK = int.from_bytes(b"tide log", "big")
@@ -67,10 +68,12 @@ class LogParts:
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Row]:
         with telling(self.dsn):
+            await faults.reach(f"{name}.commit")
             try:
                 rows: list[Row] = await self.connection.fetch(sql(name), *arguments)
             except asyncpg.LockNotAvailableError as error:
                 raise Conflict("somebody holds the run log: it is tidied up another time") from error
+            await faults.reach(f"{name}.committed")
             return rows
 
 

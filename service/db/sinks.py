@@ -20,6 +20,7 @@ from service.db.connect import connect, sql
 from service.db.retention import let_go, telling
 from service.db.rows import Row
 from service.errors import Conflict
+from triggers import faults
 
 _PAGE = 100
 
@@ -77,7 +78,9 @@ class Tail:
 
     async def _fetch(self, name: str, *arguments: Any) -> list[Row]:
         with telling(self.dsn):
+            await faults.reach(f"{name}.commit")
             rows: list[Row] = await self.connection.fetch(sql(name), *arguments)
+            await faults.reach(f"{name}.committed")
             return rows
 
 
@@ -89,7 +92,9 @@ async def tailing(dsn: str, name: str) -> AsyncIterator[Tail]:
         with telling(dsn):
             if not await connection.fetchval("select pg_try_advisory_lock($1)", lock_of(name)):
                 raise Conflict(f"another process delivers for sink {name}")
+            await faults.reach("sink_begin.commit")
             await connection.execute(sql("sink_begin"), [name])
+            await faults.reach("sink_begin.committed")
             row = await connection.fetchrow(sql("sink_position"), name)
         yield Tail(dsn, name, connection, (row["xid"], row["seq"]))
     finally:
@@ -103,7 +108,9 @@ async def announce_sinks(dsn: str, names: Sequence[str]) -> None:
     connection = await connect(dsn)
     try:
         with telling(dsn):
+            await faults.reach("sink_begin.commit")
             await connection.execute(sql("sink_begin"), list(names))
+            await faults.reach("sink_begin.committed")
     finally:
         connection.terminate()
 

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import asyncpg
 import orjson
 
-from service import faults
 from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql
 from service.db.order import let_go
 from service.db.pauses import NONE_KNOWN, Pauses
 from service.db.usual import Usual
 from service.errors import DatabaseUnavailable, ServiceError
+from triggers import faults
 
 logger = logging.getLogger("tidemill.writer")
 
@@ -253,6 +253,7 @@ class Writer:
         given = self._usual(units)
         if given is None:
             return None
+        await faults.reach("lease.renew")
         for kind in kinds:
             await faults.reach(f"{kind}.commit")
         if not await given.write(connection):
@@ -275,6 +276,7 @@ class Writer:
     ) -> list[list[Any]]:
         """Write each kind of operation by its own statements."""
         async with connection.transaction():
+            await faults.reach("lease.renew")
             changes = await connection.fetchval(sql("renew_lease"), self.daemon)
             if changes is None:
                 logger.warning("the lease of daemon %s lapsed; going on under a new one", self.daemon)

@@ -16,6 +16,7 @@ from service.outbox import Outbox
 from stages.code_root import CODE_VARIABLE
 from stages.environments.minimum import floors, is_project
 from stages.errors import InvalidParams, Permanent
+from triggers import faults
 
 LOAD_S = 120.0
 LEAVE_S = 10.0
@@ -63,6 +64,7 @@ class KeptProcess:
         path = import_path(self._code, self._order.settings.home)
         without = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH")
         kept = {name: value for name, value in os.environ.items() if name not in without}
+        await faults.reach("kept.start")
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-c", _START, json.dumps(path), str(its.fileno())),
             stdin=asyncio.subprocess.DEVNULL,

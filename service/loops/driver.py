@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from service import faults, machine
+from service import machine
 from service.db.aside import SetAside
 from service.db.attempts import PutAttempt
 from service.db.caused import PutCausing, StartChild
@@ -38,6 +38,7 @@ from stages.errors import StageError
 from stages.outcome import ErrorRecord, Failed, Outcome, Skipped, Succeeded, Waits, record_of
 from stages.plan import PlanStage
 from stages.runners.base import Runner
+from triggers import faults
 from triggers.base import Clock
 
 logger = logging.getLogger("tidemill.executor")

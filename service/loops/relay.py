@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import random
 
-from service import faults
 from service.db.sinks import LogPage, Tail, tailing
 from service.errors import Conflict, DatabaseUnavailable
 from service.news import News
 from service.sinks.base import Delivered, Sink, SinkTrouble
+from triggers import faults
 from triggers.base import Clock
 
 logger = logging.getLogger("tidemill.sinks")
@@ -64,6 +64,7 @@ class Relay:
         entries, done, tries = page.entries, Delivered(), 0
         while True:
             try:
+                await faults.reach("sink.deliver")
                 return done + await self.sink.deliver(entries, tail)
             except SinkTrouble as error:
                 tries = 0 if error.past else tries

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stages.workers.lines import Lines
+from triggers import faults
 
 GRACE_S = 2.0
 KILL_S = 10.0
@@ -88,6 +89,7 @@ class Command:
 
     async def _start(self, protocol: _Protocol, lifeline: int) -> None:
         try:
+            await faults.reach("command.start")
             self._transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: protocol,
                 *(sys.executable, "-I", "-S", LAUNCH, str(lifeline), *self._program),
@@ -97,6 +99,7 @@ class Command:
                 env=self._environment,
                 cwd=self._folder,
             )
+            await faults.reach("command.started")
         finally:
             os.close(lifeline)
 

@@ -20,6 +20,7 @@ from stages.environments import minimum, recipes
 from stages.environments.lock import PROJECT, WITH_PROJECT, Format, format_of
 from stages.environments.recipes import Step
 from stages.errors import NoEnvironment
+from triggers import faults
 
 MAKE_S = 1800.0
 LOOK_S = 0.2
@@ -81,12 +82,14 @@ class Environments:
         with _removed_unless_whole(to):
             try:
                 async with asyncio.timeout(MAKE_S):
+                    await faults.reach("environment.make")
                     await self._fill(kind, lock, to, say)
             except TimeoutError:
                 raise NoEnvironment(f"{lock.name}: not made within {MAKE_S:g} s", transient=True) from None
             (to / READY).touch()
             if moves:
                 to.rename(place)
+        await faults.reach("environment.made")
         say(f"the environment of {lock.name} is ready after {time.monotonic() - began:.1f} s")
 
     async def _fill(self, kind: Format, lock: Path, to: Path, say: Say) -> None:

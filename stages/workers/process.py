@@ -16,6 +16,7 @@ from pathlib import Path
 from stages.errors import StageError
 from stages.workers.lines import Lines
 from stages.workers.wire import Message, Unpacker
+from triggers import faults
 
 FOLDER = str(Path(__file__).parent)
 READ_BYTES = 1 << 16
@@ -97,6 +98,7 @@ class WorkerProcess:
         given = [its.detach(), lifeline]
         self._held.append(held)
         try:
+            await faults.reach("worker.start")
             self._link, _ = await loop.create_unix_connection(lambda: _Link(self._received, self._kill), sock=mine)
             outputs = [self._open_pipe(stream, given) for stream in STREAMS]
             self._process, _ = await loop.subprocess_exec(
@@ -109,6 +111,7 @@ class WorkerProcess:
                 start_new_session=True,
                 env={**os.environ, "TMPDIR": self._folder},
             )
+            await faults.reach("worker.started")
         finally:
             for descriptor in given:
                 os.close(descriptor)

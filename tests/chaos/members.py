@@ -28,6 +28,7 @@ class Member:
         self.deaths: Counter[str] = Counter()
         self._dsn, self._root = dsn, folder
         self._home = folder / f"daemon-{number}"
+        self.noted = folder / f"points-{number}"
         self._variables = {**variables, "TIDEMILL_HTTP_PORT": str(port)}
         self._process: asyncio.subprocess.Process | None = None
         self._next = ""
@@ -43,7 +44,11 @@ class Member:
 
     async def _life(self, faults: str) -> None:
         pipelines = [f"tests.chaos.pipelines:{name}" for name in NAMES]
-        variables = {**self._variables, "TIDEMILL_ROOT": str(self._root), "TIDEMILL_FAULTS": faults}
+        variables = {
+            **self._variables,
+            "TIDEMILL_ROOT": str(self._root),
+            "TIDEMILL_FAULTS": f"*=note:{self.noted},{faults}",
+        }
         roles = "api,triggers,executor"
         async with starting_daemon(self._dsn, self._home, *pipelines, roles=roles, **variables) as process:
             self._process = process
@@ -77,7 +82,8 @@ class Member:
             case "kill":
                 self.signal(signal.SIGKILL)
             case _:
-                self._next = f"{fault.point}={fault.kind.removesuffix(' at')}@{fault.nth}"
+                action = fault.kind.removesuffix(" at") + (f":{fault.seconds:.2f}" if fault.seconds else "")
+                self._next = f"{fault.point}={action}@{fault.nth}"
                 self.signal(signal.SIGKILL)
 
     def end(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from stages import Event, Pipeline, Records, Retry, StageContext, Transient, stage
+from stages.artifacts import INLINE_LIMIT_BYTES
 from stages.gates import approved
 from tests.chaos.effects import note
 from triggers import Batch, CloudEvents, Every, Files, KafkaArrivals, KafkaBatches, Manual, Webhook
@@ -35,7 +36,7 @@ async def take(event: Event, context: StageContext) -> str:
 
 @stage(retry=patient, reuse="run")
 async def make(take: str, event: Event, context: StageContext) -> str:
-    return await work(event, context)
+    return (await work(event, context)).ljust(INLINE_LIMIT_BYTES, ".")
 
 
 @stage(retry=patient, reuse="run")

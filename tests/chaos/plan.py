@@ -12,23 +12,37 @@ CALM_S = (1.0, 4.0)
 # A point is reached so often at most before something happens there.
 LATEST = 20
 
-POINTS = (
-    *("accept.commit", "accept.committed", "claim.commit", "claim.committed", "writer.commit", "writer.committed"),
+# What a daemon writes in a storm.
+WRITES = (
+    *("accept", "adopt", "blame", "claim", "decidebyevent", "keepcode", "moverun", "owned", "putattempt", "putgate"),
+    *("putpipeline", "puttriggerstatus", "register_daemon", "release", "sink_begin", "sink_move", "sink_trouble"),
+    *("sweep", "waitingversions", "writer"),
+)
+# Where a call that fails is refused, put off or made again by whoever made it.
+FAILING = (
+    *(f"{name}.{when}" for name in WRITES for when in ("commit", "committed") if name not in ("register_daemon",)),
     *("stage.take", "stage.take.done", "stage.make", "stage.make.done", "stage.publish", "stage.publish.done"),
-    *("stage.fold", "stage.fold.done"),
+    *("stage.fold", "stage.fold.done", "artifact.put", "artifact.kept", "lease.renew", "offsets.commit"),
+)
+POINTS = (
+    *FAILING,
+    *("register_daemon.commit", "register_daemon.committed", "answer.send", "answer.sent", "file.accepted"),
+    *("file.seen", "offsets.committed", "sink.deliver", "sink.delivered", "tick.due", "tick.accepted"),
 )
 
 # What may happen, and how often in a hundred.
 KINDS = {
-    "kill": 22,
-    "leave": 8,
-    "pause": 12,
-    "crash at": 24,
+    "kill": 18,
+    "leave": 6,
+    "pause": 10,
+    "crash at": 26,
     "stop at": 10,
     "fail at": 6,
+    "delay at": 6,
     "cut database": 6,
     "restart database": 4,
     "cut broker": 8,
+    "no artifact store": 4,
 }
 
 
@@ -37,7 +51,7 @@ class Fault:
     """Something that goes wrong `at_s` seconds after the beginning.
 
     `daemon` is which of them it happens to, None where it happens to all. `point` and `nth` say where a process dies,
-    stops or fails (see `service.faults`); `seconds` is how long it lasts.
+    stops, waits or fails (see `triggers.faults`); `seconds` is how long it lasts.
     """
 
     at_s: float
@@ -67,12 +81,15 @@ def plan(seed: int, seconds: float) -> Sequence[Fault]:
 
 def _fault(dice: random.Random, at_s: float) -> Fault:
     [kind] = dice.choices(list(KINDS), list(KINDS.values()))
-    daemon, point, nth = dice.randrange(DAEMONS), dice.choice(POINTS), dice.randint(1, LATEST)
+    there = FAILING if kind == "fail at" else POINTS
+    daemon, point, nth = dice.randrange(DAEMONS), dice.choice(there), dice.randint(1, LATEST)
     lasts_s = dice.uniform(0.1, 3.0)
     match kind:
         case "kill" | "leave" | "pause":
             return Fault(at_s, kind, daemon)
         case "crash at" | "stop at" | "fail at":
             return Fault(at_s, kind, daemon, point, nth)
+        case "delay at":
+            return Fault(at_s, kind, daemon, point, nth, seconds=lasts_s)
         case _:
             return Fault(at_s, kind, seconds=lasts_s)

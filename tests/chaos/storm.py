@@ -29,6 +29,8 @@ from tests.chaos.plan import DAEMONS, Fault, plan
 from tests.chaos.sources import ARRIVALS, BATCHES, PARTITIONS, Sources
 from tests.fault.storm import Proxy, free_port
 
+# Where the daemons tell how their runs go.
+TOLD = "told"
 # Everything is done so long after the last fault, or the verdict is that it is not.
 SETTLE_S = 180.0
 _LOOK_S = 0.5
@@ -48,6 +50,7 @@ class Storm:
     tells: Callable[[str], None] = print
     per_s: float = 4.0
     happened: Counter[str] = field(default_factory=Counter)
+    points: set[str] = field(default_factory=set)
 
     async def rage(self) -> list[str]:
         """Let it rage, wait until everything has settled, and say what is wrong; empty: nothing is."""
@@ -80,6 +83,7 @@ class Storm:
             "TIDEMILL_KAFKA_BOOTSTRAP_SERVERS": servers.broker,
             "TIDEMILL_KAFKA_SESSION_S": "3",
             "TIDEMILL_LOG_LEVEL": "error",
+            "TIDEMILL_LIFECYCLE_TOPIC": TOLD,
             "TIDEMILL_EXECUTOR_LEASE_S": f"{LEASE_S:g}",
             "TIDEMILL_EXECUTOR_DRAIN_S": "1",
             "TIDEMILL_ARTIFACTS": (self.folder / "artifacts").as_uri(),
@@ -103,10 +107,23 @@ class Storm:
                 await servers.cut_database()
             case "restart database":
                 await servers.restart_database(fault.seconds)
+            case "no artifact store":
+                await self._without_store(fault.seconds)
             case "cut broker":
                 await servers.proxy.cut_for(fault.seconds)
             case _:
                 members[fault.daemon or 0].suffer(fault)
+
+    async def _without_store(self, away_s: float) -> None:
+        """Nothing can be written to it or read from it: where its folder was is a file."""
+        store, away = self.folder / "artifacts", self.folder / "artifacts-away"
+        if not store.is_dir():
+            return
+        store.rename(away)
+        store.touch()
+        await asyncio.sleep(away_s)
+        store.unlink()
+        away.rename(store)
 
     async def _settled(self, servers: Servers) -> list[str]:
         """Wait until no run is left and nothing new comes for a while."""
@@ -132,6 +149,7 @@ class Storm:
     def _count(self, servers: Servers, members: Sequence[Member], person: Person, sources: Sources) -> None:
         for member in members:
             self.happened.update(member.deaths)
+            self.points |= set(member.noted.read_text().split())
         self.happened["approved by a person"] = person.approved
         self.happened["resumed by a person"] = person.resumed
         for name, ids in sources.acknowledged.items():
@@ -185,7 +203,7 @@ async def _servers(folder: Path) -> AsyncIterator[Servers]:
         try:
             await migrate(dsn)
             await _execute(effects, SCHEMA)
-            for topic in (ARRIVALS, BATCHES):
+            for topic in (ARRIVALS, BATCHES, TOLD):
                 await create_topic(servers.broker, topic, PARTITIONS)
             yield servers
         finally:

@@ -13,7 +13,6 @@ import asyncpg
 import orjson
 import pytest
 
-from service import faults
 from service.clock import SystemClock
 from service.db.connect import sql
 from service.db.sinks import LogEntry, announce_sinks
@@ -28,6 +27,7 @@ from tests.db.api import JSON, Api, add, api, breaks
 from tests.db.daemons import daemon, reached, settings
 from tests.db.receiver import Receiver, Request, receiver
 from tests.db.writing import rows
+from triggers import faults
 from triggers.cloudevents import from_http
 from triggers.event import Event
 from triggers.reports import GitHubStatus, GitLabStatus

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from triggers import faults
 from triggers.base import Arrival, Binding, ListenerState, Offer, Surroundings, TriggerStatus
 from triggers.errors import InboxBusy
 from triggers.event import Event, EventKey
@@ -286,7 +287,9 @@ class FilesListener:
             batch.sort(key=lambda each: (each.found.mtime_ns, each.found.key))
             positions = [position for each in batch for position in each.feed.positions(each)]
             await self._patiently(partial(self._inbox.accept, _arrivals(batch), positions))
+            await faults.reach("file.accepted")
             self._accepted(batch)
+            await faults.reach("file.seen")
 
     def _accepted(self, batch: Sequence[Landed]) -> None:
         now = self._clock.now()

@@ -17,6 +17,7 @@ from typing import TypeVar
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from triggers import faults
 from triggers.base import Arrival, ListenerState, Position
 from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
 from triggers.kafka.apart import BROKEN, read_apart
@@ -330,7 +331,9 @@ class GroupReader:
             return
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(_COMMIT_S):
+                await faults.reach("offsets.commit")
                 await self._consumer.commit(offsets)
+                await faults.reach("offsets.committed")
 
     def _is_assigned(self, partition: TopicPartition) -> bool:
         return partition in self._consumer.assignment()

@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
+from triggers import faults
 from triggers.base import Arrival, Binding, Fate, ListenerState, Position, Surroundings, TriggerStatus
 from triggers.errors import InboxBusy
 from triggers.match import offer
@@ -147,7 +148,9 @@ class ScheduleClock:
     async def _hand_over(self, kept: _Kept, ticks: Sequence[Tick]) -> None:
         arrivals = [_arrival(kept.binding, tick) for tick in ticks]
         position = _position(kept.binding, ticks[-1].due_at)
+        await faults.reach("tick.due")
         await self._patiently(lambda: self._inbox.accept(arrivals, [position]), [kept])
+        await faults.reach("tick.accepted")
         for _ in ticks:
             kept.pending.popleft()
         kept.status.last_seen_at = ticks[-1].due_at

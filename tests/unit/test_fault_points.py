@@ -1,0 +1,157 @@
+"""Every commit, acknowledgement, process start, artifact write and delivery has a fault point, and each is listed."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from service.db.connect import sql
+from service.db.writer import Operation
+from service.fault_points import PLACES, STAGES, WRITES, points
+from tests.chaos.plan import POINTS
+
+ROOT = Path(__file__).parents[2]
+DB = ROOT / "service/db"
+FLOORS = ("triggers", "stages", "service")
+ASKS = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "transaction", "copy_records_to_table"}
+WRITING = re.compile(r"\b(insert\s+into|update\s+\w+|delete\s+from|merge\s+into|truncate|create|drop|alter)\b", re.I)
+# What tells the world outside that something holds or is there, by the text of the call.
+OUTSIDE = re.compile(
+    r"\._consumer\.commit$|self\._accepted$|sink\.deliver$|^put_async$|"
+    r"(\.|^)(subprocess_exec|create_subprocess_exec)$"
+)
+# Who only reads, over a connection of its own: told by transactions that are read-only, or by the tests below.
+READERS = {"ledger.py", "facts.py", "reads.py"}
+# Servers for a first try are started before there is a daemon, and say how they fare by themselves.
+WITHOUT = {"service/embedded/child.py"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, Function):
+            yield node
+
+
+def own_calls(function: Function) -> Iterator[ast.Call]:
+    """The calls of a function but not of those within it."""
+    waiting: list[ast.AST] = list(ast.iter_child_nodes(function))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Function):
+            continue
+        if isinstance(node, ast.Call):
+            yield node
+        waiting += ast.iter_child_nodes(node)
+
+
+def has_point(function: Function) -> bool:
+    return any(ast.unparse(call.func) == "faults.reach" for call in own_calls(function))
+
+
+def may_write(call: ast.Call) -> bool:
+    """Whether a statement may change something; of what is not written there, one has to assume it."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "transaction":
+        return not any(word.arg == "readonly" for word in call.keywords)
+    [first, *_] = call.args or [ast.Constant("")]
+    if isinstance(first, ast.Constant):
+        text = str(first.value)
+        return bool(WRITING.search(text if " " in text or not (DB / f"sql/{text}.sql").exists() else sql(text)))
+    if isinstance(first, ast.Call) and ast.unparse(first.func) == "sql" and isinstance(first.args[0], ast.Constant):
+        return bool(WRITING.search(sql(str(first.args[0].value))))
+    return True
+
+
+def opens_a_connection(path: Path) -> bool:
+    """Whether a module has a connection that is not the writer's: only there something can commit by itself."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    return any(ast.unparse(call.func).rpartition(".")[2] in ("connect", "open_pool") for call in calls)
+
+
+def without_point(path: Path) -> Iterator[str]:
+    for function in functions(path):
+        for call in own_calls(function):
+            if not isinstance(call.func, ast.Attribute) or call.func.attr not in ASKS or not may_write(call):
+                continue
+            if "flush.connection" not in ast.unparse(call.func.value) and not has_point(function):
+                yield f"{path.name} {function.name}: {ast.unparse(call)}"
+
+
+def test_every_commit_has_a_point() -> None:
+    own = [path for path in sorted(DB.glob("*.py")) if opens_a_connection(path) and path.name not in READERS]
+    found = [one for path in own for one in without_point(path)]
+    # The methods of a class whose statements all go through its `_fetch`, which has the points.
+    found = [one for one in found if "self._fetch(" not in one]
+    assert {path.name for path in own} >= {"writer.py", "retention.py", "sinks.py", "run_log.py", "pools.py"}
+    assert found == []
+
+
+def test_every_kind_of_write_is_listed() -> None:
+    for path in DB.glob("*.py"):
+        import_module(f"service.db.{path.stem}")
+    assert {kind.__name__.lower() for kind in kinds(Operation) if kind.__module__.startswith("service.")} <= set(WRITES)
+
+
+def kinds(of: type[Operation]) -> Iterator[type[Operation]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_whoever_only_reads_names_no_statement_that_writes() -> None:
+    """The pool for reads commits whatever it is asked."""
+    named = {
+        str(call.args[0].value)
+        for path in (ROOT / "service").rglob("*.py")
+        for function in functions(path)
+        for call in own_calls(function)
+        if re.search(r"reads\.fetch$", ast.unparse(call.func)) and call.args and isinstance(call.args[0], ast.Constant)
+    }
+    assert len(named) > 30
+    assert [name for name in sorted(named) if WRITING.search(sql(name))] == []
+
+
+def test_whatever_tells_the_world_has_a_point() -> None:
+    bare = [
+        f"{path.relative_to(ROOT)}:{call.lineno} {ast.unparse(call.func)}"
+        for path in code()
+        for function in functions(path)
+        for call in own_calls(function)
+        if OUTSIDE.search(ast.unparse(call.func)) and not has_point(function)
+    ]
+    assert [one for one in bare if one.partition(":")[0] not in WITHOUT] == []
+
+
+def code() -> list[Path]:
+    return sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+
+
+def reached() -> set[str]:
+    """The points that are written out in the code."""
+    calls = (call for path in code() for function in functions(path) for call in own_calls(function))
+    return {
+        str(call.args[0].value)
+        for call in calls
+        if ast.unparse(call.func) == "faults.reach" and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def test_the_list_of_points_is_that_of_the_code() -> None:
+    assert reached() <= set(points())
+    assert set(PLACES) <= reached()
+
+
+def test_every_point_that_a_test_names_is_one() -> None:
+    named = {
+        point
+        for path in (ROOT / "tests").rglob("*.py")
+        if path.name != "test_faults.py"
+        for point in re.findall(r"[\"']([a-z_]+\.[a-z_.]+)=(?:crash|fail|stop|delay)", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert {point for point in named if not point.startswith(STAGES)} <= set(points())
+    assert {point for point in POINTS if not point.startswith(STAGES)} <= set(points())

@@ -1,0 +1,97 @@
+"""Named points where tests stop, delay, fail or kill a process. Free in production: one falsy check.
+
+Set `TIDEMILL_FAULTS` to `point=action[@n]`, comma-separated: `crash` ends the process at once (as kill -9 would),
+`fail` raises OSError, `stop` suspends the process (SIGSTOP), `delay:SECONDS` waits. `@n` acts only the n-th time the
+point is reached. `*=note:FILE` writes the name of each point into a file the first time a process reaches it.
+`service.fault_points` lists the points. This floor is the lowest, so that every floor can have some.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    verb: str
+    nth: int = 0
+    seconds: float = 0.0
+
+
+_plan: dict[str, _Act] = {}
+_reached: Counter[str] = Counter()
+_notes = ""
+
+
+def arm(text: str) -> None:
+    """Replace the plan. Raises ValueError for what is not `point=action[@n]`."""
+    global _notes
+    _plan.clear()
+    _reached.clear()
+    _notes = ""
+    for part in filter(None, text.split(",")):
+        point, _, action = part.partition("=")
+        verb, _, given = action.partition(":")
+        if verb == "note" and point == "*" and given:
+            _notes = given
+        else:
+            _plan[point] = _act(part, action)
+
+
+def _act(part: str, action: str) -> _Act:
+    does, _, nth = action.partition("@")
+    verb, _, seconds = does.partition(":")
+    try:
+        if verb in ("crash", "fail", "stop") and not seconds:
+            return _Act(verb, int(nth or 0))
+        if verb == "delay":
+            return _Act(verb, int(nth or 0), float(seconds))
+    except ValueError:
+        pass
+    raise ValueError(
+        f"TIDEMILL_FAULTS: {part!r}: write POINT=crash, POINT=fail, POINT=stop or POINT=delay:SECONDS, "
+        "with @N for the N-th time only, or *=note:FILE"
+    )
+
+
+def armed() -> bool:
+    """Whether there is a plan at all."""
+    return bool(_plan or _notes)
+
+
+async def reach(point: str) -> None:
+    """Say that the code is at `point`. Raises OSError where the plan says fail."""
+    if not (_plan or _notes):
+        return
+    _reached[point] += 1
+    if _notes and _reached[point] == 1:
+        _note(point)
+    act = _plan.get(point)
+    if act is None or (act.nth and _reached[point] != act.nth):
+        return
+    if act.verb == "delay":
+        await asyncio.sleep(act.seconds)
+    else:
+        _happen(point, act.verb)
+
+
+def _note(point: str) -> None:
+    with Path(_notes).open("a", encoding="utf-8") as file:
+        file.write(f"{point}\n")
+
+
+def _happen(point: str, verb: str) -> None:
+    if verb == "crash":
+        os._exit(137)
+    if verb == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return
+    raise OSError(f"fault injected at {point}")
+
+
+arm(os.environ.get("TIDEMILL_FAULTS", ""))
