@@ -121,7 +121,7 @@ class Driver:
         jobs: list[Job] = []
         for move in moves:
             if isinstance(move, LettingGo):
-                run.leaving = True
+                run.leaving, run.closed = True, isinstance(move, Close)
                 operations += _letting_go(run, move, now)
             else:
                 jobs.append(_job(run, move, now))

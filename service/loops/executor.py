@@ -39,7 +39,8 @@ class Executor:
         self._driver = driver
         self._free = places
         self._claiming = False
-        self._asked_again = False
+        # Whether there may be something to claim that no claim has asked for.
+        self._owed = False
         self._backlog = False
         self._closing = False
         self._left = False
@@ -136,10 +137,10 @@ class Executor:
     def _claim(self) -> None:
         """Ask for as many runs as there are places, unless an answer is still awaited."""
         # A claim under way may have looked before there was what this call is about.
-        self._asked_again = self._claiming
+        self._owed = True
         if self._claiming or self._closing or self._free <= 0 or self._writer.outage or not self._catalogue.pipelines:
             return
-        self._claiming = True
+        self._claiming, self._owed = True, False
         limit, self._free = self._free, 0
         versions = {name: pipeline.version for name, pipeline in self._catalogue.pipelines.items()}
         claim = Claim(versions, limit, self._claimed, self._catalogue.limits, kept=self._catalogue.kept)
@@ -151,7 +152,7 @@ class Executor:
         finally:
             self._claiming = False
         self._backlog = len(rows) == claim.limit
-        if self._backlog or self._asked_again:
+        if self._backlog or self._owed:
             self._wake.set()
         elif next_s is not None:
             self._wake_in(next_s)
@@ -233,14 +234,17 @@ class Executor:
             self._let_go(run)
 
     def _let_go(self, run: LiveRun) -> None:
-        """Give the place back once the last branch has ended."""
+        """Give the place back once the last branch has ended. What is over leaves nothing to claim, save to those it
+        was a limit for.
+        """
         if run.branches:
             return
         run.unwatch()
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
         self._free += 1
-        self._wake.set()
+        if self._owed or not run.closed or run.pipeline.policy.limited:
+            self._wake.set()
         if not self._runs:
             self._quiet.set()
 

@@ -53,11 +53,11 @@ class LiveRun:
     """One run in the hands of this process. `scopes` are the attempts and checks under way, so that they can be cut
     short; `clean_ups` those that only somebody who insists cuts short.
 
-    `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way. `depth` is how
-    many runs, one caused by the other, lie behind it. `events` are all that share it, if there are several; `event_key`
-    stays that of the first. In `shadow` it changes nothing outside; `replays`: it is of a replay, which `shadow` is
-    too; `reuses`: it may take results of other runs. The `event` of a replay is the one it is of, the `event_key` its
-    own.
+    `branches` counts the tasks that drive it. `leaving`: the write that lets go of it is on its way; `closed`: and says
+    that it is over. `depth` is how many runs, one caused by the other, lie behind it. `events` are all that share it,
+    if there are several; `event_key` stays that of the first. In `shadow` it changes nothing outside; `replays`: it is
+    of a replay, which `shadow` is too; `reuses`: it may take results of other runs. The `event` of a replay is the one
+    it is of, the `event_key` its own.
     """
 
     id: int
@@ -71,6 +71,7 @@ class LiveRun:
     clean_ups: set[asyncio.Timeout] = field(default_factory=set)
     branches: int = 0
     leaving: bool = False
+    closed: bool = False
     digest: str | None = None
     event_key: UUID = field(init=False)
     events: tuple[Event, ...] = ()
