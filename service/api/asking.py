@@ -99,7 +99,13 @@ async def explained(
 async def fire(context: Context, request: Request) -> Response:
     """Accept the event that a trigger would make, or only tell what would become of it."""
     body = await read_model(request, context.limit_bytes, FireBody)
-    daemon, key = context.daemon, start_id(fold(request.scope["headers"]), body.id) or str(uuid4())
+    answer, status = await fire_trigger(context, body, start_id(fold(request.scope["headers"]), body.id))
+    return Json(answer, status)
+
+
+async def fire_trigger(context: Context, body: FireBody, given: str | None) -> tuple[FireAnswer, int]:
+    """What came of it, and the status that says so. Raises `NotFound`, `Invalid` and 422."""
+    daemon, key = context.daemon, given or str(uuid4())
     binding = which(daemon.catalogue, body.name)
     firing = Firing(
         pipeline=binding.pipeline,
@@ -116,11 +122,11 @@ async def fire(context: Context, request: Request) -> Response:
     _refuse_another(key, binding, made.event, known)
     asked = Given(made.event, _route_to(binding), made.dead)
     if body.dry_run:
-        return Json(_fired(binding, made.event, explained=await explained(context, asked, known, only=binding)))
+        return _fired(binding, made.event, explained=await explained(context, asked, known, only=binding)), 200
     heard = {(binding.pipeline, binding.trigger.name)}
     receipts = await daemon.inbox.accept([arrival(asked, offers([binding], asked, heard))])
     status, answer = events_answer(receipts)
-    return Json(_fired(binding, receipts[0].event, events=answer["events"]), status)
+    return _fired(binding, receipts[0].event, events=answer["events"]), status
 
 
 def _route_to(binding: Binding) -> Route:

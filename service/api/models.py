@@ -30,14 +30,18 @@ async def models(context: Context, request: Request) -> Response:
 async def model(context: Context, request: Request) -> Response:
     """A model's versions, a page of them."""
     known_only(request, LIST_QUERY)
-    name = request.path_params["model"]
+    limit, before = query_limit(request), query_id(request, "before")
+    return Json(await versions_of(context, request.path_params["model"], before, limit))
+
+
+async def versions_of(context: Context, name: str, before: int | None, limit: int) -> VersionsPage:
+    """Those below `before`, newest first. Raises `NotFound`."""
     found = await context.views.models(name)
     if not found:
         raise NotFound(f"no model is called {name[:80]!r}: a version appears once a run has registered one")
-    limit, before = query_limit(request), query_id(request, "before")
     versions = await context.views.versions(name, before=min(before or LARGEST_VERSION, LARGEST_VERSION), limit=limit)
     last = versions[-1]["version"] if len(versions) == limit else None
-    return Json({"model": name, "aliases": found[0]["aliases"], "versions": versions, "next": last})
+    return {"model": name, "aliases": found[0]["aliases"], "versions": versions, "next": last}
 
 
 async def register(context: Context, request: Request) -> Response:
@@ -52,7 +56,7 @@ async def register(context: Context, request: Request) -> Response:
     [made] = await context.write(RegisterVersion(NewVersion(model=name, **body.model_dump()), key))
     if not _same(made, name, body):
         raise Problem(422, f"{key!r} was used before for another version: use another key", version=made.version)
-    return Json(await _shown(context, name, made.version), 201)
+    return Json(await version_called(context, name, made.version), 201)
 
 
 def _same(made: ModelVersion, name: str, body: VersionBody) -> bool:
@@ -71,22 +75,28 @@ async def alias(context: Context, request: Request) -> Response:
     found = await context.daemon.registry.alias(name, wanted)
     if found is None:
         raise NotFound(f"{name[:80]!r} has no alias {wanted[:80]!r}")
-    return Json(await _shown(context, name, found.version))
+    return Json(await version_called(context, name, found.version))
 
 
 async def move_alias(context: Context, request: Request) -> Response:
     """Compare-and-set. Raises `AliasMoved`."""
     name, wanted = request.path_params["model"], request.path_params["alias"]
+    body = await read_model(request, context.limit_bytes, AliasBody)
+    return Json(await point_alias(context, name, wanted, body))
+
+
+async def point_alias(context: Context, name: str, wanted: str, body: AliasBody) -> VersionShape:
+    """Let an alias point at a version. Raises `AliasMoved`, `NotFound` and 422."""
     if not is_text(wanted) or len(wanted) > 200:
         raise Problem(422, "an alias is 1 to 200 characters without control characters")
-    body = await read_model(request, context.limit_bytes, AliasBody)
     if await context.views.version(name, body.version) is None:
         raise NotFound(f"{name[:80]!r} has no version {body.version}")
     await context.write(MoveAlias(name, wanted, body.version, body.expect))
-    return Json(await _shown(context, name, body.version))
+    return await version_called(context, name, body.version)
 
 
-async def _shown(context: Context, name: str, version: int) -> VersionShape:
+async def version_called(context: Context, name: str, version: int) -> VersionShape:
+    """One version. Raises `NotFound`."""
     shown = await context.views.version(name, version)
     if shown is None:
         raise NotFound(f"{name[:80]!r} has no version {version}")

@@ -23,16 +23,24 @@ Place = tuple[str, str]
 
 async def pause(context: Context, request: Request) -> Response:
     """Pause it. Pausing again changes nothing, and answers who was first."""
-    body = await read_model(request, context.limit_bytes, PauseBody)
+    return Json(await pause_place(context, await read_model(request, context.limit_bytes, PauseBody)))
+
+
+async def pause_place(context: Context, body: PauseBody) -> Mapping[str, object]:
+    """Pause a pipeline or a trigger; the answer is the pause that stands. Raises `NotFound` and `Invalid`."""
     place = _place(context, body.what)
     await context.write(PutPause(*place, body.reason, body.by))
     standing = (await context.views.pauses()).by_place.get(place)
-    return Json(shape(standing) if standing else {**_nothing(place), "by": body.by, "reason": body.reason})
+    return dict(shape(standing)) if standing else {**_nothing(place), "by": body.by, "reason": body.reason}
 
 
 async def unpause(context: Context, request: Request) -> Response:
     """Go on. Raises `Conflict` where it was not paused."""
-    body = await read_model(request, context.limit_bytes, UnpauseBody)
+    return Json(await lift_pause(context, await read_model(request, context.limit_bytes, UnpauseBody)))
+
+
+async def lift_pause(context: Context, body: UnpauseBody) -> UnpausedAnswer:
+    """Let a pipeline or a trigger go on. Raises `NotFound`, `Invalid` and `Conflict`."""
     pauses_now = (await context.views.pauses()).by_place
     standing = {named(place): place for place in pauses_now}
     place = standing.get(body.what) or _place(context, body.what)
@@ -41,14 +49,13 @@ async def unpause(context: Context, request: Request) -> Response:
         paused = f"; paused are {', '.join(sorted(standing))}" if standing else ": nothing is"
         raise Conflict(f"{named(place)} is not paused{paused}")
     since = pauses_now[place].at if place in pauses_now else None
-    answer: UnpausedAnswer = {
+    return {
         "name": named(place),
         "pipeline": place[0],
         "trigger": place[1] or None,
         "by": body.by,
         "paused_at": since,
     }
-    return Json(answer)
 
 
 async def pauses(context: Context, request: Request) -> Response:

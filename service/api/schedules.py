@@ -63,26 +63,35 @@ def _around(binding: Binding, now: datetime, count: int) -> tuple[list[datetime]
 
 async def ask(context: Context, request: Request) -> Response:
     """Begin a backfill. The same `id` is the same backfill."""
-    body = await read_model(request, context.limit_bytes, BackfillBody)
+    found, made = await begin_backfill(context, await read_model(request, context.limit_bytes, BackfillBody))
+    return Json(found, 201 if made else 200)
+
+
+async def begin_backfill(context: Context, body: BackfillBody) -> tuple[BackfillDetail, bool]:
+    """The backfill, and whether it is new. Raises `NotFound`, `Invalid` and `Conflict`."""
     binding = find_schedule(context.daemon.catalogue, body.trigger)
     stretch = _stretch(context, body, binding.trigger.zone)
     total = await asyncio.to_thread(stretch.count, binding.trigger)
     if not total:
         raise Invalid(f"{binding.name} has no tick from {stretch.from_at} to {stretch.to_at}: nothing to run")
     [(backfill, made)] = await context.write(PutBackfill(_arguments(body, binding, stretch, total)))
-    found = await _found(context, backfill)
+    found = await backfill_called(context, backfill)
     if not made and found["trigger"] != binding.name:
         raise Conflict(f"id {body.id!r} is that of backfill {backfill} of {found['trigger']}: choose another")
-    return Json(found, 201 if made else 200)
+    return found, made
 
 
 async def plan(context: Context, request: Request) -> Response:
     """What a backfill would do. Changes nothing."""
-    body = await read_model(request, context.limit_bytes, BackfillBody)
+    return Json(await plan_backfill(context, await read_model(request, context.limit_bytes, BackfillBody)))
+
+
+async def plan_backfill(context: Context, body: BackfillBody) -> BackfillPlan:
+    """What it would do. Raises `NotFound` and `Invalid`."""
     binding = find_schedule(context.daemon.catalogue, body.trigger)
     stretch = _stretch(context, body, binding.trigger.zone)
     total = await asyncio.to_thread(stretch.count, binding.trigger)
-    return Json(await _plan(context, binding, stretch, total, again=body.again))
+    return await _plan(context, binding, stretch, total, again=body.again)
 
 
 def _stretch(context: Context, body: BackfillBody, zone: ZoneInfo) -> Stretch:
@@ -147,19 +156,25 @@ async def list_backfills(context: Context, request: Request) -> Response:
 
 async def show(context: Context, request: Request) -> Response:
     """One backfill."""
-    return Json(await _found(context, path_id(request, "backfill", "backfill")))
+    return Json(await backfill_called(context, path_id(request, "backfill", "backfill")))
 
 
 async def stop(context: Context, request: Request) -> Response:
     """Start no more of its ticks; runs that are under way go on. Asking again changes nothing."""
     known_only(request, {"by": ""})
-    backfill = path_id(request, "backfill", "backfill")
-    await _found(context, backfill)
-    await context.write(StopBackfill(backfill, (request.query_params.get("by") or "api")[:200]))
-    return Json(await _found(context, backfill))
+    by = (request.query_params.get("by") or "api")[:200]
+    return Json(await stop_backfill(context, path_id(request, "backfill", "backfill"), by))
 
 
-async def _found(context: Context, backfill: int) -> BackfillDetail:
+async def stop_backfill(context: Context, backfill: int, by: str) -> BackfillDetail:
+    """Start no more of its ticks. Raises `NotFound`."""
+    await backfill_called(context, backfill)
+    await context.write(StopBackfill(backfill, by))
+    return await backfill_called(context, backfill)
+
+
+async def backfill_called(context: Context, backfill: int) -> BackfillDetail:
+    """The backfill of that number. Raises `NotFound`."""
     found = await ScheduleViews(context.daemon.reads).backfill(backfill)
     if found is None:
         raise NotFound(f"no backfill {backfill}: `tidemill backfills` lists them")

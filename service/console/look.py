@@ -41,11 +41,13 @@ SHOWN_DIGEST = 10
 # A sign for each state, so that colour is never the only one; then how it looks.
 SIGNS = {
     **dict.fromkeys(
-        ("succeeded", "passed", "reused", "approved", "ran", "listening", "delivering", "ok", "alive", "ok"),
+        ("succeeded", "passed", "reused", "approved", "ran", "listening", "delivering", "ok", "alive", "production"),
         ("✓", "good"),
     ),
-    **dict.fromkeys(("failed", "rejected", "dead", "lost", "lapsed"), ("✗", "bad")),
-    **dict.fromkeys(("waiting", "paused", "late", "retrying", "rate-limited", "silent"), ("‖", "wait")),
+    **dict.fromkeys(("failed", "rejected", "dead", "lost", "lapsed", "refused"), ("✗", "bad")),
+    **dict.fromkeys(
+        ("waiting", "paused", "late", "retrying", "rate-limited", "silent", "staging", "stopped"), ("‖", "wait")
+    ),
     **dict.fromkeys(("running", "starting"), ("▶", "work")),
     **dict.fromkeys(("queued", "coalesced"), ("…", "work")),
 }

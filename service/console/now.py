@@ -44,7 +44,7 @@ async def _shown(context: Context) -> Shown:
         "ready": await readiness(context),
         "daemons": await views.daemons(),
         "modes": modes,
-        "ticks": await _ticks(context),
+        "ticks": await ticks_around(context),
         "batches": batches(newest),
         "arrivals": arrivals(newest),
         "newest": len(newest),
@@ -58,7 +58,7 @@ async def _shown(context: Context) -> Shown:
     return Shown("now.html", values, place=place)
 
 
-async def _ticks(context: Context) -> Mapping[str, Mapping[str, Any]]:
+async def ticks_around(context: Context) -> Mapping[str, Mapping[str, Any]]:
     """The latest ticks of each schedule with what became of them, and the coming ones."""
     bindings = [one for one in context.daemon.catalogue.bindings(Schedule) if one.trigger.enabled]
     at = context.daemon.clock.now()

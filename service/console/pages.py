@@ -10,7 +10,20 @@ from starlette.routing import Route
 
 from service.api.access import ACT, ASSETS, SIGN_IN
 from service.api.context import Context
-from service.console import artifacts, assets, events, now, pipelines, reviews, runs, signing, system
+from service.console import (
+    artifacts,
+    assets,
+    backfills,
+    events,
+    models,
+    now,
+    pipelines,
+    reviews,
+    runs,
+    schedules,
+    signing,
+    system,
+)
 from service.console.page import Act, Show, act, show
 
 PAGES: Sequence[tuple[str, Show]] = (
@@ -18,6 +31,14 @@ PAGES: Sequence[tuple[str, Show]] = (
     ("/reviews", reviews.reviews),
     ("/pipelines", pipelines.pipelines),
     ("/pipelines/{pipeline:path}", pipelines.pipeline),
+    ("/schedules", schedules.schedules),
+    ("/schedules/{trigger:path}", schedules.schedule),
+    ("/backfills", backfills.backfills),
+    ("/backfills/new", backfills.planning),
+    ("/backfills/{backfill}", backfills.backfill),
+    ("/models", models.models),
+    ("/models/{model:path}/versions/{version}", models.version),
+    ("/models/{model:path}", models.model),
     ("/system", system.system),
     ("/runs", runs.runs),
     ("/runs/{run}", runs.run),
@@ -35,6 +56,12 @@ FORMS: Sequence[tuple[str, Act]] = (
     ("runs/{run}/abandon", reviews.abandoned),
     ("runs/{run}/cancel", reviews.cancelled),
     ("events/{event}/replay", events.replayed),
+    ("triggers/fire", schedules.fired),
+    ("triggers/pause", schedules.paused),
+    ("triggers/unpause", schedules.unpaused),
+    ("backfills", backfills.begun),
+    ("backfills/{backfill}/stop", backfills.stopped),
+    ("models/alias", models.pointed),
     ("sign-out", signing.sign_out),
 )
 
