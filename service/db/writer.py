@@ -4,6 +4,9 @@ A flush is one transaction that holds whatever gathered while the last one was i
 the process's lease; a process whose lease lapsed registers anew and goes on under a new identity, and what it wrote for
 runs that others adopted meanwhile is refused by their epochs. A flush of what is usual (`service.db.usual`) is a single
 statement; where it turns out not to be so, nothing is written by that, and each kind is written by its own statements.
+
+Whatever waits when a flush has been answered is sent before those who were answered go on. Runs in step would have
+nothing waiting then: so the first half of a large flush is told, and goes on, before the other.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from triggers import faults
 logger = logging.getLogger("tidemill.writer")
 
 FLUSH_LIMIT = 1000
+# The callers of a flush of so many go on by halves: Postgres writes for one while the other is on the loop.
+LARGE = 100
 LAZY_S = 0.05
 # After a flush that was not as usual, so many are not tried as if they were.
 UNUSUAL = 16
@@ -126,6 +131,7 @@ class Writer:
         self._register = register
         self._idle_s = lease_s / 4
         self._units: deque[Unit] = deque()
+        self._answered: list[tuple[Unit, list[Any]]] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._lazy_timer: asyncio.TimerHandle | None = None
@@ -177,17 +183,23 @@ class Writer:
         try:
             while True:
                 await self._wait()
-                await self._write(self._take())
-                if not self._units:
-                    self._idle.set()
+                units = self._take()
+                self._tell()
+                await self._write(units)
         finally:
+            self._tell()
             if self._connection is not None:
                 self._connection.terminate()
 
     async def _wait(self) -> None:
-        if self._units and self._wake.is_set():
+        if self._answered:
+            # Those who were told already go on now, and may have more to write.
             await asyncio.sleep(0)
+        if self._units and self._wake.is_set():
             return
+        self._tell()
+        if not self._units:
+            self._idle.set()
         try:
             async with asyncio.timeout(self._idle_s):
                 await self._wake.wait()
@@ -221,9 +233,16 @@ class Writer:
                 tries += 1
             else:
                 self._recovered()
-                for unit, answer in zip(kept, answers, strict=True):
-                    unit.resolve(answer)
+                self._answered += zip(kept, answers, strict=True)
+                self._tell(0 if self._units or len(kept) < LARGE else len(kept) // 2)
                 return
+
+    def _tell(self, later: int = 0) -> None:
+        """Tell those who have an answer, but for so many of the last."""
+        count = len(self._answered) - later
+        told, self._answered = self._answered[:count], self._answered[count:]
+        for unit, answer in told:
+            unit.resolve(answer)
 
     async def _single_out(self, units: list[Unit], error: Exception) -> None:
         if len(units) == 1:
