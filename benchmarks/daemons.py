@@ -90,8 +90,12 @@ async def _ready(process: asyncio.subprocess.Process) -> None:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """CPU time that these processes have had so far."""
-    return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) / _TICKS_PER_S
+    """CPU time that these processes have had so far. One that is gone counts nothing."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            ticks += sum(map(int, _stat(pid)[11:13]))
+    return ticks / _TICKS_PER_S
 
 
 def memory_mb(pid: int) -> float:
@@ -105,9 +109,11 @@ def resident_mb(pid: int) -> float:
 
 
 def _memory(pid: int, kind: str) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    [size_kib] = [line.split()[1] for line in lines if line.startswith(kind)]
-    return int(size_kib) * 1024 / 1e6
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        [size_kib] = [line.split()[1] for line in lines if line.startswith(kind)]
+        return int(size_kib) * 1024 / 1e6
+    return 0.0
 
 
 def children(pid: int) -> dict[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,17 @@ async def run(size: Size) -> Sequence[Table]:
 
 
 async def _watch(daemon: int, seconds: int) -> list[dict[str, Any]]:
-    below = children(daemon)
-    parts: dict[str, Collection[int]] = {"the daemon": [daemon]}
-    for kind in sorted(set(below.values())):
-        parts[f"below it: {kind}"] = [pid for pid, name in below.items() if name == kind]
-    before = {part: cpu_s(pids) for part, pids in parts.items()}
+    """What the daemon used, and what those below it did that were there all the time."""
+    before = {pid: cpu_s([pid]) for pid in (daemon, *children(daemon))}
     await asyncio.sleep(seconds)
+    parts = {"the daemon": [daemon]}
+    for pid, kind in sorted(children(daemon).items(), key=lambda one: one[1]):
+        if pid in before:
+            parts.setdefault(f"below it: {kind}", []).append(pid)
     return [
         {
             "name": part,
-            "core": (cpu_s(pids) - before[part]) / seconds * 100,
+            "core": (cpu_s(pids) - sum(before[pid] for pid in pids)) / seconds * 100,
             "resident_mb": sum(resident_mb(pid) for pid in pids),
             "memory_mb": sum(memory_mb(pid) for pid in pids),
             "processes": len(pids),
