@@ -37,13 +37,18 @@ async def artifact(context: Context, request: Request) -> Shown:
     """One artifact of a run."""
     run = await run_called(context, path_id(request, "run", "run"))
     digest = request.path_params["digest"]
-    found = await context.views.artifact(run["id"], digest)
-    if found is None:
-        raise NotFound(f"run {run['id']} has no artifact {digest[:80]!r}")
-    stage, ref = found
+    stage, ref = await artifact_called(context, run["id"], digest)
     table, text, why = await _preview(context, ref)
     values = {"title": f"Output of {stage}", "run": run, "stage": stage, "ref": ref}
     return Shown("artifact.html", {**values, "table": table, "text": text, "why": why}, live=None)
+
+
+async def artifact_called(context: Context, run_id: int, digest: str) -> tuple[str, ArtifactRef]:
+    """The stage of the run that made it, and how to read it. Raises `NotFound`."""
+    found = await context.views.artifact(run_id, digest)
+    if found is None:
+        raise NotFound(f"run {run_id} has no artifact {digest[:80]!r}")
+    return found
 
 
 async def _preview(context: Context, ref: ArtifactRef) -> tuple[Table | None, str, str]:

@@ -67,7 +67,7 @@ def cells(found: Stretch, ticks: Sequence[TickShape], zone: ZoneInfo) -> list[Ce
     """Its days, each with its ticks; of a day the hours, of an hour the minutes that have any."""
     held: dict[datetime, list[TickShape]] = {begin: [] for begin in _days(found, zone)}
     for tick in ticks:
-        held.setdefault(_cell_of(found.span, tick["due_at"].astimezone(zone)), []).append(tick)
+        held.setdefault(cell_of(found.span, tick["due_at"].astimezone(zone)), []).append(tick)
     shape = {"day": "%H:00", "hour": "%H:%M"}.get(found.span, "%a %d %b")
     return [Cell(begin.astimezone(zone).strftime(shape), begin, inside) for begin, inside in held.items()]
 
@@ -80,7 +80,8 @@ def _days(found: Stretch, zone: ZoneInfo) -> Iterator[datetime]:
             day += timedelta(days=1)
 
 
-def _cell_of(span: str, local: datetime) -> datetime:
+def cell_of(span: str, local: datetime) -> datetime:
+    """Where the day, hour or minute of a span begins that holds a local time."""
     if span in ("month", "week"):
         return datetime.combine(local.date(), time.min, local.tzinfo).astimezone(UTC)
     fine = local.replace(second=0, microsecond=0)

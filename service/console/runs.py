@@ -57,7 +57,7 @@ async def runs(context: Context, request: Request) -> Shown:
 async def run(context: Context, request: Request) -> Shown:
     """Everything about a run."""
     found = await run_called(context, path_id(request, "run", "run"))
-    definition = await _definition(context, found)
+    definition = await definition_of(context, found)
     groups = {group.name: list(group.people) for group in context.daemon.settings.groups}
     values = {
         "title": f"Run {found['id']} of {found['pipeline']}",
@@ -74,15 +74,18 @@ async def run(context: Context, request: Request) -> Shown:
 
 def drawing(definition: Mapping[str, Any]) -> Drawing:
     """A pipeline as it is drawn."""
-    stages = definition.get("stages", ())
-    upstream = {stage["name"]: [*stage["inputs"], *stage.get("after", ())] for stage in stages}
     gates: dict[tuple[str, str], list[str]] = {}
     for gate in definition.get("gates", ()):
         gates.setdefault((gate["source"], gate["target"]), []).append(gate["name"])
-    return draw(upstream, gates)
+    return draw(upstream_of(definition), gates)
 
 
-async def _definition(context: Context, found: RunDetail) -> Mapping[str, Any]:
+def upstream_of(definition: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Its stages, in an order in which they may run, each with those it needs."""
+    return {one["name"]: [*one["inputs"], *one.get("after", ())] for one in definition.get("stages", ())}
+
+
+async def definition_of(context: Context, found: RunDetail) -> Mapping[str, Any]:
     """The pipeline as it was in the run's version; without arrows where nobody knows it any more."""
     rows = await context.daemon.reads.fetch("story_definitions", found["pipeline"], [found["version"]])
     if rows:

@@ -18,7 +18,7 @@ from service.api.pauses import lift_pause, pause_place
 from service.api.problems import Problem
 from service.api.schedules import EARLIEST, LATEST
 from service.backfill import described, find_schedule
-from service.console.calendar import cells, stretch
+from service.console.calendar import cell_of, cells, stretch
 from service.console.glance import SCHEDULED
 from service.console.now import ticks_around
 from service.console.page import Done, Form, Shown, who
@@ -54,6 +54,7 @@ async def schedule(context: Context, request: Request) -> Shown:
         "begin": begin,
         "blank": begin.weekday() if found.span == "month" else 0,
         "cells": cells(found, ticks, zone),
+        "present": cell_of(found.span, now.astimezone(zone)),
         "earlier": (found.begin.timestamp() > EARLIEST.timestamp()) and _address(found.begin, -1),
         "later": _address(found.end, 0),
         "asked": asked,
