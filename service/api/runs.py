@@ -39,9 +39,16 @@ EVENTS_QUERY = {"after": "only events behind this place; the first is 0", "limit
 
 async def start(context: Context, request: Request) -> Response:
     """Accept a manual event. The parameters are checked first: what is wrong starts nothing."""
-    pipeline = context.daemon.catalogue.pipeline(request.path_params["pipeline"])
+    context.daemon.catalogue.pipeline(request.path_params["pipeline"])
     body = await read_model(request, context.limit_bytes, StartBody)
     event_id = start_id(fold(request.scope["headers"]), body.id)
+    answer, status = await start_by_hand(context, request.path_params["pipeline"], body, event_id)
+    return Json(answer, status)
+
+
+async def start_by_hand(context: Context, name: str, body: StartBody, event_id: str | None) -> tuple[EventsAnswer, int]:
+    """What came of it, and the status that says so. Raises `NotFound`, `InvalidParams`, `Conflict` and 422."""
+    pipeline = context.daemon.catalogue.pipeline(name)
     now = context.daemon.clock.now()
     event = manual_event(pipeline.name, body.params, body.data, event_id, body.by, now, body.tags)
     trigger = next((one for one in pipeline.on if isinstance(one, Manual)), Manual())
@@ -53,7 +60,7 @@ async def start(context: Context, request: Request) -> Response:
     receipts = await context.daemon.inbox.accept([Arrival(event, [offer])])
     await _refuse_another(context, event, receipts[0])
     status, answer = events_answer(receipts)
-    return Json(answer, status)
+    return answer, status
 
 
 def start_id(folded: Mapping[str, str], given: str | None) -> str | None:

@@ -23,12 +23,15 @@ BEFORE_KEPT = "it was loaded before its code was kept, or from a module that no 
 
 async def versions(context: Context, request: Request) -> Response:
     """Every version that was ever loaded here. Raises `NotFound` for a pipeline that never was."""
-    name = request.path_params["pipeline"]
+    return Json(await versions_known(context, request.path_params["pipeline"]))
+
+
+async def versions_known(context: Context, name: str) -> PipelineVersions:
+    """Those that were ever loaded here, the newest first. Raises `NotFound`."""
     rows = await _recorded(context, name, "", MOST_VERSIONS)
     if not rows:
         context.daemon.catalogue.pipeline(name)
-    answer: PipelineVersions = {"pipeline": name, "versions": [_told(context, name, row) for row in rows]}
-    return Json(answer)
+    return {"pipeline": name, "versions": [_told(context, name, row) for row in rows]}
 
 
 async def meant_version(context: Context, pipeline: str, on: str) -> Row | None:

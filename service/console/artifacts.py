@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from service.api.context import Context
 from service.api.requests import path_id
 from service.api.runs import run_called
-from service.console.look import as_json
+from service.console.look import HEADERS, as_json
 from service.console.page import Shown
 from service.errors import NotFound
 from stages.artifacts import ArtifactRef
 from stages.codecs.base import Scratch
 from stages.errors import ArtifactCorrupted, ArtifactMissing, StoreUnavailable, Undecodable
-from stages.values import load
+from stages.values import content, load
 
 MOST_BYTES = 32 * 1024 * 1024
 MOST_ROWS, MOST_COLUMNS, MOST_TEXT = 50, 60, 20_000
+# How pictures begin that a browser shows and that can hold no script.
+IMAGES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,34 @@ async def artifact(context: Context, request: Request) -> Shown:
     run = await run_called(context, path_id(request, "run", "run"))
     digest = request.path_params["digest"]
     stage, ref = await artifact_called(context, run["id"], digest)
-    table, text, why = await _preview(context, ref)
-    values = {"title": f"Output of {stage}", "run": run, "stage": stage, "ref": ref}
+    picture = await _picture(context, ref)
+    table, text, why = (None, "", "") if picture is not None else await _preview(context, ref)
+    values = {"title": f"Output of {stage}", "run": run, "stage": stage, "ref": ref, "picture": picture is not None}
     return Shown("artifact.html", {**values, "table": table, "text": text, "why": why}, live=None)
+
+
+async def image(context: Context, request: Request) -> Response:
+    """A PNG or JPEG that a stage made, as it is. Raises `NotFound` for everything else."""
+    digest = request.path_params["digest"]
+    _, ref = await artifact_called(context, path_id(request, "run", "run"), digest)
+    found = await _picture(context, ref)
+    if found is None:
+        raise NotFound(f"artifact {digest[:80]!r} is no PNG or JPEG of at most {MOST_BYTES} bytes")
+    kind, picture = found
+    kept = {"Cache-Control": "private, max-age=86400", "Content-Security-Policy": "default-src 'none'; sandbox"}
+    return Response(picture, media_type=kind, headers={**HEADERS, **kept})
+
+
+async def _picture(context: Context, ref: ArtifactRef) -> tuple[str, bytes] | None:
+    """The type and bytes of an artifact that is a picture, told by how it begins."""
+    if ref.codec.partition(":")[0] not in ("bytes", "path") or ref.size_bytes > MOST_BYTES:
+        return None
+    try:
+        found = await content(ref, context.daemon.store)
+    except (ArtifactMissing, ArtifactCorrupted, StoreUnavailable):
+        return None
+    kind = next((kind for begin, kind in IMAGES.items() if found.startswith(begin)), None)
+    return None if kind is None else (kind, found)
 
 
 async def artifact_called(context: Context, run_id: int, digest: str) -> tuple[str, ArtifactRef]:

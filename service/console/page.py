@@ -17,6 +17,7 @@ from service.api.requests import read_body
 from service.api.sessions import Session
 from service.console.look import HEADERS, rendered
 from service.log_stream import Place
+from triggers.payload import parse_json
 
 MOST_FORM_BYTES = 65_536
 
@@ -92,6 +93,14 @@ async def read_form(request: Request) -> Form:
     body = await read_body(request.scope, request.receive, MOST_FORM_BYTES, "the longest form there is")
     read = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100)
     return {name: values[0].replace("\0", "\ufffd").replace("\r\n", "\n") for name, values in read.items()}
+
+
+def object_of(text: str) -> dict[str, Any]:
+    """The JSON object somebody wrote into a field; nothing is an empty one. Raises 400 and 422."""
+    value = parse_json(text.encode(), "the field of params") if text.strip() else {}
+    if not isinstance(value, dict):
+        raise Problem(422, f'params are an object, as {{"months": 6}}: {text[:80]!r} is none')
+    return value
 
 
 def answered(context: Context, done: Done) -> Response:

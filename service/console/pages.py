@@ -64,6 +64,7 @@ FORMS: Sequence[tuple[str, Act]] = (
     ("backfills", backfills.begun),
     ("backfills/{backfill}/stop", backfills.stopped),
     ("models/alias", models.pointed),
+    ("pipelines/start", pipelines.started),
     ("sign-out", signing.sign_out),
 )
 
@@ -91,7 +92,11 @@ def page_routes(context: Context) -> list[Route]:
             return await signing.sign_in(context, request)
         return await show(context, request, signing.asking)
 
+    async def image(request: Request) -> Response:
+        return await artifacts.image(context, request)
+
     return [
+        Route("/runs/{run}/artifacts/{digest}/image", image, methods=["GET"]),
         Route(ASSETS + "{version}/{name}", file, methods=["GET"]),
         Route(SIGN_IN, sign_in, methods=["GET", "POST"]),
         *(Route(path, shown(handler), methods=["GET"]) for path, handler in PAGES),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from starlette.requests import Request
 
@@ -14,7 +14,7 @@ from service.api.requests import path_id, query_id
 from service.api.reviews import reviews_page
 from service.api.runs import run_called
 from service.api.steering import abandon_run, cancel_run, resume_run, skip_stage
-from service.console.page import Done, Form, Shown, who
+from service.console.page import Done, Form, Shown, object_of, who
 from service.db.people import waiting_gates
 
 LIMIT = 20
@@ -52,15 +52,14 @@ async def resuming(context: Context, request: Request) -> Shown:
     run = await run_called(context, run_id)
     loaded = context.daemon.catalogue.pipelines.get(run["pipeline"])
     moved = loaded is not None and loaded.version != run["version"]
-    wanted = {"on": request.query_params.get("on") or ("latest" if moved else "same")}
-    if since := request.query_params.get("from"):
-        wanted["from"] = since
+    since, given = request.query_params.get("from"), request.query_params.get("params", "").strip()
+    wanted = _changes(since, given) | {"on": request.query_params.get("on") or ("latest" if moved else "same")}
     plan = await resume_run(context, run_id, ResumeBody.model_validate({**wanted, "dry_run": True}))
     stages = [stage["name"] for stage in run["stages"]]
     return Shown(
         "resume.html",
         {"title": f"Resume run {run_id}", "run": run, "plan": plan, "since": since or "", "on": wanted["on"]}
-        | {"stages": stages, "loaded": loaded.version if loaded else None},
+        | {"params": given, "stages": stages, "loaded": loaded.version if loaded else None},
         live=None,
     )
 
@@ -68,10 +67,16 @@ async def resuming(context: Context, request: Request) -> Shown:
 async def resumed(context: Context, request: Request, form: Form) -> Done:
     """Queue the run again."""
     by, session = who(context, request, form)
-    wanted = {"by": by, "on": form.get("on") or "same"} | ({"from": form["from"]} if form.get("from") else {})
+    wanted = _changes(form.get("from"), form.get("params", "")) | {"by": by, "on": form.get("on") or "same"}
     run_id = path_id(request, "run", "run")
     await resume_run(context, run_id, ResumeBody.model_validate(wanted))
     return Done(f"/runs/{run_id}", f"{by} has resumed run {run_id}.", session)
+
+
+def _changes(since: str | None, params: str) -> dict[str, Any]:
+    """What is to be other than it was. Raises 422."""
+    found: dict[str, Any] = {"from": since} if since else {}
+    return found | ({"params": object_of(params)} if params else {})
 
 
 async def skipped(context: Context, request: Request, form: Form) -> Done:

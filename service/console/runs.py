@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -58,6 +58,7 @@ async def run(context: Context, request: Request) -> Shown:
     """Everything about a run."""
     found = await run_called(context, path_id(request, "run", "run"))
     definition = await definition_of(context, found)
+    standing = await context.daemon.reads.fetch("production_of", found["pipeline"])
     groups = {group.name: list(group.people) for group in context.daemon.settings.groups}
     values = {
         "title": f"Run {found['id']} of {found['pipeline']}",
@@ -68,16 +69,23 @@ async def run(context: Context, request: Request) -> Shown:
         "gates": {gate["name"]: gate for gate in found["gates"]},
         "stages": {stage["name"]: stage for stage in found["stages"]},
         "groups": groups,
+        "standing": {
+            name: {"model": row["model"], "version": row["version"], "value": value}
+            for row in standing
+            for name, value in orjson.loads(row["metrics"]).items()
+        },
     }
     return Shown("run.html", values, live={"run": found["id"]})
 
 
-def drawing(definition: Mapping[str, Any]) -> Drawing:
-    """A pipeline as it is drawn."""
+def drawing(definition: Mapping[str, Any], triggers: Sequence[str] = ()) -> Drawing:
+    """A pipeline as it is drawn; what triggers it, each called `on NAME`, stands left of where it begins."""
     gates: dict[tuple[str, str], list[str]] = {}
     for gate in definition.get("gates", ()):
         gates.setdefault((gate["source"], gate["target"]), []).append(gate["name"])
-    return draw(upstream_of(definition), gates)
+    heard: dict[str, list[str]] = {f"on {name}": [] for name in triggers}
+    upstream = {name: needed or list(heard) for name, needed in upstream_of(definition).items()}
+    return draw(heard | upstream, gates)
 
 
 def upstream_of(definition: Mapping[str, Any]) -> dict[str, list[str]]:

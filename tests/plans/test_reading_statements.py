@@ -38,6 +38,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "newest_runs": ((300,), set(), "attempts_pkey"),
     "fenced_of": ((7, 1000), {"fenced_effects"}, ""),
     "replays_of": ((UUID(int=7),), {"replays"}, ""),
+    "production_of": (("p1",), {"model_aliases", "model_versions"}, ""),
     "made_elsewhere": (("a" * 64, 7, None, 50), set(), "attempts_by_output"),
     "used_artifacts": ((["a" * 64],), set(), "attempts_by_output"),
     "count_uses": ((["a" * 64],), set(), "attempts_by_output"),
