@@ -6,11 +6,11 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
 from stages.gates.base import GateState
+from stages.plan import StageKey
 
 
 class RunState(enum.StrEnum):
@@ -99,7 +99,7 @@ class Tried:
     retry_at: datetime | None = None
     child_run: int | None = None
     child: RunState | None = None
-    key: UUID | None = None
+    key: StageKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 import orjson
 
@@ -19,6 +18,7 @@ from service.model import AttemptState
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
 from stages.outcome import ErrorRecord
+from stages.plan import StageKey
 
 
 @dataclass(eq=False, slots=True)
@@ -40,7 +40,7 @@ class PutAttempt(Operation):
     started: float
     finished: float | None = None
     transient: bool | None = None
-    key: UUID | None = None
+    key: StageKey | None = None
     output: ArtifactRef | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: ErrorRecord | None = None

@@ -14,6 +14,7 @@ import orjson
 from service.db.connect import sql
 from service.db.writer import Flush, Operation
 from stages.artifacts import ArtifactRef
+from stages.plan import StageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,24 @@ class LookUp(Operation):
     order: ClassVar[int] = 70
     reads: ClassVar[bool] = True
 
-    keys: Sequence[UUID]
+    keys: Sequence[StageKey]
 
     @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[LookUp]) -> Sequence[Mapping[UUID, Known]]:
+    async def write(cls, flush: Flush, operations: Sequence[LookUp]) -> Sequence[Mapping[StageKey, Known]]:
         """Writes nothing: one read for the whole flush."""
         keys = sorted({key for op in operations for key in op.keys})
         rows = await flush.connection.fetch(sql("known_results"), keys)
-        known = {row["key"]: _known(row) for row in rows}
+        known = {stored_key(row["key"]): _known(row) for row in rows}
         return [{key: known[key] for key in op.keys if key in known} for op in operations]
 
 
 def _known(row: asyncpg.Record) -> Known:
     return Known(row["run_id"], output_of(row), metrics_of(row), row["finished_at"], row["age_s"])
+
+
+def stored_key(key: UUID) -> StageKey:
+    """A stage key out of its row."""
+    return StageKey(key.hex)
 
 
 def output_of(row: asyncpg.Record) -> ArtifactRef:

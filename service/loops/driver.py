@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID
 
 from service import machine
 from service.db.aside import SetAside
@@ -36,7 +35,7 @@ from stages.call import WHOLE, Call
 from stages.ending import RunEnd
 from stages.errors import StageError
 from stages.outcome import ErrorRecord, Failed, Outcome, Skipped, Succeeded, Waits, record_of
-from stages.plan import PlanStage
+from stages.plan import PlanStage, StageKey
 from stages.runners.base import Runner
 from triggers import faults
 from triggers.base import Clock
@@ -61,7 +60,7 @@ class Job:
 
     move: Work
     inputs: Mapping[str, ArtifactRef] = field(default_factory=dict)
-    key: UUID | None = None
+    key: StageKey | None = None
     known: Known | None = None
 
 
@@ -136,7 +135,7 @@ class Driver:
             await self._remember(run, jobs, answers[-1] if wanted else {})
         return jobs
 
-    async def _remember(self, run: LiveRun, jobs: Sequence[Job], found: Mapping[UUID, Known]) -> None:
+    async def _remember(self, run: LiveRun, jobs: Sequence[Job], found: Mapping[StageKey, Known]) -> None:
         """Note which stages need not be run, because their result is known."""
         for job in jobs:
             if isinstance(job.move, Start) and job.key is not None:
@@ -327,7 +326,7 @@ def _collecting(stage: str, item: int, attempt: int) -> Collect:
     return Collect(stage, attempt, item)
 
 
-def _attempt(run: LiveRun, move: Start | Gather | Collect | Skip, key: UUID | None) -> Attempt:
+def _attempt(run: LiveRun, move: Start | Gather | Collect | Skip, key: StageKey | None) -> Attempt:
     item = move.item if isinstance(move, OfUnit) else WHOLE
     unit = unit_of(move.stage, item)
     return Attempt(run, run.plan.stages[move.stage], move.attempt, item, unit, key, time.monotonic())
@@ -343,7 +342,7 @@ def _may_be_known(run: LiveRun, move: Work) -> bool:
     )
 
 
-def _kept(run: LiveRun, move: Start, key: UUID, clock: Clock) -> Known | None:
+def _kept(run: LiveRun, move: Start, key: StageKey, clock: Clock) -> Known | None:
     """The unit's own result that was set aside, if it turns out to be what would be made now."""
     unit = unit_of(move.stage, move.item)
     stale = run.view.stale.get(unit)

@@ -12,14 +12,14 @@ from uuid import UUID
 
 import orjson
 
-from service.db.results import metrics_of, output_of
+from service.db.results import metrics_of, output_of, stored_key
 from service.db.rows import Row
 from service.errors import ServiceError
 from service.model import DONE, AttemptState, Checked, GateState, RunState, RunView, Tried, unit_of
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
 from stages.pipeline import Pipeline
-from stages.plan import Plan, PlanStage, stage_key
+from stages.plan import Plan, PlanStage, StageKey, stage_key
 from triggers.cloudevents import restore
 from triggers.event import Event, events_key
 from triggers.replay import is_replay, is_shadow, replayed
@@ -121,11 +121,11 @@ class LiveRun:
                 found[parameter] = made
         return found
 
-    def key_of(self, stage: PlanStage, item: int = WHOLE) -> UUID:
+    def key_of(self, stage: PlanStage, item: int = WHOLE) -> StageKey:
         """The identity of the result that a stage would have now."""
         return self.key_from(stage, self.inputs_of(stage, item))
 
-    def key_from(self, stage: PlanStage, given: Mapping[str, ArtifactRef]) -> UUID:
+    def key_from(self, stage: PlanStage, given: Mapping[str, ArtifactRef]) -> StageKey:
         """The identity of the result that a stage would have of these inputs."""
         inputs = {parameter: ref.identity for parameter, ref in given.items()}
         params_digest = self.params_digest if stage.takes_params else ""
@@ -261,7 +261,7 @@ def _tried(row: Row, now: datetime) -> Tried:
         retry_at=due_in(row["retry_in_s"], now),
         child_run=row["child_run"],
         child=_child(row),
-        key=row["key"],
+        key=None if row["key"] is None else stored_key(row["key"]),
     )
 
 

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
-from uuid import UUID
 
 from service.db.attempts import PutAttempt
 from service.db.results import Known
@@ -15,7 +14,7 @@ from service.loops.live import LiveRun
 from service.model import SUCCEEDED, AttemptState, Tried
 from stages.artifacts import ArtifactRef
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, Skipped, Succeeded, Waits
-from stages.plan import PlanStage
+from stages.plan import PlanStage, StageKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Attempt:
     number: int
     item: int
     unit: str
-    key: UUID | None
+    key: StageKey | None
     started: float
     running: PutAttempt | None = None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import orjson
@@ -30,6 +30,7 @@ from service.retention import CleanUp, Policy
 from stages.artifacts import ArtifactRef, ArtifactStore, digest_of
 from stages.errors import ArtifactMissing
 from stages.mapped import gather
+from stages.plan import StageKey
 from stages.registry import NewVersion
 from stages.stores import open_store
 from tests.db.writing import accept, event_row, rows, writing
@@ -70,7 +71,7 @@ class Place:
         )
         return int(run_id)
 
-    async def attempt(self, run_id: int, content: str | None, *, stage: str = "a", key: UUID | None = None) -> str:
+    async def attempt(self, run_id: int, content: str | None, *, stage: str = "a", key: StageKey | None = None) -> str:
         """A stage of it that made something of the store (or, None, something small); returns the digest."""
         data = b"7" if content is None else content.encode() * LARGE
         digest = digest_of(data) if content is None else await self.store.put(data)
@@ -435,7 +436,7 @@ async def test_a_put_between_the_look_and_the_dropping_loses_nothing(here: Place
 
 async def test_a_known_result_that_was_just_given_out_survives_the_removal_of_the_run_that_made_it(here: Place) -> None:
     """Looked up, its run removed, its artifact set aside; only then the run that takes it is written and reads it."""
-    key = uuid4()
+    key = StageKey(uuid4().hex)
     digest = await here.attempt(await here.run("1"), "x", key=key)
     await here.age(2)
     [known] = await here.writer.submit(LookUp([key]))

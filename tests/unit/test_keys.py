@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from stages import Event, Pipeline, Records, Retry, stage
 from stages.artifacts import ArtifactRef, digest_of
-from stages.plan import Source, stage_key
+from stages.plan import Source, StageKey, stage_key
 from triggers.event import events_key
 
 SAME: dict[str, Any] = {"inputs": {"made": "json@aa"}, "params_digest": "p", "event_key": UUID(int=1)}
@@ -41,7 +41,7 @@ def with_records(made: int, records: Records) -> int:
     return made
 
 
-def key(function: Any = work, settings: Any = None, **changes: Any) -> UUID:
+def key(function: Any = work, settings: Any = None, **changes: Any) -> StageKey:
     declared = stage(**settings)(function) if settings else stage(function)
     plan = Pipeline("keys", [stage(made), declared]).plan
     return stage_key(plan.stages[declared.name], **(SAME | changes))
