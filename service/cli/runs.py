@@ -68,7 +68,7 @@ def run(
     answer = client.run(pipeline, parse_params(param, params), given, event_id, asker(by), tag or (), priority)
     run_id = _started(answer)
     if run_id is not None and wait:
-        _wait(client, run_id, as_json=as_json)
+        wait_for(client, run_id, as_json=as_json)
     if as_json:
         print_json(answer)
     elif run_id is not None:
@@ -158,7 +158,7 @@ def _refused(answer: dict[str, Any], pipeline: str) -> None:
     raise typer.Exit(exits.FAILED)
 
 
-def _wait(client: Client, run_id: int, *, as_json: bool) -> None:
+def wait_for(client: Client, run_id: int, *, as_json: bool) -> None:
     """Follow the run, tell how it ended, and exit by that."""
     from service.cli.follow import exit_code, follow
     from service.cli.output import print_json

@@ -1,0 +1,119 @@
+"""What goes on, as `tidemill top` draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.output import coloured, plain
+from service.cli.times import instant
+from service.cli.views.runs import why
+from service.cli.views.words import event_name, how_far, number, took
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+SHOWN = 8
+STATES = ("running", "waiting", "queued", "failed")
+SCHEDULED = frozenset({"cron", "every"})
+CONTINUOUS = ("-batches", "-stream")
+
+Run = Mapping[str, Any]
+Trigger = Mapping[str, Any]
+
+
+class Glance(TypedDict):
+    """What the daemon said: the latest runs of each state, its triggers, and whether it is ready."""
+
+    at: str
+    ready: Mapping[str, Any]
+    triggers: Sequence[Trigger]
+    runs: Mapping[str, Sequence[Run]]
+    reviews_open: int
+
+
+def glance(client: Client) -> Glance:
+    """Ask for all of it. Raises `ApiError` and `DaemonUnavailable`."""
+    pages = {state: client.runs(state=state, limit=SHOWN) for state in STATES}
+    return {
+        "at": datetime.now(UTC).isoformat(),
+        "ready": client.ready(),
+        "triggers": client.triggers()["triggers"],
+        "runs": {state: page["runs"] for state, page in pages.items()},
+        "reviews_open": pages["failed"]["reviews_open"],
+    }
+
+
+def drawn(found: Glance, away: str = "") -> Group:
+    """A page of it; `away` is why the daemon has not answered since."""
+    now = instant(found["at"])
+    parts: list[RenderableType] = [_head(found, away)]
+    for name, triggers in modes(found["triggers"]).items():
+        parts += [Text(f"\n{name}", style="bold"), _triggers(triggers, now) if triggers else Text("nothing", "dim")]
+    for state in STATES:
+        runs = found["runs"][state]
+        if runs:
+            more = f" (the latest {SHOWN})" if len(runs) == SHOWN else ""
+            parts += [Text(f"\n{state}{more}", style="bold"), _runs(runs, now)]
+    if not any(found["runs"].values()):
+        parts.append(Text("\nno run is under way, and none has failed", "dim"))
+    return Group(*parts)
+
+
+def modes(triggers: Iterable[Trigger]) -> dict[str, list[Trigger]]:
+    """The triggers of each of the three modes."""
+    found: dict[str, list[Trigger]] = {"continuous": [], "scheduled": [], "triggered": []}
+    for one in triggers:
+        kind = one["kind"]
+        mode = "scheduled" if kind in SCHEDULED else "continuous" if kind.endswith(CONTINUOUS) else "triggered"
+        found[mode].append(one)
+    return found
+
+
+def _head(found: Glance, away: str) -> Text:
+    if away:
+        return Text.assemble(("no answer", "red"), f"  {plain(away)}; what follows is as it was")
+    ready = found["ready"]
+    wrong = [f"{name}: {check['note']}" for name, check in ready["checks"].items() if not check["ok"]]
+    told = Text("ready", "green") if ready["ready"] else Text("not ready", "red")
+    return Text.assemble(
+        told, f"  {found['reviews_open']} failed runs wait for a person", *(f"  {plain(one)}" for one in wrong)
+    )
+
+
+def _triggers(triggers: Sequence[Trigger], now: datetime) -> Table:
+    table = _table()
+    for one in triggers:
+        seen, due = one["last_seen_at"], one["next_due_at"]
+        lag = one["lag_records"]
+        behind = "" if lag is None else f"{number(lag)} behind"
+        last = f"last {how_far(seen, now)}" if seen else f"next {how_far(due, now)}" if due else ""
+        table.add_row(plain(one["name"]), coloured(one["state"]), behind, last, plain(one["note"]))
+    return table
+
+
+def _runs(runs: Sequence[Run], now: datetime) -> Table:
+    table = _table()
+    for run in runs:
+        named = plain(event_name(run["event"], run["pipeline"]))
+        table.add_row(
+            f"#{run['id']}",
+            plain(run["pipeline"]),
+            coloured(run["state"]),
+            took(run["duration_s"]) or how_far(run["queued_at"], now),
+            named,
+            plain(why(run)),
+        )
+    return table
+
+
+def _table() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(4):
+        table.add_column(no_wrap=True, overflow="ellipsis")
+    return table
