@@ -38,19 +38,32 @@ class Approval:
 
 
 def approved(
-    by: str | Sequence[str] = (), *, n: int = 1, expires_s: float | None = None, name: str = "approved"
+    by: str | Sequence[str] | None = None, *, n: int = 1, expires_s: float | None = None, name: str = "approved"
 ) -> Approval:
     """Wait until `n` different people have approved the source's output; one rejection fails the run.
 
     `by` says who may: a role, or a list of names. Each is a group of the setting `groups`, or else a person. A role
-    alone lets anybody while no groups are set; a list never does. With neither, anybody may. What nobody decided
-    within `expires_s` fails.
+    alone lets anybody while no groups are set; a list never does. Without `by` anybody may. What nobody decided
+    within `expires_s` fails. Raises `ValueError` where `by` is given and names nobody.
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_PEOPLE:
         raise ValueError(f"approved(n={n!r}): how many people must approve, from 1 to {MOST_PEOPLE}")
     if expires_s is not None and not 0 < expires_s < LONGEST_WAIT_S:
         raise ValueError(f"approved(expires_s={expires_s!r}): seconds from when it is asked, or None for ever")
-    names = tuple(one for one in ((by,) if isinstance(by, str) else by) if one)
-    if len(names) > MOST_PEOPLE or not all(isinstance(one, str) for one in names):
+    return Approval(name, _names(by), n, expires_s, named=by is not None and not isinstance(by, str))
+
+
+def _names(by: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Without the space around them, as the names of voters are."""
+    if by is None:
+        return ()
+    given = [by] if isinstance(by, str) else list(by)
+    if len(given) > MOST_PEOPLE or not all(isinstance(one, str) for one in given):
         raise ValueError(f"approved(by={by!r}): up to {MOST_PEOPLE} names; make a group of those who are more")
-    return Approval(name, names, n, expires_s, named=bool(names) and not isinstance(by, str))
+    names = tuple(one.strip() for one in given)
+    if not names or not all(names):
+        raise ValueError(
+            f"approved(by={by!r}): {'a name in it is empty' if any(names) else 'it names nobody'}: "
+            f"say who may approve, or leave `by` out for anybody"
+        )
+    return names

@@ -90,13 +90,14 @@ heard = Pipeline("heard", [add], on=[Approval(pipeline="pair", decision=None)])
 every = Pipeline(
     "every", [add], on=[Approval(pipeline="pair", decision=None, where={"data.decided": [True, False]}, name="every")]
 )
+spaced = Pipeline("spaced", [add, double], gates={("add", "double"): approved(by=["ann", "bob "], n=2)})
 timed = Pipeline("timed", [add, double], gates={("add", "double"): approved(expires_s=3600)})
 branched = Pipeline("branched", [add, holds, double, join], gates={("add", "double"): approved(expires_s=3600)})
 compared = Pipeline(
     "compared", [train, publish], gates={("train", "publish"): metrics_above(r2=production("line") - 0.01)}
 )
 tried = Pipeline("tried", [draw, keep], gates={("draw", "keep"): unlucky})
-MILL = (pair, heard, every, timed, branched, compared, tried)
+MILL = (pair, heard, every, spaced, timed, branched, compared, tried)
 
 
 async def vote(one: Api, run: int, verb: str, by: str, gate: str = "draw-use", **more: Any) -> Any:
@@ -185,6 +186,14 @@ async def test_without_groups_a_list_lets_those_it_names_and_nobody_else(databas
         assert (await vote(one, run, "approve", "ann")).json()["state"] == "waiting"
         last = (await vote(one, run, "approve", "leads")).json()
         assert (last["state"], last["note"]) == ("passed", "")
+
+
+async def test_a_name_that_is_declared_with_a_space_may_vote(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, pipelines=MILL) as one:
+        run = await one.start("spaced", RunState.WAITING)
+        for name in ("ann", "bob"):
+            assert (await vote(one, run, "approve", name, "add-double")).status_code == 200
+        assert await reached(one.daemon, run) is RunState.SUCCEEDED
 
 
 async def test_of_many_who_vote_at_once_no_more_count_than_are_needed(database: str, tmp_path: Path) -> None:

@@ -56,3 +56,9 @@ async def test_the_result_says_how_long_it_waits_and_for_how_many() -> None:
 def test_what_could_never_be_decided_is_refused_when_it_is_declared(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"approved\("):
         approved(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("nobody", [[], (), [""], "".split(","), "", " ", ["ann", ""]])
+def test_a_list_that_names_nobody_is_not_anybody(nobody: object) -> None:
+    with pytest.raises(ValueError, match=r"say who may approve, or leave `by` out for anybody"):
+        approved(by=nobody)  # type: ignore[arg-type]

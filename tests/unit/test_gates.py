@@ -284,7 +284,7 @@ def test_checks_are_functions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "reason"), [("leads", "waits for leads"), (["a", "b"], "waits for a or b"), ((), "anybody")]
+    ("by", "reason"), [("leads", "waits for leads"), (["a", " b\n"], "waits for a or b"), (None, "anybody")]
 )
 async def test_an_approval_waits_for_a_person(by: Any, reason: str) -> None:
     found = await ask(approved(by=by))
