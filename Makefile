@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-ver
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup up test check bench chaos lock clean
+.PHONY: help setup up test check bench chaos mutants lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ bench: $(VENV)/.dev ## Measure everything beside its limit, or one thing with AR
 
 chaos: $(VENV)/.dev ## Kill everything at random under load and say what came of it (MINUTES=10, SEED=...)
 	@$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(SEED),--seed "$(SEED)")
+
+mutants: $(VENV)/.dev ## Break the build in each way that matters and see that the tests notice (ARGS=... chooses by words)
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml -o requirements.lock

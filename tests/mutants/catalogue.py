@@ -1,0 +1,250 @@
+"""Builds that are broken on purpose: each breaks one promise in one place, and names the tests that must notice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SQL = "service/db/sql"
+
+
+class Outdated(Exception):
+    """What a mutant replaces is not in the code, or more than once: the mutant must follow the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`old` stands once in `file`, and becomes `new`; at least one of `tests` must fail then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: Sequence[str]
+
+    def text(self, root: Path) -> str:
+        """The broken file. Raises `Outdated`."""
+        text = (root / self.file).read_text(encoding="utf-8")
+        found = text.count(self.old)
+        if found != 1:
+            raise Outdated(f"{self.name}: what it replaces is {found} times in {self.file}, not once:\n{self.old}")
+        return text.replace(self.old, self.new)
+
+
+LEASES = "tests/db/test_leases.py"
+USUAL = "tests/db/test_usual.py"
+ACCEPT = "tests/db/test_accept.py"
+VOTES = "tests/db/test_votes.py"
+
+MUTANTS = (
+    Mutant(
+        "attempts are written whoever drives the run",
+        f"{SQL}/put_attempts.sql",
+        "r.id = g.run_id and r.epoch = g.epoch and r.state = 'running'",
+        "r.id = g.run_id",
+        [LEASES],
+    ),
+    Mutant(
+        "runs are moved whoever drives them",
+        f"{SQL}/move_runs.sql",
+        "where id = g.run_id and epoch = g.epoch and state = 'running' limit 1",
+        "where id = g.run_id and state = 'running' limit 1",
+        [LEASES, "tests/db/test_limits_hold.py"],
+    ),
+    Mutant(
+        "what is usual writes attempts whoever drives the run",
+        f"{SQL}/usual.sql",
+        "where r.id = g.run_id and r.epoch = g.epoch and r.state = 'running' limit 1",
+        "where r.id = g.run_id and r.state = 'running' limit 1",
+        [USUAL],
+    ),
+    Mutant(
+        "what is usual moves runs whoever drives them",
+        f"{SQL}/usual.sql",
+        "where id = m.run_id and epoch = m.epoch and state = 'running' limit 1",
+        "where id = m.run_id and state = 'running' limit 1",
+        [USUAL],
+    ),
+    Mutant(
+        "gates are written whoever drives the run",
+        f"{SQL}/put_gates.sql",
+        "where r.id = g.run_id and r.epoch = g.epoch and r.state = 'running' limit 1",
+        "where r.id = g.run_id limit 1",
+        [VOTES, LEASES],
+    ),
+    Mutant(
+        "a claim does not take a new epoch",
+        f"{SQL}/claim.sql",
+        "epoch = r.epoch + 1",
+        "epoch = greatest(r.epoch, 1)",
+        [LEASES],
+    ),
+    Mutant(
+        "a lapsed lease is renewed",
+        f"{SQL}/renew_lease.sql",
+        "where id = $1 and state = 'alive'",
+        "where id = $1",
+        [LEASES],
+    ),
+    Mutant(
+        "what is usual is written under a lapsed lease",
+        f"{SQL}/usual.sql",
+        "where id = $1 and state = 'alive'",
+        "where id = $1",
+        [USUAL],
+    ),
+    Mutant(
+        "runs are taken from processes that live",
+        f"{SQL}/adopt.sql",
+        " and renewed_at < now() - make_interval(secs => lease_s)",
+        "",
+        [LEASES],
+    ),
+    Mutant(
+        "202 is answered before the event is accepted",
+        "service/api/intake.py",
+        "            receipts = await self._inbox.accept(arrivals)\n",
+        "            await Json({'events': []}, 202)(scope, receiving, send)\n"
+        "            await self._inbox.accept(arrivals)\n"
+        "            return\n",
+        ["tests/fault/test_answers.py::test_nothing_is_answered_that_is_not_durable"],
+    ),
+    Mutant(
+        "an offset is stored after its records, in a transaction of its own",
+        "triggers/kafka/group.py",
+        "lambda: self._member.inbox.accept(arrivals, positions=[move, *beside]), cursor)",
+        "lambda: self._member.inbox.accept(arrivals, positions=beside), cursor)\n"
+        "            await self._patiently(lambda: self._member.inbox.accept([], positions=[move]), cursor)",
+        ["tests/fault/test_triggers_killed.py", "tests/broker/test_kafka_batches.py"],
+    ),
+    Mutant(
+        "an offset is stored before its records",
+        "triggers/kafka/group.py",
+        "lambda: self._member.inbox.accept(arrivals, positions=[move, *beside]), cursor)",
+        "lambda: self._member.inbox.accept([], positions=[move, *beside]), cursor)\n"
+        "            await self._patiently(lambda: self._member.inbox.accept(arrivals), cursor)",
+        ["tests/fault/test_triggers_killed.py"],
+    ),
+    Mutant(
+        "a position moves wherever it stood",
+        f"{SQL}/move_positions.sql",
+        "where p.scope = g.scope and p.key = g.key and p.value = g.expect",
+        "where p.scope = g.scope and p.key = g.key",
+        [ACCEPT],
+    ),
+    Mutant(
+        "what is usual moves a position wherever it stood",
+        f"{SQL}/usual.sql",
+        "where p.scope = g.scope and p.key = g.key and p.value = g.expect",
+        "where p.scope = g.scope and p.key = g.key",
+        [USUAL],
+    ),
+    Mutant(
+        "an event that is told again is another event",
+        "triggers/event.py",
+        "hashlib.blake2b(identity, digest_size=16).digest()))",
+        "__import__('os').urandom(16)))",
+        [ACCEPT],
+    ),
+    Mutant(
+        "events of two sources with one id are one event",
+        "triggers/event.py",
+        'identity = b"%d:%b%b" % (len(source), source.encode(), event_id.encode())',
+        'identity = b"%b" % event_id.encode()',
+        ["tests/unit/test_keys.py", ACCEPT],
+    ),
+    Mutant(
+        "the due time of a retry is forgotten",
+        f"{SQL}/put_attempts.sql",
+        "clock_timestamp() + make_interval(secs => g.retry_in_s)",
+        "null::timestamptz",
+        ["tests/db/test_parked.py", "tests/db/test_executor.py"],
+    ),
+    Mutant(
+        "what is usual forgets the due time of a retry",
+        f"{SQL}/usual.sql",
+        "clock_timestamp() + make_interval(secs => retry_in_s)",
+        "null::timestamptz",
+        ["tests/db/test_parked.py", USUAL],
+    ),
+    Mutant(
+        "a record that cannot be read leaves no trace",
+        "triggers/kafka/arrivals.py",
+        "        return Arrival(event, [Offer(one.pipeline, one.trigger.name, Fate.DEAD, dead) for one in bindings])",
+        "        return Arrival(event, [])",
+        ["tests/broker/test_kafka_arrivals.py::test_what_cannot_be_read_is_dead_and_the_partition_moves_on"],
+    ),
+    Mutant(
+        "a vote about another artifact counts",
+        "service/db/votes.py",
+        'if op.subject not in (None, gate["subject"]) or op.needed',
+        "if op.needed",
+        [VOTES],
+    ),
+    Mutant(
+        "votes for an earlier artifact count for the next",
+        f"{SQL}/votes_on.sql",
+        "gate = $2 and subject = $3 order",
+        "gate = $2 and $3::text <> '' order",
+        [VOTES],
+    ),
+    Mutant(
+        "runs of a sequence start whenever they may",
+        f"{SQL}/hold_in_order.sql",
+        "held = 'order'",
+        "held = ''",
+        ["tests/db/test_order.py"],
+    ),
+    Mutant(
+        "the next of a sequence starts before the one before it has succeeded",
+        f"{SQL}/next_in_order.sql",
+        "state <> 'succeeded' and abandoned_at is null",
+        "held = 'order' and abandoned_at is null",
+        ["tests/db/test_order.py"],
+    ),
+    Mutant(
+        "a sink's place moves before it has delivered",
+        "service/loops/relay.py",
+        "                done = await self._deliver(tail, page)\n",
+        "                await tail.move(page.last, delivered=0, refused=0)\n"
+        "                done = await self._deliver(tail, page)\n",
+        ["tests/db/test_sinks.py"],
+    ),
+    Mutant(
+        "a flush that was not confirmed is not written again",
+        "service/db/writer.py",
+        "                await self._reconnect(error, RETRY_S[min(tries, len(RETRY_S) - 1)])\n",
+        "                await self._reconnect(error, RETRY_S[min(tries, len(RETRY_S) - 1)])\n"
+        "                return [unit.fail(_refusal(error)) for unit in kept] and None\n",
+        ["tests/db/test_executor.py", "tests/db/test_writer.py"],
+    ),
+    Mutant(
+        "a schedule begins anew with each daemon",
+        "triggers/schedule/clock.py",
+        "kept.see(now if value is None else datetime.fromisoformat(value))",
+        "kept.see(now)",
+        ["tests/unit/test_schedule_clock.py"],
+    ),
+    Mutant(
+        "an artifact is handed out as it is found",
+        "stages/artifacts.py",
+        "    if found != digest:\n",
+        "    if not found:\n",
+        ["tests/contract/test_artifact_stores.py"],
+    ),
+    Mutant(
+        "nobody is told that a run is there",
+        "service/db/writer.py",
+        'await flush.connection.execute("select pg_notify($1, $2)", WAKE_CHANNEL, payload)',
+        "pass",
+        ["tests/db/test_pushed.py"],
+    ),
+    Mutant(
+        "what is usual tells nobody that a run is there",
+        f"{SQL}/usual.sql",
+        "where exists (select from new_runs where state = 'queued') or",
+        "where",
+        ["tests/db/test_pushed.py"],
+    ),
+)
