@@ -38,7 +38,7 @@ async def test_a_process_hears_of_runs_that_another_accepts(
     async with (
         daemon(settings(database, tmp_path / "works", Role.EXECUTOR), taken),
         daemon(settings(database, tmp_path / "hears", Role.TRIGGERS), taken) as hears,
-        asyncio.timeout(60),
+        asyncio.timeout(20),
     ):
         for number in range(30):
             run = await start(hears, "taken", str(number))

@@ -35,7 +35,8 @@ class Mutant:
 LEASES = "tests/db/test_leases.py"
 USUAL = "tests/db/test_usual.py"
 ACCEPT = "tests/db/test_accept.py"
-VOTES = "tests/db/test_votes.py"
+FENCES = "tests/db/test_fences.py"
+KEYS = "tests/unit/test_event_keys.py"
 
 MUTANTS = (
     Mutant(
@@ -64,14 +65,14 @@ MUTANTS = (
         f"{SQL}/usual.sql",
         "where id = m.run_id and epoch = m.epoch and state = 'running' limit 1",
         "where id = m.run_id and state = 'running' limit 1",
-        [USUAL],
+        [FENCES],
     ),
     Mutant(
         "gates are written whoever drives the run",
         f"{SQL}/put_gates.sql",
         "where r.id = g.run_id and r.epoch = g.epoch and r.state = 'running' limit 1",
         "where r.id = g.run_id limit 1",
-        [VOTES, LEASES],
+        [FENCES],
     ),
     Mutant(
         "a claim does not take a new epoch",
@@ -92,7 +93,7 @@ MUTANTS = (
         f"{SQL}/usual.sql",
         "where id = $1 and state = 'alive'",
         "where id = $1",
-        [USUAL],
+        [FENCES],
     ),
     Mutant(
         "runs are taken from processes that live",
@@ -116,7 +117,7 @@ MUTANTS = (
         "lambda: self._member.inbox.accept(arrivals, positions=[move, *beside]), cursor)",
         "lambda: self._member.inbox.accept(arrivals, positions=beside), cursor)\n"
         "            await self._patiently(lambda: self._member.inbox.accept([], positions=[move]), cursor)",
-        ["tests/fault/test_triggers_killed.py", "tests/broker/test_kafka_batches.py"],
+        ["tests/broker/test_kafka_batches.py::test_a_kill_around_the_commit_neither_loses_nor_doubles"],
     ),
     Mutant(
         "an offset is stored before its records",
@@ -124,7 +125,7 @@ MUTANTS = (
         "lambda: self._member.inbox.accept(arrivals, positions=[move, *beside]), cursor)",
         "lambda: self._member.inbox.accept([], positions=[move, *beside]), cursor)\n"
         "            await self._patiently(lambda: self._member.inbox.accept(arrivals), cursor)",
-        ["tests/fault/test_triggers_killed.py"],
+        ["tests/broker/test_kafka_batches.py::test_a_kill_around_the_commit_neither_loses_nor_doubles"],
     ),
     Mutant(
         "a position moves wherever it stood",
@@ -145,28 +146,28 @@ MUTANTS = (
         "triggers/event.py",
         "hashlib.blake2b(identity, digest_size=16).digest()))",
         "__import__('os').urandom(16)))",
-        [ACCEPT],
+        [KEYS, "tests/db/test_api_intake.py"],
     ),
     Mutant(
         "events of two sources with one id are one event",
         "triggers/event.py",
         'identity = b"%d:%b%b" % (len(source), source.encode(), event_id.encode())',
         'identity = b"%b" % event_id.encode()',
-        ["tests/unit/test_keys.py", ACCEPT],
+        [KEYS],
     ),
     Mutant(
         "the due time of a retry is forgotten",
         f"{SQL}/put_attempts.sql",
         "clock_timestamp() + make_interval(secs => g.retry_in_s)",
         "null::timestamptz",
-        ["tests/db/test_parked.py", "tests/db/test_executor.py"],
+        [USUAL],
     ),
     Mutant(
         "what is usual forgets the due time of a retry",
         f"{SQL}/usual.sql",
         "clock_timestamp() + make_interval(secs => retry_in_s)",
         "null::timestamptz",
-        ["tests/db/test_parked.py", USUAL],
+        [USUAL],
     ),
     Mutant(
         "a record that cannot be read leaves no trace",
@@ -180,14 +181,14 @@ MUTANTS = (
         "service/db/votes.py",
         'if op.subject not in (None, gate["subject"]) or op.needed',
         "if op.needed",
-        [VOTES],
+        [FENCES],
     ),
     Mutant(
         "votes for an earlier artifact count for the next",
         f"{SQL}/votes_on.sql",
         "gate = $2 and subject = $3 order",
         "gate = $2 and $3::text <> '' order",
-        [VOTES],
+        ["tests/db/test_votes.py::test_votes_for_another_artifact_never_count"],
     ),
     Mutant(
         "runs of a sequence start whenever they may",
