@@ -98,3 +98,14 @@ def points() -> Mapping[str, str]:
     commits = {f"{name}.commit": f"{what}: not yet durable" for name, what in WRITES.items()}
     committed = {f"{name}.committed": f"{what}: durable, and nobody knows yet" for name, what in WRITES.items()}
     return dict(sorted({**commits, **committed, **PLACES}.items()))
+
+
+def table() -> str:
+    """All of them, as Markdown."""
+    writes = [f"| `{name}.commit`, `{name}.committed` | {what} |" for name, what in WRITES.items()]
+    places = [f"| `{name}` | {what} |" for name, what in PLACES.items()]
+    return "\n".join(["| point | what happens there |", "| --- | --- |", *writes, *places])
+
+
+if __name__ == "__main__":
+    print(table())

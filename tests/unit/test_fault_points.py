@@ -12,6 +12,7 @@ from service.db.connect import sql
 from service.db.writer import Operation
 from service.fault_points import PLACES, STAGES, WRITES, points
 from tests.chaos.plan import POINTS
+from tests.points import wanted
 
 ROOT = Path(__file__).parents[2]
 DB = ROOT / "service/db"
@@ -155,3 +156,11 @@ def test_every_point_that_a_test_names_is_one() -> None:
     assert named
     assert {point for point in named if not point.startswith(STAGES)} <= set(points())
     assert {point for point in POINTS if not point.startswith(STAGES)} <= set(points())
+
+
+def test_every_point_is_reached_by_a_storm_or_by_a_test() -> None:
+    """`python -m tests.points` and `tests/fault/test_chaos.py` see whether that is so."""
+    by_tests = {point for found in wanted().values() for point in found}
+    assert all((ROOT / file).exists() for file in wanted())
+    assert by_tests <= set(points())
+    assert set(points()) - by_tests - set(POINTS) == set()
