@@ -16,13 +16,14 @@ from service.api.runs import event_key, run_called
 from service.console.gantt import chart
 from service.console.graph import Drawing, draw
 from service.console.page import Shown
+from service.console.window import TIMES, window
 from service.log_pages import Wanted
 from service.model import RunState
 from service.shapes import RunDetail, StageShape
 
 LIMIT = 50
 LINES = 200
-FILTERS = ("pipeline", "state", "tag", "event")
+FILTERS = ("pipeline", "state", "tag", "event", "trigger", "text", *TIMES)
 
 
 async def runs(context: Context, request: Request) -> Shown:
@@ -31,14 +32,20 @@ async def runs(context: Context, request: Request) -> Shown:
     narrowed = {name: given for name, given in asked.items() if given}
     if (asked["state"] or RunState.QUEUED) not in set(RunState):
         raise Problem(422, f"state={asked['state'][:80]!r}: expected one of {', '.join(RunState)}")
+    searches = bool(asked["trigger"] or asked["text"])
+    part = await window(asked, query_id(request, "before"), context.views.run_at, searches=searches)
     page = await context.views.runs(
         pipeline=asked["pipeline"] or None,
         state=asked["state"] or None,
         event=event_key(asked["event"]),
         tags=[asked["tag"]] if asked["tag"] else [],
-        before=query_id(request, "before"),
+        before=part.before,
         limit=LIMIT,
+        first=part.first,
+        trigger=asked["trigger"] or None,
+        text=asked["text"] or None,
     )
+    further = part.further(page["next"])
     known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
     values: dict[str, Any] = {
         "title": "Runs",
@@ -48,7 +55,7 @@ async def runs(context: Context, request: Request) -> Shown:
         "page": page,
     }
     values["pipelines"] = sorted(known | set(context.daemon.catalogue.pipelines))
-    values["older"] = urlencode({**narrowed, "before": page["next"]}) if page["next"] else ""
+    values["older"] = urlencode({**narrowed, "before": further}) if further else ""
     values["newest"] = urlencode(narrowed) if "before" in request.query_params else None
     live = {"pipeline": asked["pipeline"]} if asked["pipeline"] else {}
     return Shown("runs.html", values, live=live)

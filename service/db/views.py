@@ -60,10 +60,15 @@ class Views:
         tags: Sequence[str] = (),
         before: int | None = None,
         limit: int,
+        first: int | None = None,
+        trigger: str | None = None,
+        text: str | None = None,
     ) -> RunsPage:
-        """Runs below the id `before` that have all of `tags`."""
+        """Runs below the id `before` and from `first` on that have all of `tags`; `text` is part of their event's name,
+        their trigger or tags. No index helps with trigger and text: give `first` with them.
+        """
         tagged = orjson.dumps(list(tags)).decode() if tags else None
-        rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit, tagged)
+        rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit, tagged, first, trigger, text)
         waits = await waits_of(self._reads, rows)
         runs: list[RunSummary] = [
             {**run_base(row), "event": event_name(row), "waits_for": waits.get(row["id"])} for row in rows
@@ -110,14 +115,34 @@ class Views:
         fate: Fate | None = None,
         before: int | None = None,
         limit: int,
+        first: int | None = None,
+        text: str | None = None,
     ) -> EventsPage:
-        """Events below the place `before`, or after it in the order in which their fates were decided."""
+        """Events below the place `before`, or after it in the order in which their fates were decided.
+
+        `first` and `text` do not go with the rare fates. No index helps with `text`: give `first` with it.
+        """
         if fate in (None, Fate.RAN, Fate.COALESCED, Fate.IGNORED):
-            rows = await self._reads.fetch("list_events", kind, source, before, limit, fate)
+            rows = await self._reads.fetch("list_events", kind, source, before, limit, fate, first, text)
         else:
             rows = await self._reads.fetch("list_events_by_fate", kind, source, fate, before, limit)
         events: list[EventSummary] = [_event_summary(row) for row in rows]
         return {"events": events, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    async def run_at(self, at: datetime | None) -> tuple[int, int]:
+        """The number of the first run that was queued at an instant or later, and the one behind the last."""
+        [row] = await self._reads.fetch("run_at", at)
+        return row["place"], row["behind"]
+
+    async def event_at(self, at: datetime | None) -> tuple[int, int]:
+        """The place of the first event that was accepted at an instant or later, and the one behind the last."""
+        [row] = await self._reads.fetch("seq_at", at)
+        return row["seq"], row["behind"]
+
+    async def events_called(self, key: UUID | None, event_id: str) -> EventsPage:
+        """The event with this key, or the newest with this id."""
+        rows = await self._reads.fetch("show_events", key, event_id)
+        return {"events": [_event_summary(row) for row in rows], "next": None}
 
     async def event(self, key: UUID | None, event_id: str) -> EventFate | None:
         """The event with this key, or the newest with this id, or None."""

@@ -24,7 +24,8 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "story_caused": ((7,), set(), "runs_by_cause"),
     "story_models": ((7,), {"model_versions", "model_aliases"}, ""),
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
-    "list_runs": ((None, None, None, None, 50, '["rare"]'), {"gates"}, "runs_by_tag"),
+    "list_runs": ((None, None, None, None, 50, '["rare"]', None, None, None), {"gates"}, "runs_by_tag"),
+    "run_at": ((WHEN,), set(), "runs_pkey"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),
     "known_events": (([UUID(int=n) for n in range(50)],), set(), "events_pkey"),
     "events_of_ids": ((["1", "2"],), set(), "events_by_id"),
@@ -48,7 +49,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "count_removing": ((), set(), "fates_removing"),
     "mark_removed": (([1, 2, 3],), set(), "runs_pkey"),
     "remove_runs": ((200,), set(), "fates_removing"),
-    "list_events": ((None, None, None, 50, "ran"), set(), "events_by_seq"),
+    "list_events": ((None, None, 15_000, 50, "ran", 10_000, "some"), set(), "events_by_seq"),
     "list_events_by_fate": ((None, None, "late", None, 50), set(), "fates_told"),
     "run_events": ((7, 0, 50), set(), "fates_by_run"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
@@ -80,8 +81,14 @@ async def test_no_statement_walks_the_history(history: str) -> None:
 async def test_runs_that_did_not_succeed_are_listed_by_an_index_of_their_own(
     history: str, pipeline: str | None, state: str
 ) -> None:
-    nodes = await plan_of(history, "list_runs", (pipeline, state, None, None, 50, None))
+    nodes = await plan_of(history, "list_runs", (pipeline, state, None, None, 50, None, None, None, None))
     assert "runs_unsuccessful" in set(indexes(nodes))
+
+
+async def test_what_no_index_finds_is_looked_for_in_a_part_of_the_runs(history: str) -> None:
+    nodes = await plan_of(history, "list_runs", (None, None, None, 15_000, 50, None, 14_000, "t", "some"))
+    bounded = [node for node in nodes if node.get("Index Name") == "runs_pkey"]
+    assert ["id < " in node["Index Cond"] and "id >= " in node["Index Cond"] for node in bounded] == [True]
 
 
 async def test_who_cleans_up_sends_for_no_helpers_however_much_they_are_wanted(history: str) -> None:

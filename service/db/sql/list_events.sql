@@ -8,7 +8,8 @@ select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepte
     ), '[]')::text as outcomes
 from events e
 where ($1::text is null or e.type = $1 or starts_with(e.type, $1 || '.')) and ($2::text is null or e.source = $2)
-    and ($3::bigint is null or e.seq < $3)
+    and ($3::bigint is null or e.seq < $3) and ($6::bigint is null or e.seq >= $6)
+    and ($7::text is null or strpos(lower(concat_ws(' ', e.subject, e.id, e.source, e.type)), lower($7)) > 0)
     and ($5::text is null or $5 = any (coalesce(nullif(array(
         select o.fate from outcomes o
         where o.event_key = e.key and (not o.marked or not exists (select from runs r where r.id = o.run_id))

@@ -11,4 +11,4 @@ with recursive search (lo, hi) as (
     ) probe
     where s.lo < s.hi
 )
-select max(lo) as seq from search
+select max(lo) as seq, coalesce((select max(seq) from events), 0) + 1 as behind from search
