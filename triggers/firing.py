@@ -19,8 +19,9 @@ from typing import Any
 from urllib.parse import quote
 
 from triggers.approval import Approval
-from triggers.base import Binding, OffsetRange, Trigger
+from triggers.base import Binding, OffsetRange, ShardRange, Trigger
 from triggers.cloudevents import CloudEvents, from_json
+from triggers.continuous.shards import StreamBatches
 from triggers.delivery import Answer, Delivery
 from triggers.errors import InvalidEvent
 from triggers.event import FIRED_BY, Event
@@ -39,6 +40,8 @@ from triggers.objects.notices import read
 from triggers.payload import parse_json
 from triggers.route import FILE, Route
 from triggers.schedule import Schedule, tick_event
+from triggers.stream import StreamFeatures
+from triggers.stream.event import FEATURES_TYPE, utc
 from triggers.webhook import Webhook, receive, trusted
 
 FIRED = "dev.tidemill.fired"
@@ -138,8 +141,7 @@ async def _record(trigger: KafkaArrivals, firing: Firing) -> Fired:
 @make.register
 async def _batch(trigger: KafkaBatches, firing: Firing) -> Fired:
     """A batch is where its records are: that has to be said."""
-    given = parse_json(firing.payload, "the data") if firing.payload else {}
-    data = {"cluster": NOWHERE, "topic": trigger.topic, **given} if isinstance(given, dict) else {}
+    data = {"cluster": NOWHERE, "topic": trigger.topic, **_given(firing.payload)}
     event = Event(
         source=source_of(str(data.get("cluster")), trigger.topic),
         id="-",
@@ -152,10 +154,60 @@ async def _batch(trigger: KafkaBatches, firing: Firing) -> Fired:
         offsets = OffsetRange.of(event)
     except (KeyError, TypeError):
         raise InvalidEvent(
-            f"{trigger.name} makes events of records that are in Kafka: say which, as in "
+            f"{trigger.name} makes events of records that are in Kafka: say which, with --data, as in "
             '{"cluster": "ID", "partition": 0, "first_offset": 0, "last_offset": 9, "count": 10}'
         ) from None
     return Fired(replace(event, subject=f"{offsets.topic}/{offsets.partition}"))
+
+
+@make.register
+async def _shard_batch(trigger: StreamBatches, firing: Firing) -> Fired:
+    """As of a batch in Kafka: where its records are has to be said."""
+    stream = trigger.stream.rpartition("/")[2]
+    data = {"kind": trigger.kind, "account": NOWHERE, "stream": stream, **_given(firing.payload)}
+    event = Event(
+        source=f"{trigger.family}:{data['account']}/{trigger.stream}",
+        id="-",
+        type=f"dev.tidemill.{trigger.family}.batch",
+        time=firing.at,
+        data=data,
+        datacontenttype="application/json",
+    )
+    try:
+        place = ShardRange.of(event)
+    except (KeyError, TypeError):
+        raise InvalidEvent(
+            f"{trigger.name} makes events of records that are in the stream: say which, with --data, as in "
+            '{"account": "ID", "shard": "NAME", "first": "PLACE", "last": "PLACE", "count": 10}'
+        ) from None
+    return Fired(replace(event, subject=f"{place.stream}/{place.shard}"))
+
+
+@make.register
+async def _window(trigger: StreamFeatures, firing: Firing) -> Fired:
+    """A closed window is its rows: they have to be said. It ended when it is fired, unless that is said too."""
+    given = _given(firing.payload)
+    rows = given.get("rows")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        row = {"key": "KEY"} | dict.fromkeys(trigger.aggregates, 1)
+        raise InvalidEvent(
+            f"{trigger.name} makes events of closed windows: say which, with --data, as in "
+            f"{json.dumps({'rows': [row]})}"
+        )
+    end_ms = round(firing.at.timestamp() * 1000)
+    ends = {"window_start": utc(end_ms - trigger.shape().window_ms), "window_end": utc(end_ms)}
+    place = {"cluster": NOWHERE, "topic": trigger.topic, "partition": 0, "offsets": None, "part": 1, "parts": 1}
+    data = {**place, **ends, **given}
+    event = Event(
+        source=source_of(str(data["cluster"]), trigger.topic),
+        id="-",
+        type=FEATURES_TYPE,
+        time=firing.at,
+        subject=f"{trigger.topic}/{data['partition']}",
+        data=data,
+        datacontenttype="application/json",
+    )
+    return Fired(event)
 
 
 @make.register
@@ -184,12 +236,17 @@ async def _cloudevent(trigger: CloudEvents, firing: Firing) -> Fired:
 
 @make.register
 async def _decision(trigger: Approval, firing: Firing) -> Fired:
-    given = parse_json(firing.payload, "the data") if firing.payload else {}
+    """The run that was decided about, and at which gate, have to be said where the trigger does not say them."""
     asked = {"pipeline": trigger.pipeline, "gate": trigger.gate, "decision": trigger.decision or "approved"}
     data: dict[str, Any] = {**asked, "decided": True, "run_id": None, "by": None, "reason": "", "subjects": {}}
-    if not isinstance(given, dict):
-        raise InvalidEvent("a decision at a gate is an object, with pipeline, gate and decision")
-    data |= given
+    data |= _given(firing.payload)
+    lacking = [name for name in ("pipeline", "gate", "run_id") if data[name] is None]
+    if lacking:
+        example = {"pipeline": "NAME", "gate": "STAGE-STAGE", "run_id": 12}
+        raise InvalidEvent(
+            f"{trigger.name} makes events of decisions at gates: say which, with --data, as in "
+            f"{json.dumps({name: example[name] for name in lacking})}"
+        )
     event = Event(
         source="tidemill:approvals",
         id="-",
@@ -286,6 +343,14 @@ def made_up(payload: str, now: datetime, key: str, headers: Mapping[str, str]) -
         headers=[_STRUCTURED, *given] if structured and not typed else given,
         key=key.encode() if key else None,
     )
+
+
+def _given(payload: str) -> dict[str, Any]:
+    """The data that was given; nothing is an empty object. Raises `InvalidEvent` where it is something else."""
+    given = parse_json(payload, "the data") if payload else {}
+    if not isinstance(given, dict):
+        raise InvalidEvent(f"the data is {type(given).__name__}, not an object")
+    return given
 
 
 def _wanted_type(trigger: CloudEvents) -> str:

@@ -10,17 +10,32 @@ from typing import Any
 import pytest
 
 from service.settings import Role
+from stages.pipeline import Pipeline
 from tests.db.api import Api, api, problem
-from tests.db.asking import NO_BROKER, PIPELINES, everything, tidemill
+from tests.db.asking import NO_BROKER, PIPELINES, count, everything, tidemill
 from tests.db.writing import rows
+from triggers.approval import Approval
+from triggers.continuous.kinesis import KinesisBatches
+from triggers.stream import StreamFeatures
+from triggers.stream.aggregates import Count
 
+fed = Pipeline(
+    "fed",
+    [count],
+    on=[
+        StreamFeatures("live", "data.carrier", aggregates={"flights": Count()}),
+        KinesisBatches("clicks"),
+        Approval(),
+    ],
+)
+GATE = {"pipeline": "flights", "gate": "a-b", "run_id": 7}
 CRON, HOOK = "months/cron:0 2 * * *", "months/webhook:ci"
 
 
 @pytest.fixture
 async def asked(database: str, tmp_path: Path) -> AsyncIterator[Api]:
     (tmp_path / "landing").mkdir()
-    async with api(database, tmp_path, Role.API, pipelines=PIPELINES, kafka=NO_BROKER) as one:
+    async with api(database, tmp_path, Role.API, pipelines=(*PIPELINES, fed), kafka=NO_BROKER) as one:
         yield one
 
 
@@ -107,8 +122,36 @@ async def test_a_decision_at_a_gate_is_fired_with_what_it_is_about(asked: Api) -
     found = await fired(asked, "decided/approval:months/*:approved", payload=vote)
     assert found["events"][0]["fate"] == "ran"
     assert found["cloudevent"]["type"] == "dev.tidemill.gate.approved"
-    other = await fired(asked, "decided/approval:months/*:approved", payload='{"decision": "rejected"}')
+    other = await fired(
+        asked, "decided/approval:months/*:approved", payload=json.dumps({**json.loads(vote), "decision": "rejected"})
+    )
     assert other["events"][0]["fate"] == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "enough"),
+    [
+        ("kafka-stream:live", '{"rows": [{"key": "KEY", "flights": 1}]}', {"rows": [{"key": "AA", "flights": 3}]}),
+        (
+            "kinesis-batches:clicks",
+            '{"account": "ID", "shard": "NAME", "first": "PLACE", "last": "PLACE", "count": 10}',
+            {"account": "1", "shard": "s", "first": "4", "last": "9", "count": 2},
+        ),
+        ("approval:*/*:approved", '{"pipeline": "NAME", "gate": "STAGE-STAGE", "run_id": 12}', GATE),
+    ],
+)
+async def test_what_means_nothing_without_data_starts_no_run_and_says_what_to_give(
+    asked: Api, name: str, told: str, enough: dict[str, Any]
+) -> None:
+    for payload in ("", "{}"):
+        refused = problem(await asked.post("/api/v1/fire", {"name": f"fed/{name}", "payload": payload}), 422)
+        assert f"say which, with --data, as in {told}" in refused
+    refused = problem(await asked.post("/api/v1/fire", {"name": f"fed/{name}", "payload": "[1]"}), 422)
+    assert "the data is list, not an object" in refused
+    assert await rows(asked.daemon.dsn, "select from events") == []
+    found = await fired(asked, f"fed/{name}", payload=json.dumps(enough))
+    assert found["events"][0]["fate"] == "ran"
+    assert {**found["cloudevent"]["data"], **enough} == found["cloudevent"]["data"]
 
 
 async def test_what_is_switched_off_fires_nothing_and_says_so(asked: Api) -> None:
