@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -18,6 +20,7 @@ from service.api.pauses import lift_pause, pause_place
 from service.api.problems import Problem
 from service.api.schedules import EARLIEST, LATEST
 from service.backfill import described, find_schedule
+from service.backfill_shapes import TickShape
 from service.console.calendar import cell_of, cells, stretch
 from service.console.glance import SCHEDULED
 from service.console.now import ticks_around
@@ -31,7 +34,9 @@ async def schedules(context: Context, request: Request) -> Shown:
     """Every schedule with its latest and coming ticks, and the latest backfills."""
     found = [one for one in await known_triggers(context) if one["kind"] in SCHEDULED]
     backfills = await ScheduleViews(context.daemon.reads).backfills(before=None, limit=LIMIT)
-    values = {"title": "Schedules", "schedules": found, "ticks": await ticks_around(context)}
+    around = await ticks_around(context)
+    values: dict[str, Any] = {"title": "Schedules", "schedules": found, "ticks": around}
+    values["states"] = await _states(context, [tick for one in around.values() for tick in one["past"]])
     return Shown("schedules.html", {**values, "backfills": backfills["backfills"]})
 
 
@@ -49,6 +54,7 @@ async def schedule(context: Context, request: Request) -> Shown:
         "title": binding.name,
         "one": shapes[binding.name],
         "schedule": described(binding),
+        "states": await _states(context, ticks),
         "zone": zone.key,
         "stretch": found,
         "begin": begin,
@@ -62,6 +68,11 @@ async def schedule(context: Context, request: Request) -> Shown:
         "once": str(uuid4()),
     }
     return Shown("schedule.html", values, live={"pipeline": binding.pipeline})
+
+
+async def _states(context: Context, ticks: Sequence[TickShape]) -> Mapping[int, str]:
+    """Where the runs of these ticks stand."""
+    return await context.views.run_states([tick["run"] for tick in ticks if tick["run"] is not None])
 
 
 def _address(at: datetime, seconds: int) -> str:

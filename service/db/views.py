@@ -107,6 +107,11 @@ class Views:
         row = await self._reads.row("run_state", run_id)
         return None if row is None else cast("str", row["state"])
 
+    async def run_states(self, run_ids: Sequence[int]) -> Mapping[int, str]:
+        """Where each of these runs stands."""
+        rows = await self._reads.fetch("run_states", list(run_ids)) if run_ids else []
+        return {row["id"]: row["state"] for row in rows}
+
     async def events(
         self,
         *,

@@ -26,7 +26,7 @@ def nightly(seen: Seen) -> Cron:
 
 
 async def test_a_calendar_shows_what_became_of_each_tick(database: str, tmp_path: Path) -> None:
-    seen = Seen()
+    seen = Seen(fails={"2026-01-02T02:00:00Z"})
     pipelines = (daily(seen, nightly(seen), Files("landing/*.csv")), sums)
     async with api(database, tmp_path, *ROLES, pipelines=pipelines) as one:
         body = {"trigger": "daily/nightly", "from": "2026-01-01", "to": "2026-01-03"}
@@ -35,8 +35,10 @@ async def test_a_calendar_shows_what_became_of_each_tick(database: str, tmp_path
         page = await look(one, f"{NIGHTLY}?on=2026-01-15")
         assert "January 2026" in text_of(page)
         assert page.count('<li class="cell"') == 31
-        told = re.findall(r'title="(2026-01-\d\d 02:00:00: [^"]*)"', page)
-        assert [one_tick.rpartition(": ")[2][:3] for one_tick in told[:4]] == ["ran", "ran", "ran", "not"]
+        told = re.findall(r'title="2026-01-\d\d 02:00:00: ([^"]*)"', page)
+        assert [tick.split(" ")[0] for tick in told[:4]] == ["ran,", "ran,", "ran,", "nothing"]
+        assert [tick.split(" ")[-1] for tick in told[:3]] == ["succeeded", "failed", "succeeded"]
+        assert page.count('<li class="bad"') == 1
         assert len(told) == 31
         assert f"{NIGHTLY}?on=2026-02-01T00:00:00Z" in page
         assert f"{NIGHTLY}?on=2025-12-31T23:59:59Z" in page

@@ -25,6 +25,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "story_models": ((7,), {"model_versions", "model_aliases"}, ""),
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
     "list_runs": ((None, None, None, None, 50, '["rare"]', None, None, None), {"gates"}, "runs_by_tag"),
+    "run_states": (([1, 2, 3],), set(), "runs_pkey"),
     "run_at": ((WHEN,), set(), "runs_pkey"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),
     "known_events": (([UUID(int=n) for n in range(50)],), set(), "events_pkey"),

@@ -1,0 +1,2 @@
+-- Where these runs stand.
+select id, state from runs where id = any ($1::bigint[])
