@@ -182,9 +182,14 @@ class Client(ScheduleCalls):
         limit: int = 50,
         before: int | None = None,
         fate: str | None = None,
+        pause: int | None = None,
     ) -> Json:
-        """Accepted events, newest first; `kind` is a CloudEvents type, `fate` what became of them in some pipeline."""
-        return self._get("/api/v1/events", type=kind, source=source, limit=limit, before=before, fate=fate)
+        """Accepted events, newest first; `kind` is a CloudEvents type, `fate` what became of them in some pipeline.
+
+        With the fate `paused`, `pause` is the one that held them back.
+        """
+        about = {"type": kind, "source": source, "fate": fate, "pause": pause}
+        return self._get("/api/v1/events", limit=limit, before=before, **about)
 
     def run_events(self, run_id: int, limit: int = 50, after: int | None = None) -> Json:
         """The events that share a run, in the order in which they were accepted."""

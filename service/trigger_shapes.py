@@ -55,12 +55,16 @@ class PausesAnswer(TypedDict):
 
 
 class UnpausedAnswer(TypedDict):
-    """Who let a trigger or a pipeline go on, and since when it was paused (null: for a moment just now)."""
+    """Who let a trigger or a pipeline go on, and since when it was paused (null: for a moment just now).
+
+    `pause` is the pause that is over: `GET /api/v1/events?fate=paused&pause=...` lists what it held back.
+    """
 
     name: str
     pipeline: str
     trigger: str | None
     by: str
+    pause: int
     paused_at: datetime | None
 
 

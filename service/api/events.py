@@ -21,6 +21,7 @@ LIST_QUERY = {
     "type": "only events of this CloudEvents type, or of those that begin with it and a dot",
     "source": "only events of this source",
     "fate": f"only events with this fate in some pipeline: {', '.join(Fate)}",
+    "pause": "with fate=paused, only events that this pause held back, by its number",
     "before": BEFORE,
     "limit": LIMIT,
 }
@@ -37,10 +38,14 @@ async def list_events(context: Context, request: Request) -> Response:
     fate = request.query_params.get("fate") or None
     if fate is not None and fate not in set(Fate):
         raise Problem(422, f"fate={fate[:80]!r}: expected one of {', '.join(Fate)}")
+    pause = query_id(request, "pause")
+    if pause is not None and fate != Fate.PAUSED:
+        raise Problem(422, "pause: it goes with fate=paused")
     page = await context.views.events(
         kind=request.query_params.get("type") or None,
         source=request.query_params.get("source") or None,
         fate=None if fate is None else Fate(fate),
+        pause=pause,
         before=query_id(request, "before"),
         limit=query_limit(request),
     )

@@ -45,7 +45,7 @@ async def lift_pause(context: Context, body: UnpauseBody) -> UnpausedAnswer:
     standing = {named(place): place for place in pauses_now}
     place = standing.get(body.what) or _place(context, body.what)
     [lifted] = await context.write(LiftPause(*place, body.by))
-    if not lifted:
+    if lifted is None:
         paused = f"; paused are {', '.join(sorted(standing))}" if standing else ": nothing is"
         raise Conflict(f"{named(place)} is not paused{paused}")
     since = pauses_now[place].at if place in pauses_now else None
@@ -54,6 +54,7 @@ async def lift_pause(context: Context, body: UnpauseBody) -> UnpausedAnswer:
         "pipeline": place[0],
         "trigger": place[1] or None,
         "by": body.by,
+        "pause": lifted,
         "paused_at": since,
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,8 +22,6 @@ ONCE = "held-back"
 PAGE = 500
 SHOWN_RUNS = 20
 NOT_PAUSED = 409
-# An event's transaction may begin before that of the pause which holds it back.
-SLACK = timedelta(minutes=1)
 What = Annotated[
     str,
     typer.Argument(
@@ -38,7 +37,17 @@ HeldSince = Annotated[
         "--from",
         parser=instant,
         metavar="TIME",
-        help="With --run-missed, for those accepted since then, also after it was unpaused; default: since the pause.",
+        help="With --run-missed, for all those accepted since then, whichever pause held them back, also after it was "
+        "unpaused.",
+    ),
+]
+HeldBy = Annotated[
+    int | None,
+    typer.Option(
+        "--pause",
+        metavar="N",
+        help="With --run-missed, for those that pause N held back, also after it was unpaused; default: the pause that "
+        "ends now.",
     ),
 ]
 
@@ -75,6 +84,7 @@ def unpause(
     what: What,
     run_missed: RunMissed = False,
     since: HeldSince = None,
+    pause: HeldBy = None,
     by: Asker = None,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
@@ -88,25 +98,35 @@ def unpause(
     """
     from service.cli.connection import open_client
     from service.client import ApiError
-    from triggers.event import utc_now
 
     client, person = open_client(config_file), asker(by)
-    answer: dict[str, Any] = {"name": what, "paused_at": None}
+    answer: dict[str, Any] = {"name": what, "pause": None, "paused_at": None}
     try:
         answer = client.unpause(what, by=person)
     except ApiError as error:
-        if not (run_missed and since) or error.status != NOT_PAUSED:
+        if not (run_missed and (since or pause)) or error.status != NOT_PAUSED:
             raise
-    name = answer["name"]
-    paused_at = datetime.fromisoformat(answer["paused_at"]) if answer["paused_at"] else utc_now()
-    after = since or paused_at - SLACK
-    runs, refused = _run_held_back(client, name, after, person) if run_missed else ([], {})
-    _tell({**answer, "runs": runs, "refused": refused}, after, run_missed=run_missed, as_json=as_json)
+    held = _Held(answer["name"], since, pause or (None if since else answer["pause"]))
+    runs, refused = _run_held_back(client, held, person) if run_missed else ([], {})
+    _tell({**answer, "runs": runs, "refused": refused}, held, run_missed=run_missed, as_json=as_json)
     if refused:
         raise typer.Exit(exits.FAILED)
 
 
-def _tell(answer: dict[str, Any], after: datetime, *, run_missed: bool, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The events that were held back from a trigger or a pipeline, by one pause or since an instant."""
+
+    name: str
+    since: datetime | None
+    pause: int | None
+
+    def tells(self) -> str:
+        since = "" if self.since is None else f" since {self.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return f"events held back{since}" + ("" if self.pause is None else f" by pause {self.pause}")
+
+
+def _tell(answer: dict[str, Any], held: _Held, *, run_missed: bool, as_json: bool) -> None:
     from service.cli.output import print_json
 
     name, runs = answer["name"], answer["runs"]
@@ -114,26 +134,25 @@ def _tell(answer: dict[str, Any], after: datetime, *, run_missed: bool, as_json:
         print_json(answer)
         return
     typer.echo(f"{name} is not paused any more")
-    told = after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if run_missed:
-        typer.echo(f"events held back since {told}: {len(runs) + len(answer['refused'])}{_runs(runs)}")
+        typer.echo(f"{held.tells()}: {len(runs) + len(answer['refused'])}{_runs(runs)}")
         for key, why in answer["refused"].items():
             typer.echo(f"event {key} starts no run: {why}", err=True)
         return
     typer.echo("what came meanwhile: tidemill events --fate paused")
-    typer.echo(f"run it: tidemill unpause {_quoted(name)} --run-missed --from {told}")
+    typer.echo(f"run it: tidemill unpause {_quoted(name)} --run-missed --pause {held.pause}")
 
 
-def _run_held_back(client: Client, name: str, after: datetime, by: str) -> tuple[list[int], dict[str, str]]:
-    """Start, with all it does outside, the run of each event that a pause of `name` held back.
+def _run_held_back(client: Client, held: _Held, by: str) -> tuple[list[int], dict[str, str]]:
+    """Start, with all it does outside, the run of each event that was held back.
 
     The runs, and by the keys of events why they have none: the trigger may have changed meanwhile.
     """
     from service.client import ApiError
 
     runs, refused = [], {}
-    pipeline, _, trigger = name.partition("/")
-    for key in reversed(list(_held_back(client, pipeline, trigger, after))):
+    pipeline, _, trigger = held.name.partition("/")
+    for key in reversed(list(_held_back(client, held, pipeline, trigger))):
         before = [one["run"] for one in client.event(key)["replays"] if _stands_for(one, pipeline)]
         try:
             made = before or [client.replay(key, key=ONCE, pipeline=pipeline, effects=True, by=by)["run"]]
@@ -146,19 +165,23 @@ def _run_held_back(client: Client, name: str, after: datetime, by: str) -> tuple
     return runs, refused
 
 
-def _held_back(client: Client, pipeline: str, trigger: str, after: datetime) -> Iterator[str]:
+def _held_back(client: Client, held: _Held, pipeline: str, trigger: str) -> Iterator[str]:
     """The keys of those events, newest first."""
     before: int | None = None
     while True:
-        page = client.events(fate="paused", limit=PAGE, before=before)
-        recent = [one for one in page["events"] if datetime.fromisoformat(one["accepted_at"]) >= after]
+        page = client.events(fate="paused", limit=PAGE, before=before, pause=held.pause)
+        recent = [one for one in page["events"] if _is_recent(one, held.since)]
         for one in recent:
-            held = (each for each in one["outcomes"] if each["pipeline"] == pipeline and each["fate"] == "paused")
-            if any(trigger in ("", each["trigger"]) for each in held):
+            here = (each for each in one["outcomes"] if each["pipeline"] == pipeline and each["fate"] == "paused")
+            if any(trigger in ("", each["trigger"]) for each in here):
                 yield one["key"]
         before = page["next"]
         if before is None or not recent:
             return
+
+
+def _is_recent(event: dict[str, Any], since: datetime | None) -> bool:
+    return since is None or datetime.fromisoformat(event["accepted_at"]) >= since
 
 
 def _stands_for(replay: dict[str, Any], pipeline: str) -> bool:

@@ -128,12 +128,17 @@ async def _insert(flush: Flush, operations: Sequence[Accept]) -> _Inserted:
     ]
     done = _Inserted(starting=starting)
     await close_full(flush, admitted)
+    paused = []
     for what, key, pipeline, run_id in await flush.connection.fetch(sql("accept"), *arguments):
         if what == "event":
             done.events.add(key)
         elif what == "run":
             done.runs[key, pipeline] = run_id
             _note(flush, starting[key, pipeline], run_id)
+        elif fates[key, pipeline].pause is not None:
+            paused.append((key, pipeline, fates[key, pipeline].pause))
+    if paused:
+        await flush.connection.execute(sql("note_pauses"), *columns(paused, 3))
     await _hold_in_order(flush, [(run_id, starting[place].sequence) for place, run_id in done.runs.items()])
     if not admitted.plain or crowd.newcomers:
         await _settle(flush, done, admitted, crowd)

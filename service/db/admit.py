@@ -6,7 +6,7 @@ The keys that runs share are locked until the flush has committed, always before
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from service.db.connect import columns, sql
@@ -98,7 +98,7 @@ class _Desk:
         """Why it is not started; None where it is, or joins another."""
         pause = self.flush.pauses.holding(row.pipeline, row.trigger) if row.pausable else None
         if pause is not None:
-            return _fate(row, Fate.PAUSED, pause.tells())
+            return replace(_fate(row, Fate.PAUSED, pause.tells()), pause=pause.id)
         if row.terms is None or self.now is None:
             found.runs[row.place] = row
             return None

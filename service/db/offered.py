@@ -92,13 +92,14 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class FateRow:
-    """Why an event starts no run in a pipeline."""
+    """Why an event starts no run in a pipeline; `pause` is the one that holds it back."""
 
     event_key: EventKey
     pipeline: str
     trigger: str
     fate: Fate
     reason: str
+    pause: int | None = None
 
 
 def event_columns(row: EventRow) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Pause:
     """Who paused a trigger of a pipeline (or, without a trigger, all of it), when and why."""
 
+    id: int
     pipeline: str
     trigger: str
     reason: str
@@ -54,7 +55,7 @@ class Pauses:
     def read(cls, rows: Sequence[asyncpg.Record]) -> Pauses:
         """From the rows of `standing_pauses.sql`."""
         found = [
-            Pause(row["pipeline"], row["trigger"], row["reason"], row["paused_by"], row["paused_at"])
+            Pause(row["id"], row["pipeline"], row["trigger"], row["reason"], row["paused_by"], row["paused_at"])
             for row in rows
             if row["pipeline"] is not None
         ]

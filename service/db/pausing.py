@@ -35,7 +35,7 @@ class PutPause(Operation):
 
 @dataclass(eq=False, slots=True)
 class LiftPause(Operation):
-    """Go on. The answer is whether it was paused."""
+    """Go on. The answer is the pause that is over, None where it was not paused."""
 
     order: ClassVar[int] = 71
 
@@ -44,9 +44,6 @@ class LiftPause(Operation):
     by: str
 
     @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[LiftPause]) -> Sequence[bool]:
+    async def write(cls, flush: Flush, operations: Sequence[LiftPause]) -> Sequence[int | None]:
         """Twice is once."""
-        return [
-            await flush.connection.fetchval(sql("unpause"), op.pipeline, op.trigger, op.by) is not None
-            for op in operations
-        ]
+        return [await flush.connection.fetchval(sql("unpause"), op.pipeline, op.trigger, op.by) for op in operations]

@@ -118,6 +118,7 @@ class Views:
         kind: str | None = None,
         source: str | None = None,
         fate: Fate | None = None,
+        pause: int | None = None,
         before: int | None = None,
         limit: int,
         first: int | None = None,
@@ -125,12 +126,13 @@ class Views:
     ) -> EventsPage:
         """Events below the place `before`, or after it in the order in which their fates were decided.
 
-        `first` and `text` do not go with the rare fates. No index helps with `text`: give `first` with it.
+        `first` and `text` do not go with the rare fates, `pause` goes with `paused` alone.
+        No index helps with `text`: give `first` with it.
         """
         if fate in (None, Fate.RAN, Fate.COALESCED, Fate.IGNORED):
             rows = await self._reads.fetch("list_events", kind, source, before, limit, fate, first, text)
         else:
-            rows = await self._reads.fetch("list_events_by_fate", kind, source, fate, before, limit)
+            rows = await self._reads.fetch("list_events_by_fate", kind, source, fate, before, limit, pause)
         events: list[EventSummary] = [_event_summary(row) for row in rows]
         return {"events": events, "next": rows[-1]["seq"] if len(rows) == limit else None}
 

@@ -64,8 +64,11 @@ async def test_a_pause_holds_in_every_daemon_from_the_next_event_on(database: st
         [by_pipeline] = await tell(one, second, happened("d"))
         assert (by_pipeline.fate, by_pipeline.reason) == (Fate.PAUSED, "the pipeline was paused by kim")
         lifting = (LiftPause("counts", "first", "kim"), LiftPause("counts", "", "kim"))
-        assert await one.writer.submit(*lifting) == [True, True]
-        assert await one.writer.submit(LiftPause("counts", "", "kim")) == [False]
+        pauses = [row["id"] for row in await rows(database, "select id from pauses order by id")]
+        assert await one.writer.submit(*lifting) == pauses
+        by = await rows(database, "select distinct pause from fates where fate = 'paused' order by 1")
+        assert [row["pause"] for row in by] == pauses
+        assert await one.writer.submit(LiftPause("counts", "", "kim")) == [None]
         assert await each(first, "e", one, two) == [Fate.RAN, Fate.RAN]
         assert await tell(two, first, happened("b0")) == [held[0]]
 

@@ -355,6 +355,24 @@ async def test_what_a_pause_held_back_runs_afterwards_once_and_oldest_first(mill
     assert out.splitlines()[-1].endswith(f": 3: runs {a}, {b}, {c}")
 
 
+async def test_what_an_earlier_pause_held_back_is_left_by_the_next_one(mill: Api) -> None:
+    held = []
+    for name in ("left", "meant"):
+        await mill.call(mill.client.pause, "hears", "moving", "kim")
+        held.append((await sent(mill, name, "model.made"))["key"])
+        missed = ["--run-missed"] if name == "meant" else []
+        code, out, err = await tidemill(mill, "unpause", "hears", *missed)
+        assert code == 0, err
+    assert "held back by pause 2: 1: run " in out
+    found = [await mill.call(mill.client.event, key) for key in held]
+    assert [len(each["replays"]) for each in found] == [0, 1]
+    code, out, err = await tidemill(mill, "unpause", "hears", "--run-missed", "--pause", "1", "--json")
+    assert (code, len(json.loads(out)["runs"])) == (0, 1), err
+    assert [len((await mill.call(mill.client.event, key))["replays"]) for key in held] == [1, 1]
+    refused = problem(await mill.http.get("/api/v1/events", params={"pause": 1}), 422)
+    assert "fate=paused" in refused
+
+
 async def test_one_held_back_event_that_cannot_run_any_more_keeps_no_other_from_it(mill: Api) -> None:
     await mill.call(mill.client.pause, "line", "moving", "kim")
     for name in ("a", "b"):

@@ -51,7 +51,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "mark_removed": (([1, 2, 3],), set(), "runs_pkey"),
     "remove_runs": ((200,), set(), "fates_removing"),
     "list_events": ((None, None, 15_000, 50, "ran", 10_000, "some"), set(), "events_by_seq"),
-    "list_events_by_fate": ((None, None, "late", None, 50), set(), "fates_told"),
+    "list_events_by_fate": ((None, None, "late", None, 50, None), set(), "fates_told"),
     "run_events": ((7, 0, 50), set(), "fates_by_run"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
     "removed_until": ((), {"events_removed"}, ""),
