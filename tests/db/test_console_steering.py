@@ -88,6 +88,7 @@ async def test_a_run_is_started_by_a_form_once(database: str, tmp_path: Path) ->
 
 async def test_a_pipeline_is_paused_and_let_go_on_and_tells_its_versions(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, Role.API, pipelines=(sums,)) as one:
+        await one.daemon.writer.drained()
         page = await look(one, "/pipelines/sums")
         assert "webhook:plain" in page[page.index("<svg class") : page.index("</svg>")]
         assert "loaded now" in text_of(page)
