@@ -13,7 +13,9 @@ import httpx
 WAITING = "select run_id, gate from gates where state = 'waiting' order by run_id limit 50"
 POISONED = "select id from runs where state = 'failed' and failure::text like $1 limit 50"
 _PAUSE_S = 0.5
-_OUTAGES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+# What asyncpg says of a connection that is cut in the middle of an answer is an error of its own.
+_CUT = asyncpg.exceptions.InternalClientError
+_OUTAGES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, _CUT, TimeoutError)
 
 
 class Person:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 DAEMONS = 3
 # Seconds between two faults.
 CALM_S = (1.0, 4.0)
-# A point is reached so often at most before something happens there.
-LATEST = 20
+# A point is reached so often at most before something happens there; one that a daemon seldom meets, the second number.
+LATEST, LATEST_OF_RARE = 20, 3
+OFTEN = ("accept.", "answer.", "claim.", "lease.", "moverun.", "putattempt.", "stage.", "writer.")
 
 # What a daemon writes in a storm.
 WRITES = (
@@ -82,7 +83,8 @@ def plan(seed: int, seconds: float) -> Sequence[Fault]:
 def _fault(dice: random.Random, at_s: float) -> Fault:
     [kind] = dice.choices(list(KINDS), list(KINDS.values()))
     there = FAILING if kind == "fail at" else POINTS
-    daemon, point, nth = dice.randrange(DAEMONS), dice.choice(there), dice.randint(1, LATEST)
+    daemon, point = dice.randrange(DAEMONS), dice.choice(there)
+    nth = dice.randint(1, LATEST if point.startswith(OFTEN) else LATEST_OF_RARE)
     lasts_s = dice.uniform(0.1, 3.0)
     match kind:
         case "kill" | "leave" | "pause":
