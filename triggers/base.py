@@ -131,6 +131,8 @@ class Inbox(Protocol):
 
 # A hundred years: nobody means more.
 LONGEST_WAIT_S = 100 * 365 * 86_400.0
+# It stands in indexes with the name of its pipeline, and an entry of those has 2,704 bytes at most.
+_LONGEST_NAME = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +198,15 @@ class Trigger(metaclass=Declared):
         return ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise InvalidTrigger(f"{type(self).__name__}: name={self.name!r}: give text, as in name='nightly'")
         if not self.name:
             object.__setattr__(self, "name", self.default_name())
+        if len(self.name) > _LONGEST_NAME:
+            raise InvalidTrigger(
+                f"{type(self).__name__}: its name has {len(self.name)} characters, {self.name[:40]!r}...: "
+                f"give it a shorter one, of up to {_LONGEST_NAME}, with name="
+            )
         check_where(self.where, self.name)
         check_params(self.params, self.name)
         _check_settings(self)

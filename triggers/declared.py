@@ -12,11 +12,16 @@ import typing
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
+from reprlib import Repr
 from typing import Any
 
 from triggers.errors import InvalidTrigger
+from triggers.plain import is_text
 
 _ODDITIES = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError)
+_SHOWN = Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 80
 _WORDS: Mapping[Any, str] = {
     str: "text",
     bytes: "bytes",
@@ -33,20 +38,24 @@ _WORDS: Mapping[Any, str] = {
 class Declared(ABCMeta):
     """The metaclass of what people declare. Raises `InvalidTrigger` where Python would raise an error of its own.
 
-    Checks in a class's own words come first: this only speaks where a call does not fit the class at all, or where its
-    code broke at a value of another type than it says it takes.
+    Checks in a class's own words come first: this only speaks where a call does not fit the class at all, where its
+    code broke at a value, or where it took one of another type than it says it takes.
     """
 
     def __call__(cls, *given: Any, **named: Any) -> Any:
         """An instance."""
         try:
-            return super().__call__(*given, **named)
+            made = super().__call__(*given, **named)
         except _ODDITIES as error:
             raise _refusal(cls, given, named, error) from error
+        wrong = _wrong(cls, {name: getattr(made, name) for name in _settings(cls)})
+        if wrong is not None:
+            raise InvalidTrigger(f"{cls.__name__}: {wrong}")
+        return made
 
 
 def _refusal(cls: type, given: Sequence[Any], named: Mapping[str, Any], error: Exception) -> InvalidTrigger:
-    """Why a call failed. Only looked for then: some of what is declared is made anew for every delivery."""
+    """Why a call failed."""
     takes = inspect.signature(getattr(cls, "__init__"))  # noqa: B009  # the class's own, not an instance's
     try:
         bound = takes.bind(None, *given, **named)
@@ -83,26 +92,44 @@ def _misfit(takes: inspect.Signature, given: Sequence[Any], named: Mapping[str, 
 
 def _odd(cls: type, settings: Mapping[str, Any], error: Exception) -> str:
     """Which setting is not what the class says it takes; what Python said where all are. Tells no secret."""
-    hidden = {one.name for one in fields(cls) if one.init and not one.repr} if is_dataclass(cls) else set()
-    for name, value in settings.items():
-        shown = f"{name}=..." if name in hidden else f"{name}={value!r}"
-        if isinstance(value, str) and not _is_text(value):
-            return f"{shown}: give text that can be written as UTF-8"
-        kinds = list(_kinds(_hints(cls).get(name, Any)))
-        if not any(_is_of(kind, value) for kind in kinds):
-            return f"{shown}: give {' or '.join(dict.fromkeys(map(_worded, kinds)))}"
-    why = type(error).__name__ if hidden else f"{type(error).__name__}: {error}"
+    wrong = _wrong(cls, settings)
+    if wrong is not None:
+        return wrong
+    if isinstance(error, UnicodeEncodeError):
+        return f"{_listed(settings)}: give text that can be written as UTF-8"
+    why = type(error).__name__ if _hidden(cls) else f"{type(error).__name__}: {error}"
     return f"this cannot be understood: {_listed(settings)} ({why})"
 
 
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _wrong(cls: type, settings: Mapping[str, Any]) -> str | None:
+    """The first setting that is not what the class says it takes."""
+    hints = _hints(cls)
+    for name, value in settings.items():
+        secret = name in _hidden(cls)
+        shown = f"{name}=..." if secret else f"{name}={_SHOWN.repr(value)}"
+        if not secret and not all(map(is_text, [value] if isinstance(value, str) else _texts(value))):
+            return f"{shown}: give text that can be written as UTF-8, without a NUL character"
+        kinds = list(_kinds(hints.get(name, Any)))
+        if not any(_is_of(kind, value) for kind in kinds):
+            return f"{shown}: give {' or '.join(dict.fromkeys(map(_worded, kinds)))}"
+    return None
 
 
+@cache
+def _settings(cls: type) -> Sequence[str]:
+    return [one.name for one in fields(cls) if one.init] if is_dataclass(cls) else []
+
+
+@cache
+def _hidden(cls: type) -> frozenset[str]:
+    return frozenset(one.name for one in fields(cls) if one.init and not one.repr) if is_dataclass(cls) else frozenset()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    return (one for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else iter(())
+
+
+@cache
 def _hints(cls: type) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(cls)
@@ -138,7 +165,7 @@ def _is_of(kind: Any, value: Any) -> bool:
 
 
 def _all_of(kinds: Sequence[Any], values: Any) -> bool:
-    return all(_is_of(kind, value) for kind in kinds for value in values)
+    return all(any(_is_of(one, value) for one in _kinds(kind)) for kind in kinds for value in values)
 
 
 def _worded(kind: Any) -> str:

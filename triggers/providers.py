@@ -9,13 +9,14 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import ClassVar
 from urllib.parse import parse_qsl
 
 from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.headers import fold, on_the_wire
-from triggers.secret import Secret, check, resolve
+from triggers.secret import Secret, check, is_literal, resolve
 from triggers.senders import BITBUCKET, BUILDKITE, CIRCLECI, GITEA, GITLAB, JENKINS, Sender
 from triggers.signatures import (
     HMAC,
@@ -53,23 +54,27 @@ class GitLab(metaclass=Declared):
             raise InvalidTrigger("GitLab: give the hook's secret token (token=), its signing token (signing=), or both")
         if self.token is not None:
             check(self.token, "GitLab")
-        self._signed()
+        if self._signed is not None and self.signing is not None and is_literal(self.signing):
+            _check_signing(self.signing)
 
     def check(self) -> None:
         """Raises `InvalidTrigger` when a secret is missing or a signing token is not base64."""
         if self.token is not None:
             resolve(self.token, "GitLab")
-        if (signed := self._signed()) is not None:
-            signed.check()
+        if self.signing is not None:
+            _check_signing(self.signing)
+        if self._signed is not None:
+            self._signed.check()
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        folded, signed = fold(headers), self._signed()
+        folded, signed = fold(headers), self._signed
         if signed is not None and (self.token is None or "webhook-signature" in folded):
             signed.verify(folded, body, now)
         elif self.token is not None:
             _same_token(folded, "X-Gitlab-Token", self.token, "GitLab")
 
+    @cached_property
     def _signed(self) -> StandardWebhooks | None:
         return None if self.signing is None else StandardWebhooks(self.signing, self.tolerance_s)
 
@@ -92,7 +97,11 @@ class Bitbucket(metaclass=Declared):
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        HMAC("X-Hub-Signature", prefix="sha256=", secret=self.secret).verify(headers, body, now)
+        self._scheme.verify(headers, body, now)
+
+    @cached_property
+    def _scheme(self) -> HMAC:
+        return HMAC("X-Hub-Signature", prefix="sha256=", secret=self.secret)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
         """See `SignsBody`."""
@@ -119,7 +128,11 @@ class Gitea(metaclass=Declared):
         """Raises `BadSignature`, also for the empty signature of a sender that was given no secret."""
         folded = fold(headers)
         required(folded, "X-Gitea-Signature")
-        HMAC("X-Gitea-Signature", secret=self.secret).verify(folded, self.signed(folded, body), now)
+        self._scheme.verify(folded, self.signed(folded, body), now)
+
+    @cached_property
+    def _scheme(self) -> HMAC:
+        return HMAC("X-Gitea-Signature", secret=self.secret)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
         """See `SignsBody`. Raises `BadSignature` for a form that holds more."""
@@ -150,7 +163,11 @@ class CircleCI(metaclass=Declared):
         digests = [one.strip()[3:] for one in given.split(",") if one.strip().startswith("v1=")]
         if len(digests) != 1:
             raise BadSignature("header circleci-signature holds no v1 signature")
-        HMAC("circleci-signature", secret=self.secret).verify({"circleci-signature": digests[0]}, body, now)
+        self._scheme.verify({"circleci-signature": digests[0]}, body, now)
+
+    @cached_property
+    def _scheme(self) -> HMAC:
+        return HMAC("circleci-signature", secret=self.secret)
 
 
 @dataclass(frozen=True)
@@ -220,7 +237,16 @@ class Jenkins(metaclass=Declared):
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        Bearer(self.token).verify(headers, body, now)
+        self._scheme.verify(headers, body, now)
+
+    @cached_property
+    def _scheme(self) -> Bearer:
+        return Bearer(self.token)
+
+
+def _check_signing(signing: Secret) -> None:
+    if not all(one.startswith(b"whsec_") for one in resolve(signing, "GitLab")):
+        raise InvalidTrigger("GitLab: signing= is no signing token, they begin with whsec_: token= is the secret token")
 
 
 def _same_token(folded: Mapping[str, str], header: str, token: Secret, what: str) -> None:

@@ -181,7 +181,10 @@ def _check(report: GitHubStatus | GitLabStatus, what: str) -> None:
     if report.context is not None and not 0 < len(report.context) <= 255:
         raise InvalidTrigger(f"{what}: context {report.context!r}: give 1 to 255 characters")
     if report.link is not None:
-        check_url(report.link.replace("{run}", "1"), f"{what}: link")
+        link = report.link.replace("{run}", "1")
+        check_url(link, f"{what}: link")
+        if "{" in link or "}" in link:
+            raise InvalidTrigger(f"{what}: link {report.link!r}: only {{run}} is filled in: leave other braces out")
 
 
 def _at(data: Any, path: Sequence[str]) -> Any:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from triggers.declared import Declared
@@ -25,6 +26,8 @@ from triggers.senders import GITHUB, Sender
 DELIVERY_HEADERS = ("X-GitHub-Delivery", "webhook-id", "Idempotency-Key")
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
+# A token of RFC 9110, section 5.6.2.
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _BEARER = re.compile(r"bearer[ ]++([!-~]++)", re.IGNORECASE)
 
@@ -76,8 +79,10 @@ class HMAC(metaclass=Declared):
     secret: Secret = field(kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.header:
-            raise InvalidTrigger("HMAC: header is empty: name the one that carries the signature")
+        if not isinstance(self.header, str) or not _HEADER.fullmatch(self.header):
+            raise InvalidTrigger(
+                f"HMAC: header {self.header!r}: no header has that name: give the one that carries the signature"
+            )
         if self.algorithm not in ("sha256", "sha384", "sha512", "sha1"):
             raise InvalidTrigger(f"HMAC: algorithm {self.algorithm!r}: use sha256, sha384, sha512 or sha1")
         if self.encoding not in ("hex", "base64"):
@@ -128,7 +133,11 @@ class GitHub(metaclass=Declared):
 
     def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises `BadSignature`."""
-        HMAC("X-Hub-Signature-256", prefix="sha256=", secret=self.secret).verify(headers, body, now)
+        self._scheme.verify(headers, body, now)
+
+    @cached_property
+    def _scheme(self) -> HMAC:
+        return HMAC("X-Hub-Signature-256", prefix="sha256=", secret=self.secret)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> bytes:
         """See `SignsBody`."""

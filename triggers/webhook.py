@@ -83,6 +83,7 @@ class Webhook(Trigger):
             )
         self._check_part("verify", "verify", "GitHub(secret='env:NAME')")
         self._check_part("read", "read", "AsCloudEvent()")
+        self._check_part("report", "call", "GitHubStatus(token='env:NAME')")
         for setting in ("per_minute", "max_body_bytes"):
             value = getattr(self, setting)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):

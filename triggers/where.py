@@ -20,10 +20,11 @@ from typing import Any
 from triggers.comparing import COMPARISONS, compares, is_measure
 from triggers.errors import InvalidTrigger
 from triggers.event import HEADERS, Event
+from triggers.plain import not_json
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "absent"})()
 
-_LISTS = (list, tuple, set, frozenset)
+_LISTS = (list, tuple)
 _SCALARS = (str, int, float, bool, type(None))
 _SHOWN_CHARACTERS = 60
 _IN_HEADERS = f"{HEADERS}."
@@ -177,16 +178,23 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 def check_where(where: Mapping[str, Any], what: str) -> None:
     """Refuse a `where` that cannot mean anything. Raises `InvalidTrigger` naming `what`, the key and the remedy."""
+    wrong = not_json(where)
+    if wrong is not None:
+        raise InvalidTrigger(f"{what}: where has {wrong}")
+    _check_clauses(where, what)
+
+
+def _check_clauses(where: Mapping[str, Any], what: str) -> None:
     if not isinstance(where, Mapping):
         raise InvalidTrigger(f"{what}: where must be a mapping of paths to wanted values, not {type(where).__name__}")
     for key, wanted in where.items():
         if not isinstance(key, str) or not all(key.split(".")):
             raise InvalidTrigger(f"{what}: where has the key {key!r}: use an attribute or a dotted path into data")
         if key == "not":
-            check_where(wanted, f"{what}: where not")
+            _check_clauses(wanted, f"{what}: where not")
         elif key in _JOINS:
             for one in _several(wanted, f"{what}: where {key} (write data.{key} for a field of that name)"):
-                check_where(one, f"{what}: where {key}")
+                _check_clauses(one, f"{what}: where {key}")
         else:
             _check_wanted(wanted, f"{what}: where {key}")
 
@@ -195,6 +203,9 @@ def check_params(params: Mapping[str, Any], what: str) -> None:
     """Refuse a `params` mapping that names neither a path nor `{"value": ...}`. Raises `InvalidTrigger`."""
     if not isinstance(params, Mapping):
         raise InvalidTrigger(f"{what}: params must be a mapping of parameters to paths, not {type(params).__name__}")
+    wrong = not_json(params)
+    if wrong is not None:
+        raise InvalidTrigger(f"{what}: params has {wrong}")
     for name, path in params.items():
         literal = isinstance(path, Mapping) and set(path) == {"value"}
         if not literal and not (isinstance(path, str) and all(path.split("."))):

@@ -56,6 +56,13 @@ ENOUGH: dict[str, dict[str, Any]] = {
 }
 
 
+def deep(levels: int) -> dict[str, Any]:
+    where: dict[str, Any] = {"a": 1}
+    for _ in range(levels):
+        where = {"not": where}
+    return where
+
+
 def test_everything_that_is_declared_is_of_one_kind() -> None:
     assert all(type(one) is Declared for one in DECLARED)
 
@@ -104,6 +111,34 @@ def test_odd_values_of_every_setting_are_taken_or_refused_in_words(declared: Any
             "Batch: max_events is given twice, without its name and with it",
         ),
         (lambda: triggers.RateLimit(1), "RateLimit: it has to be told per_s"),  # type: ignore[call-arg]
+        (lambda: triggers.Manual(name=5), "Manual: name=5: give text, as in name='nightly'"),  # type: ignore[arg-type]
+        (lambda: triggers.Manual(name=None), "Manual: name=None: give text"),  # type: ignore[arg-type]
+        (
+            lambda: triggers.Manual(name="a\0"),
+            "Manual: name='a\\x00': give text that can be written as UTF-8, without a NUL",
+        ),
+        (lambda: triggers.Files("f" * 501), "Files: its name has 507 characters"),
+        (lambda: triggers.Webhook("h", report="x"), "webhook 'h': report='x' is none: give one, such as GitHubStatus("),  # type: ignore[arg-type]
+        (lambda: triggers.Webhook("h", same_body="x"), "Webhook: same_body='x': give True or False"),  # type: ignore[arg-type]
+        (lambda: triggers.Files("*.csv", poll="yes"), "Files: poll='yes': give True or False"),  # type: ignore[arg-type]
+        (lambda: triggers.Approval(pipeline=5), "Approval: pipeline=5: give text or None"),  # type: ignore[arg-type]
+        (lambda: triggers.Every(True), "Every: interval=True: give text or a number"),
+        (lambda: triggers.HMAC(5, secret="s"), "HMAC: header 5: no header has that name"),  # type: ignore[arg-type]
+        (lambda: triggers.HMAC("X Y", secret="s"), "HMAC: header 'X Y': no header has that name"),
+        (lambda: triggers.KinesisBatches("s", region=3), "KinesisBatches('s'): region=3: give"),  # type: ignore[arg-type]
+        (lambda: triggers.KinesisBatches("s", endpoint=5), "KinesisBatches('s'): endpoint=5: give https://HOST"),  # type: ignore[arg-type]
+        (lambda: triggers.PulsarBatches("s", cluster=5), "PulsarBatches: cluster=5: give text"),  # type: ignore[arg-type]
+        (lambda: triggers.GitLab(signing="nope"), "GitLab: signing= is no signing token, they begin with whsec_"),
+        (
+            lambda: triggers.GitHubStatus("t", link="https://here/{foo}"),
+            "GitHubStatus: link 'https://here/{foo}': only {run} is filled in",
+        ),
+        (lambda: triggers.Manual(where={"a": {1, 2}}), "manual: where has the set {1, 2}: give a list"),
+        (lambda: triggers.Manual(where={"a": float("nan")}), "manual: where has nan: give a finite number"),
+        (lambda: triggers.Manual(where={"a": "\0"}), "manual: where has '\\x00': give text"),
+        (lambda: triggers.Manual(where={"a": 2**64}), "manual: where has a whole number of 65 bits"),
+        (lambda: triggers.Manual(where=deep(3000)), "manual: where has more than 100 levels"),
+        (lambda: triggers.Manual(params={"a": {"value": {1}}}), "manual: params has the set {1}: give a list"),
         (lambda: triggers.KafkaBatches("t", value=1), "KafkaBatches: there is no setting 'value'; there are topic, "),
     ],
 )

@@ -126,7 +126,7 @@ def test_reason_clips_what_is_long() -> None:
         ({"ref": {"exists": "yes"}}, "needs True or False"),
         ({"ref": {"any": "main"}}, "needs a list"),
         ({"ref": {"not": {"glb": "x"}}}, "did you mean 'glob'"),
-        ({"ref": object}, "wants a type"),
+        ({"ref": object}, "of type type"),
         ({"any": "x"}, "write data.any"),
         ({"all": [{"ref": {"sufix": "x"}}]}, "did you mean 'suffix'"),
         ({"not": ["x"]}, "must be a mapping"),

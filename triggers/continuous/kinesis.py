@@ -9,6 +9,8 @@ from typing import ClassVar
 from triggers.continuous.shards import StreamBatches
 from triggers.errors import InvalidTrigger
 
+_REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_ENDPOINT = re.compile(r"https?://[^\s/?#]+(/\S*)?")
 _STREAM = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 
@@ -40,4 +42,10 @@ class KinesisBatches(StreamBatches):
                 f"KinesisBatches({self.stream!r}): not a stream's name: use up to 128 letters, digits, dots, "
                 f"underscores and hyphens, without the ARN"
             )
+        if self.region is not None and not (isinstance(self.region, str) and _REGION.fullmatch(self.region)):
+            said = f"KinesisBatches({self.stream!r}): region={self.region!r}"
+            raise InvalidTrigger(f"{said}: give the name of a region, such as eu-west-1")
+        if self.endpoint is not None and not (isinstance(self.endpoint, str) and _ENDPOINT.fullmatch(self.endpoint)):
+            said = f"KinesisBatches({self.stream!r}): endpoint={self.endpoint!r}"
+            raise InvalidTrigger(f"{said}: give https://HOST, or http://HOST:PORT")
         super().__post_init__()
