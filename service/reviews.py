@@ -11,6 +11,8 @@ from typing_extensions import TypedDict
 from service.model import AttemptState, GateState
 from service.shapes import ArtifactShape, ErrorShape, EventName
 from service.story import Story, StoryAttempt, StoryGate
+from triggers.cloudevents import restore
+from triggers.replay import REPLAY_TRIGGER
 
 SHORT_LINES = 8
 SHOWN_PARAMS = 6
@@ -136,6 +138,9 @@ def commands(run: Story, loaded: str | None) -> Iterator[tuple[str, str]]:
     resume = f"tidemill resume {run.id}"
     if loaded is not None and loaded != run.version:
         resume += " --on latest"
+        if run.trigger == REPLAY_TRIGGER:
+            same = f"tidemill replay {restore(run.event).key} --pipeline {run.pipeline} --on {run.version} --effects"
+            yield same, "make the replay again, on the version it was on"
         yield resume, f"with the code that is loaded now, version {loaded}: what that makes run again is shown first"
     else:
         yield resume, _says_resume(run, failed, gate)

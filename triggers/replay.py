@@ -72,6 +72,13 @@ def replayed(event: Event) -> Replay | None:
     return Replay(restore(told["event"]), told["run"], told["shadow"], told["reuse"], told["by"], shared)
 
 
+def again(replay: Replay, pipeline: str, version: str) -> str:
+    """The command that makes this replay anew, on that version."""
+    effects = "" if replay.shadow else " --effects"
+    reuse = "" if replay.reuse else " --no-reuse"
+    return f"tidemill replay {replay.original.key} --pipeline {pipeline} --on {version}{effects}{reuse}"
+
+
 def is_shadow(event: Event) -> bool:
     """Whether the run of this event may change nothing outside: a replay in shadow, or a sub-run of one."""
     if event.source.startswith(EMITTED):

@@ -146,7 +146,7 @@ async def found_run(context: Context, request: Request) -> RunDetail:
 
 async def run_called(context: Context, run_id: int) -> RunDetail:
     """The run of that number. Raises `NotFound`."""
-    run = await context.views.run(run_id)
+    run = await context.views.run(run_id, context.daemon.catalogue.pipelines)
     if run is None:
         raise NotFound(f"there is no run {run_id}: `tidemill runs` lists them")
     return run

@@ -157,7 +157,8 @@ def _refuse_gone_version(context: Context, row: Row) -> None:
         raise Problem(
             409,
             f"run {row['id']} was made by version {row['version']} of {row['pipeline']}, and {loaded.version} is "
-            f"loaded: `tidemill resume {row['id']} --on latest` shows which stages run again, and goes on with that",
+            f"loaded: `tidemill resume {row['id']} --on latest` shows which stages run again, and goes on with that; "
+            f"to replay on a version again, replay its event: `tidemill replay EVENT --on VERSION`",
             version=row["version"],
             loaded=loaded.version,
         )

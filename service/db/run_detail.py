@@ -24,7 +24,7 @@ from service.shapes import (
 )
 from triggers.cloudevents import restore
 from triggers.event import REPLAY
-from triggers.replay import SHADOW_TRIGGER, replayed
+from triggers.replay import SHADOW_TRIGGER, again, replayed
 
 Row: TypeAlias = asyncpg.Record
 
@@ -79,9 +79,11 @@ def event_name(row: Row, *, id_column: str = "event_id", key_column: str = "even
     }
 
 
-def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None = None) -> RunDetail:
+def run_detail(
+    row: Row, tried: StageRows, gates: GateRows, blocking: Row | None = None, loaded: str | None = None
+) -> RunDetail:
     """The whole run. Stages are in the order of the graph, also those not reached yet. `blocking` is what is taken of
-    the limits that hold for it.
+    the limits that hold for it, `loaded` the version that it could go on with (None: its own).
     """
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
     stages = stage_shapes(definition, tried.attempts, tried.items, over=row["finished_at"] is not None)
@@ -117,7 +119,7 @@ def run_detail(row: Row, tried: StageRows, gates: GateRows, blocking: Row | None
         "cancel_requested_at": row["cancel_requested_at"],
         "cancelled_by": row["cancelled_by"],
         "waits_for": waits_for,
-        "next_command": _next_command(base, gone=_records_gone(base, stages)),
+        "next_command": _next_command(base, _go_on(row, loaded), gone=_records_gone(base, stages)),
     }
 
 
@@ -171,11 +173,21 @@ def _records_gone(run: RunBase, stages: Sequence[StageShape]) -> bool:
     return any(error is not None and error["type"].rpartition(".")[2] == "RecordsGone" for error in last)
 
 
-def _next_command(run: RunBase, *, gone: bool) -> str | None:
+def _go_on(row: Row, loaded: str | None) -> str:
+    """The command that goes on with a run that ended. On other code a replay is made again, for it is about its own."""
+    if loaded in (None, row["version"]):
+        return f"tidemill resume {row['id']}"
+    told = replayed(restore(orjson.loads(row["envelope"]))) if row["source"].startswith(REPLAY) else None
+    if told is None or not row["code_kept"]:
+        return f"tidemill resume {row['id']} --on latest"
+    return again(told, row["pipeline"], row["version"])
+
+
+def _next_command(run: RunBase, go_on: str, *, gone: bool) -> str | None:
     if run["state"] == "failed" and gone:
         return f"tidemill abandon {run['id']} --reason WHY"
     if run["state"] in ("failed", "cancelled"):
-        return f"tidemill resume {run['id']}"
+        return go_on
     if run["waiting_gates"] and run["finished_at"] is None:
         return f"tidemill approve {run['id']} {run['waiting_gates'][0]} --by NAME"
     return None

@@ -34,6 +34,7 @@ from service.shapes import (
 )
 from service.system_shapes import DaemonShape, DatabaseShape, PoolShape, SinkShape
 from stages.artifacts import ArtifactRef
+from stages.pipeline import Pipeline
 from triggers.base import Fate
 from triggers.event import FIRED_BY
 
@@ -85,8 +86,8 @@ class Views:
         [row] = await self._reads.fetch("count_reviews")
         return cast("int", row["reviews"])
 
-    async def run(self, run_id: int) -> RunDetail | None:
-        """A run with all that happened in it, or None."""
+    async def run(self, run_id: int, loaded: Mapping[str, Pipeline] | None = None) -> RunDetail | None:
+        """A run with all that happened in it, or None. What to do next goes by the pipelines that are `loaded`."""
         row = await self._reads.row("show_run", run_id)
         if row is None:
             return None
@@ -98,7 +99,10 @@ class Views:
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
         blocking = (await blocking_of(self._reads, [(row, limits_in(row))])).get(row["id"]) if is_ready(row) else None
-        shown = run_detail(row, StageRows(attempts, items, caused, actions), GateRows(gates, votes, history), blocking)
+        stages = StageRows(attempts, items, caused, actions)
+        pipeline = (loaded or {}).get(row["pipeline"])
+        version = row["version"] if pipeline is None else pipeline.version
+        shown = run_detail(row, stages, GateRows(gates, votes, history), blocking, version)
         shown["effects"] = await effects_of(self._reads, run_id)
         return shown
 

@@ -283,6 +283,24 @@ async def test_code_that_no_longer_imports_fails_its_run_and_tells_with_what_it_
             f"quarry {first.version} cannot be run from its kept code: pipeline 'quarry.line:line': quarry.line needs "
             "'oldlib': is it installed?; it was loaded with oldlib 1.5 (here: none)"
         )
+        await what_may_be_done(one, answer["run"], first.version)
+
+
+async def what_may_be_done(one: Api, failed: int, version: str) -> None:
+    """Of a failed replay on a version that is not loaded, nothing is offered that is refused."""
+    shown = await one.call(one.client.show, failed)
+    assert shown["next_command"] == f"tidemill replay {shown['replay']['event']} --pipeline quarry --on {version}"
+    code, _, err = await tidemill(one, "resume", str(failed))
+    assert (code, f"tidemill resume {failed} --on latest" in err, "tidemill replay EVENT" in err) == (2, True, True)
+    code, _, err = await tidemill(one, *shown["next_command"].split()[1:])
+    assert code == 0, err
+    answer = (await one.post("/api/v1/replays", {"event": "1", "on": version, "effects": True})).json()
+    assert await reached(one.daemon, answer["run"]) is RunState.FAILED
+    [waiting] = (await one.call(one.client.reviews))["reviews"]
+    offered = [each["command"] for each in waiting["commands"]]
+    assert offered[0] == f"{shown['next_command']} --effects"
+    assert offered[1] == f"tidemill resume {answer['run']} --on latest"
+    assert f"tidemill resume {answer['run']}" not in offered
 
 
 async def test_a_run_goes_on_where_its_process_died(database: str, tmp_path: Path, project: Path) -> None:
