@@ -88,11 +88,7 @@ def run_detail(
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
     stages = stage_shapes(definition, tried.attempts, tried.items, over=row["finished_at"] is not None)
     base = run_base(row)
-    waits_for = (
-        place(definition.get("limits", {}), row, blocking)
-        if is_ready(row)
-        else _waits_for(row, stages, base["waiting_gates"])
-    )
+    in_line = place(definition.get("limits", {}), row, blocking) if is_ready(row) else None
     return {
         **base,
         "epoch": row["epoch"],
@@ -118,7 +114,7 @@ def run_detail(
         "gates": _gates(definition, gates),
         "cancel_requested_at": row["cancel_requested_at"],
         "cancelled_by": row["cancelled_by"],
-        "waits_for": waits_for,
+        "waits_for": in_line if is_ready(row) else _waits_for(row, stages, base["waiting_gates"]),
         "next_command": _next_command(base, _go_on(row, loaded), gone=_records_gone(base, stages)),
     }
 
