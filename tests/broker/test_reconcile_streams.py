@@ -47,6 +47,20 @@ async def test_records_of_a_kinesis_batch_that_is_gone(
             assert again == position
 
 
+async def test_what_waits_in_a_stream_that_nobody_has_read_is_told(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    async with kinesis_stream() as stream:
+        pipeline = Pipeline("batched", [count], on=[stream.trigger(max_records=4)])
+        await stream.write([b"{}"] * 45)
+        async with api(database, tmp_path, pipelines=(pipeline,)) as one:
+            [shape] = (await compared(one))["triggers"]
+    assert (shape["checked"], shape["differences"], shape["error"]) == (0, 0, "")
+    assert shape["notes"] == ["shardId-000000000000: not read yet, 45 records wait"]
+
+
 async def test_records_of_a_window_whose_event_is_gone(kafka: str, topic: str, database: str, tmp_path: Path) -> None:
     trigger = StreamFeatures(
         topic,

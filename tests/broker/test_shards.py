@@ -5,6 +5,7 @@ than Kinesis does: it moves the records. So the stream here is one of the test's
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,12 @@ from typing import Any
 import pytest
 
 from tests.broker.seam import Killed, RecordingInbox, access_to, death_of, listener_of, listening
+from tests.contract.streams import CREDENTIALS
+from triggers.base import ListenerState
 from triggers.continuous import Found, Mark, Page, Shard
 from triggers.continuous.kinesis import KinesisBatches
 from triggers.continuous.listener import readable
+from triggers.continuous.pulsar import PulsarBatches
 from triggers.errors import InvalidTrigger, RecordsGone, SourceUnavailable
 from triggers.ranges import ShardRange
 from triggers.readers import AnyReader, reread
@@ -168,6 +172,37 @@ async def test_spans_are_read_again_or_their_loss_is_told(sharded: Sharded) -> N
     assert await reader.read(span) is records
     with pytest.raises(RecordsGone, match="no pipeline of this daemon listens to it"):
         await AnyReader(None, []).read(span)
+
+
+async def test_a_source_that_cannot_be_reached_stops_no_other(
+    sharded: Sharded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pulsar", None)  # as where it is not installed
+    monkeypatch.delitem(sys.modules, "triggers.continuous.pulsar_source", raising=False)
+    inbox = RecordingInbox()
+    sharded.rows["a"].values = [b"{}"] * 5
+    both = listener_of([PulsarBatches("flights"), trigger()], access_to("nowhere"), inbox)
+    async with listening(both):
+        await inbox.until(lambda: len(spans(inbox)) == 5)
+    away, there = both.statuses()
+    assert (away.state, there.state) == (ListenerState.RETRYING, ListenerState.LISTENING)
+    assert away.note == "pulsar-batches:flights needs pulsar-client: install tidemill[pulsar]"
+
+
+@pytest.mark.parametrize(
+    ("one", "told"),
+    [
+        (KinesisBatches("s", region="eu-west-1", endpoint="http://host_/:x"), "Kinesis stream s: "),
+        (KinesisBatches("s", region="eu-west-1", endpoint="http://127.0.0.1:1"), "Kinesis stream s: "),
+    ],
+)
+async def test_an_endpoint_that_is_none_is_told(
+    one: KinesisBatches, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SourceUnavailable, match=told):
+        await one.connect()
 
 
 def test_marks_and_what_may_be_read() -> None:

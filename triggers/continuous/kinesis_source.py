@@ -40,7 +40,7 @@ async def connect(trigger: KinesisBatches) -> KinesisSource:
     try:
         client = await stack.enter_async_context(making)
         told = (await client.describe_stream_summary(StreamName=trigger.stream))["StreamDescriptionSummary"]
-    except _TROUBLE as error:
+    except (*_TROUBLE, ValueError) as error:  # it is a ValueError where an endpoint is none
         await stack.aclose()
         raise SourceUnavailable(_note(trigger.stream, error)) from error
     made_at = told["StreamCreationTimestamp"]

@@ -21,7 +21,7 @@ from triggers.base import (
 )
 from triggers.continuous import Found, Mark, Shard, Source, as_records
 from triggers.continuous.shards import StreamBatches
-from triggers.errors import InboxBusy, PositionMoved, SourceUnavailable
+from triggers.errors import InboxBusy, InvalidTrigger, PositionMoved, SourceUnavailable
 from triggers.event import Event
 from triggers.kafka.batch_events import Closed, batch_arrival, close, dead_arrivals, time_of_batch
 from triggers.ranges import ShardRange
@@ -68,7 +68,7 @@ class Follower:
                 finally:
                     await source.close()
                 failures = 0
-            except* (SourceUnavailable, InboxBusy) as errors:
+            except* (SourceUnavailable, InboxBusy, InvalidTrigger) as errors:
                 failures += 1
                 note = str(_first(errors))
                 logger.warning("%s: %s", self.binding.name, note)

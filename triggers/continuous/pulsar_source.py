@@ -31,7 +31,10 @@ _SILENT = 10
 
 async def connect(trigger: PulsarBatches) -> PulsarSource:
     """Open a topic. Raises `SourceUnavailable`."""
-    source = PulsarSource(trigger)
+    try:
+        source = PulsarSource(trigger)
+    except (pulsar.PulsarException, ValueError) as error:
+        raise SourceUnavailable(f"Pulsar topic {trigger.stream}: {error}") from error
     try:
         await source.shards()
     except SourceUnavailable:

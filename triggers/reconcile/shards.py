@@ -17,6 +17,8 @@ from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 # Of each shard, the newest records below its position that are in batches.
 MOST_RECORDS = 20_000
 _AHEAD = 1_000
+# Kinesis may answer with nothing where there is something.
+_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ async def _shard(
     stream: _Stream, ground: Ground, shard: Shard, mark: Mark | None, spans: Sequence[ShardRange], found: Reconciled
 ) -> None:
     if mark is None:
-        found.notes.append(f"{shard.name}: not read yet")
+        found.notes.append(f"{shard.name}: not read yet, {await _waiting(stream, shard)}")
         return
     newest = _newest(spans)
     if newest:
@@ -92,6 +94,23 @@ async def _shard(
         await reader.close()
     lag = f"{_AHEAD} or more" if ahead >= _AHEAD else str(ahead)
     found.notes.append(f"{shard.name}: at {mark.token}, lag {lag}")
+
+
+async def _waiting(stream: _Stream, shard: Shard) -> str:
+    """How many records a shard has that nobody has read, from where it will be begun."""
+    trigger: StreamBatches = stream.binding.trigger
+    reader = await stream.source.open(shard.name, await stream.source.begin(shard, trigger.start))
+    try:
+        for _ in range(_LOOKS):
+            page = await reader.page(_AHEAD)
+            if page.records or page.ended:
+                break
+    finally:
+        await reader.close()
+    count = len(page.records)
+    if count >= _AHEAD:
+        return f"{_AHEAD} records or more wait"
+    return "1 record waits" if count == 1 else f"{count} records wait"
 
 
 def _newest(spans: Sequence[ShardRange]) -> list[ShardRange]:
