@@ -20,7 +20,7 @@ from stages.base import Stage
 from stages.digests import FRAMEWORK, is_authors
 from stages.environments.lock import PROJECT, lock_file
 from stages.errors import StageError
-from stages.source import imports_of, module_file
+from stages.source import imports_by_name, imports_of, module_file
 
 MOST_BYTES = 16 * 1024 * 1024
 # Of a zip file no entry can be older; all are this old, so that the same files make the same archive.
@@ -34,23 +34,27 @@ class NotKept(StageError):
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip file as bytes, and the top-level packages besides Python's own that the code in it imports."""
+    """A zip file as bytes, and the top-level packages besides Python's own that the code in it imports.
+
+    `unknown` are the places, `module:line`, where it imports modules by names that are worked out as it runs.
+    """
 
     data: bytes
     files: int
     needs: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 def pack(spec: str, stages: Iterable[Stage]) -> Archive:
     """The code of the pipeline `module:name`. Reads files; imports nothing. Raises `NotKept`."""
     home = spec.partition(":")[0]
-    modules, needs = _closure(home)
+    modules, needs, unknown = _closure(home)
     if home not in modules:
         raise NotKept(f"module {home} has no source file")
     files = {_place(name, file): file for name, file in modules.items()}
     files |= _beside(home, modules)
     files |= _locks(stages, modules)
-    return Archive(_zipped(files), len(files), needs)
+    return Archive(_zipped(files), len(files), needs, unknown)
 
 
 def unpack(data: bytes, folder: Path) -> None:
@@ -80,9 +84,12 @@ def _put_in_place(made: Path, folder: Path) -> None:
             raise
 
 
-def _closure(home: str) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The author's modules that are reached from `home`, by name, and the other packages they need."""
+def _closure(home: str) -> tuple[dict[str, Path], tuple[str, ...], tuple[str, ...]]:
+    """The author's modules that are reached from `home`, by name; the other packages they need; and where in them
+    modules are imported whose names are worked out.
+    """
     found: dict[str, Path] = {}
+    unknown: list[str] = []
     needs: set[str] = set()
     todo = [home]
     while todo:
@@ -96,9 +103,11 @@ def _closure(home: str) -> tuple[dict[str, Path], tuple[str, ...]]:
         if file is None or file.suffix != ".py" or not file.is_file():
             continue
         found[name] = file
-        todo += [*_above(name), *_imported(name, file)]
+        imported, worked_out = _imported(name, file)
+        unknown += worked_out
+        todo += [*_above(name), *imported]
     inside = {name.partition(".")[0] for name in found} | FRAMEWORK | set(sys.stdlib_module_names)
-    return found, tuple(sorted(needs - inside))
+    return found, tuple(sorted(needs - inside)), tuple(sorted(unknown))
 
 
 def _above(name: str) -> Iterator[str]:
@@ -108,9 +117,12 @@ def _above(name: str) -> Iterator[str]:
         yield name
 
 
-def _imported(name: str, file: Path) -> Collection[str]:
+def _imported(name: str, file: Path) -> tuple[Collection[str], list[str]]:
+    """The modules that one imports, and the places where it imports what nobody can tell from its text."""
     try:
-        return imports_of(ast.parse(file.read_bytes()), name)
+        tree = ast.parse(file.read_bytes())
+        named, worked_out = imports_by_name(tree, name)
+        return imports_of(tree, name) | named, [f"{name}:{line}" for line in worked_out]
     except (OSError, SyntaxError, ValueError) as error:
         raise NotKept(f"{file} cannot be read: {error}") from None
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from stages.base import stage
 
+_IMPORTERS = {"import_module", "__import__"}
 _Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
 
 
@@ -197,6 +198,23 @@ def _imports(tree: ast.AST, module: str) -> Iterator[str]:
             base = _absolute(node, module)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imports_by_name(tree: ast.AST, module: str) -> tuple[set[str], list[int]]:
+    """The modules whose names stand in calls of `import_module` and `__import__`, and the lines of those calls whose
+    names are worked out as the code runs.
+    """
+    found: set[str] = set()
+    worked_out: list[int] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (_dotted(node.func) or "").rpartition(".")[2] in _IMPORTERS:
+            given = [*node.args, *(one.value for one in node.keywords if one.arg == "name")]
+            name = given[0].value if given and isinstance(given[0], ast.Constant) else None
+            if isinstance(name, str):
+                found.add(_absolute(ast.ImportFrom(name.lstrip("."), [], len(name) - len(name.lstrip("."))), module))
+            else:
+                worked_out.append(node.lineno)
+    return found, worked_out
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:

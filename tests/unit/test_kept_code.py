@@ -36,6 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
             del sys.modules[name]
 
 
+WORKED_OUT = "def lay(name):\n    importlib.import_module(name)\n"
+TOOLS = ("__init__", "level", "saw")
 LAY = "def lay():\n    import blocks.red.old\n"
 
 
@@ -73,6 +75,17 @@ def test_all_that_is_imported_anywhere_in_the_code_is_in_it_and_no_more(project:
     }
     assert (archive.needs, archive.files) == (("orjson",), 8)
     assert pack("mason.wall:line", []) == archive
+
+
+def test_modules_imported_by_their_names_are_in_it_and_names_that_are_worked_out_are_told(project: Write) -> None:
+    project("mason.py", "import importlib\nimportlib.import_module('tools.level')\n__import__('blocks')\n" + WORKED_OUT)
+    project("tools/__init__.py", "from importlib import import_module\nimport_module('.saw', 'tools')\n")
+    project("tools/level.py", "")
+    project("tools/saw.py", "")
+    project("blocks.py", "")
+    archive = pack("mason:line", [])
+    assert set(files_in(archive.data)) == {"mason.py", "blocks.py", *(f"tools/{name}.py" for name in TOOLS)}
+    assert archive.unknown == ("mason:5",)
 
 
 def test_locks_that_stages_name_are_in_it_beside_their_modules(project: Write) -> None:
