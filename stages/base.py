@@ -212,4 +212,6 @@ def stage(
             raise InvalidPipeline(f"{place_of_function(target)}: @stage has no setting {strange}")
         return Stage(**{"name": target.__name__, **settings, "function": target})  # type: ignore[arg-type]
 
+    if function is not None and not hasattr(function, "__name__"):
+        raise InvalidPipeline(f"stage({function!r:.80}): this is no function: write @stage above one")
     return declare if function is None else declare(function)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
@@ -23,6 +24,9 @@ from service.embedded.postgres import EmbeddedPostgres
 TEMPLATE = "template_migrated"
 QUICK_FOLDER_BYTES = 2_000_000_000
 T = TypeVar("T")
+# How long an example takes tells how busy the machine is, not whether it is true.
+settings.register_profile("tidemill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tidemill")
 _numbers = itertools.count(1)
 
 

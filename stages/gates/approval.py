@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.gates.base import LONGEST_WAIT_S, GateContext, GateResult, GateState
+from stages.rules import is_list, shown
 
 MOST_PEOPLE = 100
 
@@ -57,8 +58,12 @@ def _names(by: str | Sequence[str] | None) -> tuple[str, ...]:
     """Without the space around them, as the names of voters are."""
     if by is None:
         return ()
+    if not isinstance(by, str) and not (is_list(by) and all(isinstance(one, str) for one in by)):
+        raise ValueError(
+            f"approved(by={shown(by)}): give a role, as in by='leads', or a list of names, each of them text"
+        )
     given = [by] if isinstance(by, str) else list(by)
-    if len(given) > MOST_PEOPLE or not all(isinstance(one, str) for one in given):
+    if len(given) > MOST_PEOPLE:
         raise ValueError(f"approved(by={by!r}): up to {MOST_PEOPLE} names; make a group of those who are more")
     names = tuple(one.strip() for one in given)
     if not names or not all(names):

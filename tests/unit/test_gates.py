@@ -373,3 +373,9 @@ async def test_an_output_is_read_for_a_gate_that_asks_and_plain_data_always() ->
         assert await output_for(approved(), frame, store, None, scratch) is None
         assert await output_for(approved(), plain, store, None, scratch) == {"a": 1}
         assert FRAME.equals(await output_for(row_count(), frame, store, pl.DataFrame, scratch))
+
+
+@pytest.mark.parametrize("by", [5, [5], ["ann", None], {"ann": 1}, b"ann"])
+def test_voters_that_are_no_names_are_refused(by: Any) -> None:
+    with pytest.raises(ValueError, match=r"^approved\(by=.*\): give a role, as in by='leads', or a list of names"):
+        approved(by=by)

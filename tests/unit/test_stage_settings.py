@@ -207,3 +207,9 @@ def test_a_wrong_retry_is_told_with_its_place_when_its_module_loads(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(InvalidPipeline, match=r"max_attempts='3': give a whole number .* \(wrong_retry\.py:3\)"):
         load("wrong_retry:flights")
+
+
+@pytest.mark.parametrize("given", [5, "score"])
+def test_what_is_no_function_is_no_stage(given: Any) -> None:
+    with pytest.raises(InvalidPipeline, match=r"^stage\(.*\): this is no function: write @stage above one"):
+        stage(given)
