@@ -84,6 +84,7 @@ def _told(context: Context, name: str, row: Row) -> PipelineVersion:
         "loaded": loaded,
         "replayable": replayable,
         "why_not": None if replayable else row["code_missing"] or BEFORE_KEPT,
+        "doubt": row["code_missing"] if row["code"] is not None else None,
         "code_bytes": row["code_bytes"],
         "made_with": orjson.loads(row["made_with"]) if row["made_with"] else {},
     }

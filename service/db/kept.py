@@ -20,8 +20,8 @@ WAKE = "kept"
 
 @dataclass(eq=False, slots=True)
 class KeepCode(Operation):
-    """Where the code of a version is, or why it is not kept (`missing`). `made_with` are the packages it was loaded
-    beside, by name.
+    """Where the code of a version is; `missing` is why it is not kept, or what may be missing in it. `made_with` are
+    the packages it was loaded beside, by name.
     """
 
     order: ClassVar[int] = 94

@@ -17,13 +17,14 @@ from service.definition import definition
 from service.errors import DatabaseUnavailable
 from stages.artifacts import ArtifactStore
 from stages.errors import StageError
-from stages.kept_code import NotKept, pack
+from stages.kept_code import Archive, NotKept, pack
 from stages.pipeline import Pipeline
 from triggers.base import Clock
 
 logger = logging.getLogger("tidemill")
 
 RETRY_S = 30.0
+_PLACES = 3
 IN_MEMORY = "the artifact store is in memory: set TIDEMILL_ARTIFACTS to a folder or an object store"
 
 
@@ -69,7 +70,7 @@ class Keeping:
         except NotKept as error:
             logger.warning("the code of %s %s is not kept: %s", pipeline.name, pipeline.version, error)
             return _Packed(pipeline, None, str(error), {})
-        return _Packed(pipeline, archive.data, None, made_with(archive.needs, distributions))
+        return _Packed(pipeline, archive.data, _doubt(archive), made_with(archive.needs, distributions))
 
     async def _tried(self, one: _Packed) -> bool:
         try:
@@ -88,6 +89,14 @@ class Keeping:
         size_bytes = None if one.data is None else len(one.data)
         place = (name, named, definition(one.pipeline), str(one.pipeline.spec))
         await self.writer.submit(KeepCode(*place, digest, size_bytes, one.missing, one.made_with))
+
+
+def _doubt(archive: Archive) -> str | None:
+    """What may be missing in code that is kept."""
+    if not archive.unknown:
+        return None
+    places = ", ".join(archive.unknown[:_PLACES]) + (", ..." if len(archive.unknown) > _PLACES else "")
+    return f"imports by names worked out as it runs ({places}): of those only modules of its own package are kept"
 
 
 def made_with(packages: Iterable[str], distributions: Mapping[str, list[str]]) -> dict[str, str]:

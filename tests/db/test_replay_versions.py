@@ -334,3 +334,18 @@ async def test_nothing_that_a_version_needs_is_swept_away(database: str, tmp_pat
         async with removing(one.daemon.dsn) as removal:
             assert row["code"] in await removal.pinned()
         assert await one.daemon.store.exists(row["code"])
+
+
+async def test_what_may_be_missing_in_kept_code_is_told(database: str, tmp_path: Path, project: Path) -> None:
+    written(project, factor=10, bonus=1, least=3)
+    chooses = "import importlib\n\n\ndef choose(name):\n    return importlib.import_module(name)\n"
+    (project / "weights.py").write_text(f"FACTOR = 10\n{chooses}")
+    first = loaded()
+    async with quarry(database, tmp_path, first) as one:
+        told = await kept(one, first.version)
+        _, out, _ = await tidemill(one, "versions", "quarry")
+    assert told["replayable"]
+    assert told["doubt"] == (
+        "imports by names worked out as it runs (weights:6): of those only modules of its own package are kept"
+    )
+    assert f"loaded; {told['doubt']}" in " ".join(out.split())

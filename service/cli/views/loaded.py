@@ -73,11 +73,17 @@ def print_versions_of(answer: Mapping[str, Any], now: datetime) -> None:
             moment(one["first_seen_at"], now),
             "yes" if one["replayable"] else "no",
             "" if one["code_bytes"] is None else f"{one['code_bytes']} bytes",
-            "loaded" if one["loaded"] else one["why_not"] or "",
+            _noted(one),
         )
         for one in answer["versions"]
     ]
     print_table(CODE_VERSIONS, rows, nothing=f"{answer['pipeline']} has no version on record yet")
+
+
+def _noted(version: Mapping[str, Any]) -> str:
+    """Of a version. A doubt is about the code that was kept, also while it is loaded."""
+    told = "loaded" if version["loaded"] else version["why_not"]
+    return "; ".join(one for one in (told, version["doubt"]) if one)
 
 
 def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
