@@ -36,7 +36,16 @@ SETTLE_S = 180.0
 _LOOK_S = 0.5
 # The clock ticks on.
 UNFINISHED = "select count(*) from runs where state <> 'succeeded' and pipeline <> 'ticked'"
-EVENTS = "select count(*) from events e join outcomes o on o.event_key = e.key where o.pipeline <> 'ticked'"
+# What was read of what nobody acknowledges: records that are events, records in batches, files.
+READ = """
+    select coalesce(sum(
+        case when o.pipeline in ('batched', 'ordered') then (t.data ->> 'count')::int
+        when o.pipeline in ('arrived', 'landed') then 1 else 0 end
+    ), 0)
+    from events e join outcomes o on o.event_key = e.key
+    cross join lateral (select convert_from(e.envelope, 'utf8')::json -> 'data' as data) t
+"""
+Records = Mapping[str, Mapping[int, Sequence[int]]]
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
 
 
@@ -68,13 +77,14 @@ class Storm:
                 await self._break(servers, members)
                 sources.end()
                 await fed
-                wrong = await self._settled(servers)
+                records = {topic: await _records(servers.broker, topic) for topic in (ARRIVALS, BATCHES)}
+                wrong = await self._settled(servers, sources, records)
                 person.end()
                 for member in members:
                     member.end()
                 await asyncio.wait([asked, *lives])
             wrong += sources.refused
-            wrong += await self._judge(servers, sources)
+            wrong += await self._judge(servers, sources, records)
             self._count(servers, members, person, sources)
         return wrong
 
@@ -125,22 +135,20 @@ class Storm:
         store.unlink()
         away.rename(store)
 
-    async def _settled(self, servers: Servers) -> list[str]:
-        """Wait until no run is left and nothing new comes for a while."""
+    async def _settled(self, servers: Servers, sources: Sources, records: Records) -> list[str]:
+        """Wait until everything there is was read, and no run is left."""
         ends = time.monotonic() + SETTLE_S
-        calm, before = 0, (-1, -1)
+        arrivals, batches = (sum(map(len, records[topic].values())) for topic in (ARRIVALS, BATCHES))
+        there = arrivals + 2 * batches + len(sources.acknowledged["landed"])
+        left = read = 0
         while time.monotonic() < ends:
-            left = await _count(servers.dsn, UNFINISHED)
-            now = (left, await _count(servers.dsn, EVENTS))
-            calm = calm + 1 if now == before and not left else 0
-            if calm * _LOOK_S > 5.0:
+            left, read = await _count(servers.dsn, UNFINISHED), await _count(servers.dsn, READ)
+            if not left and read >= there:
                 return []
-            before = now
             await asyncio.sleep(_LOOK_S)
-        return [f"{before[0]} runs have not succeeded {SETTLE_S:.0f} s after the storm"]
+        return [f"{SETTLE_S:.0f} s after the storm {left} runs have not succeeded, and {read} of {there} were read"]
 
-    async def _judge(self, servers: Servers, sources: Sources) -> list[str]:
-        records = {topic: await _records(servers.broker, topic) for topic in (ARRIVALS, BATCHES)}
+    async def _judge(self, servers: Servers, sources: Sources, records: Records) -> list[str]:
         artifacts = self.folder / "artifacts"
         sides = await gather(servers.dsn, servers.effects, sources.acknowledged, records, artifacts)
         books = [f"{kept.promise}: {one}" async for kept in audit(servers.dsn) for one in kept.breaches]
