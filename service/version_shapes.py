@@ -10,8 +10,9 @@ from typing_extensions import TypedDict
 
 class PipelineVersion(TypedDict):
     """A version that was loaded at some time. `replayable`: events can be replayed on it, by the code that is `loaded`
-    or that was kept (an archive of `code_bytes`); else `why_not` says what is missing. `doubt`: what may be
-    missing in the code that was kept. `made_with`: the packages, by name, beside which it was loaded.
+    or that was kept (an archive of `code_bytes`). `why_not` says why no code is kept: once it is not loaded, it cannot
+    be replayed on. `doubt`: what may be missing in the code that was kept. `made_with`: the packages, by name, beside
+    which it was loaded.
     """
 
     version: str

@@ -133,15 +133,20 @@ def _place(name: str, file: Path) -> str:
 
 
 def _beside(home: str, modules: dict[str, Path]) -> dict[str, Path]:
-    """All modules of the package that holds the pipeline: some may be imported by names worked out as it runs."""
+    """All modules of the package that holds the pipeline: some may be imported by names worked out as it runs.
+
+    A link to a file outside the project is left out.
+    """
     package = home if modules[home].name == "__init__.py" else home.rpartition(".")[0]
     if not package:
         return {}
     folder = modules[home].parent
+    project = folder.parents[package.count(".")].resolve()
     found = {}
     for file in folder.rglob("*.py"):
         inner = file.relative_to(folder)
-        if not any(part in _NEVER or part.startswith(".") for part in inner.parts):
+        hidden = any(part in _NEVER or part.startswith(".") for part in inner.parts)
+        if not hidden and file.resolve().is_relative_to(project):
             found[f"{package.replace('.', '/')}/{inner.as_posix()}"] = file
     return found
 

@@ -77,14 +77,15 @@ def _names(rows: list[Row]) -> str:
 def _told(context: Context, name: str, row: Row) -> PipelineVersion:
     pipeline = context.daemon.catalogue.pipelines.get(name)
     loaded = pipeline is not None and pipeline.version == row["version"]
-    replayable = loaded or row["code"] is not None
+    kept = row["code"] is not None
+    why_not = None if kept else row["code_missing"] or (None if loaded else BEFORE_KEPT)
     return {
         "version": row["version"],
         "first_seen_at": row["first_seen_at"],
         "loaded": loaded,
-        "replayable": replayable,
-        "why_not": None if replayable else row["code_missing"] or BEFORE_KEPT,
-        "doubt": row["code_missing"] if row["code"] is not None else None,
+        "replayable": loaded or kept,
+        "why_not": why_not,
+        "doubt": row["code_missing"] if kept else None,
         "code_bytes": row["code_bytes"],
         "made_with": orjson.loads(row["made_with"]) if row["made_with"] else {},
     }

@@ -8,7 +8,7 @@ from service.checkup.clock import Skew, clock
 from service.checkup.finding import Finding, fine, problem, warning
 from service.db.connect import where
 from service.db.facts import DatabaseFacts, inspect
-from service.errors import ServiceError
+from service.errors import DatabaseUnavailable, ServiceError
 from service.settings import Settings
 
 OLDEST_VERSION = 15
@@ -23,11 +23,16 @@ async def check(settings: Settings) -> list[Finding]:
     try:
         facts = await inspect(dsn)
     except ServiceError as error:
-        return [problem("database", str(error), "start it, or check TIDEMILL_DATABASE_URL")]
+        return [problem("database", str(error), remedy(error))]
     found = [*_server(facts), *_schema(facts, migrates=settings.database.migrate)]
     if not found:
         found = [fine("database", f"Postgres {facts.version} at {where(dsn)}: durable, up to date")]
     return [*found, clock(Skew(facts.skew_s, facts.unsure_s))]
+
+
+def remedy(error: ServiceError) -> str:
+    """What to do about a server that cannot be used; "" where the error says it: that of a wrong address does."""
+    return "start it, or check TIDEMILL_DATABASE_URL" if isinstance(error, DatabaseUnavailable) else ""
 
 
 def _server(facts: DatabaseFacts) -> Iterator[Finding]:

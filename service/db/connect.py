@@ -74,7 +74,8 @@ async def connect(dsn: str, *, by_index: bool = False) -> asyncpg.Connection:
     except OUTAGES as error:
         raise _unavailable(dsn, error) from error
     except (ValueError, asyncpg.PostgresError) as error:
-        raise ConfigError(f"cannot use the database {where(dsn)}: {error}: check TIDEMILL_DATABASE_URL") from error
+        why = error if _is_readable(dsn) else "its port is no number (quote / and @ in a password: %2F, %40)"
+        raise ConfigError(f"cannot use the database {where(dsn)}: {why}: check TIDEMILL_DATABASE_URL") from error
 
 
 async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
@@ -99,7 +100,17 @@ def _unavailable(dsn: str, error: BaseException) -> DatabaseUnavailable:
 def where(dsn: str) -> str:
     """A database address that may be shown: no password."""
     parts = urlsplit(dsn)
+    if not _is_readable(dsn):
+        return "by the URL that is set"
     return f"{parts.hostname or parts.query.removeprefix('host=') or 'localhost'}:{parts.port or 5432}{parts.path}"
+
+
+def _is_readable(dsn: str) -> bool:
+    """Whether it has a port that is a number. An unquoted / in a password makes a part of it look like a port."""
+    try:
+        return urlsplit(dsn).port != 0
+    except ValueError:
+        return False
 
 
 def columns(rows: list[tuple[Any, ...]], width: int) -> list[list[Any]]:

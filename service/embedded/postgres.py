@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from service.embedded.account import choose_account
 from service.embedded.child import Account, Child, ChildFailed, Order
-from service.embedded.datafolder import DataFolder
+from service.embedded.datafolder import SOCKET_NAME, DataFolder
 from service.embedded.owner import Occupied, Ownership
 from service.errors import PostgresUnavailable
 
@@ -72,7 +72,7 @@ class EmbeddedPostgres:
                 f"the embedded Postgres cannot use {self._files.folder}: {error}: choose another TIDEMILL_HOME, "
                 "run tidemill as another user, or set TIDEMILL_DATABASE_URL to a Postgres of your own"
             ) from error
-        return f"postgresql://{USER}@/{DATABASE}?host={quote(str(self._files.sockets))}"
+        return _address(self._files)
 
     async def watch(self) -> None:
         """Return after `stop`; raise `PostgresUnavailable` when the server ends on its own.
@@ -153,6 +153,16 @@ class EmbeddedPostgres:
             input=text,
             remove=remove,
         )
+
+
+def embedded_dsn(home: Path) -> str | None:
+    """The DSN of the Postgres that a daemon has embedded under `home` and runs now; None where none does."""
+    files = DataFolder(home.absolute() / "postgres")
+    return _address(files) if (files.sockets / SOCKET_NAME).exists() else None
+
+
+def _address(files: DataFolder) -> str:
+    return f"postgresql://{USER}@/{DATABASE}?host={quote(str(files.sockets))}"
 
 
 def packaged_programs() -> Path:

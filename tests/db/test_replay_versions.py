@@ -13,6 +13,7 @@ import pytest
 from service.db.retention import removing
 from service.model import RunState
 from service.settings import Role
+from stages import kept_code
 from stages.base import stage
 from stages.pipeline import Pipeline, load
 from tests.db.api import STRUCTURED, Api, api, problem
@@ -251,6 +252,20 @@ async def test_a_version_that_cannot_be_run_is_refused_in_words(database: str, t
         assert (code, "feedfeedfeed" in out, first.version in out) == (0, True, True)
         code, _, err = await tidemill(one, "versions", "quary")
         assert (code != 0, "no pipeline is called 'quary'" in err) == (True, True)
+
+
+async def test_of_code_that_is_too_large_it_is_said_that_it_goes_with_its_daemon(
+    database: str, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_code, "MOST_BYTES", 5)
+    written(project, factor=10, bonus=1, least=31)
+    first = loaded()
+    async with quarry(database, tmp_path, first) as one:
+        told = await kept(one, first.version, missing=True)
+        assert (told["loaded"], told["replayable"]) == (True, True)
+        assert "at most 5 are kept of a version" in told["why_not"]
+        _, out, _ = await tidemill(one, "versions", "quarry")
+    assert "no replay once it is not: its code is" in " ".join(out.split())
 
 
 async def test_code_that_no_longer_imports_fails_its_run_and_tells_with_what_it_was_made(

@@ -14,10 +14,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from service.checkup import ledger
+from service.checkup.finding import Verdict
+from service.db.migrations import migrate
 from service.embedded.account import choose_account
 from service.embedded.datafolder import MAJOR_VERSION
 from service.embedded.postgres import EmbeddedPostgres, packaged_programs
 from service.errors import PostgresUnavailable
+from service.settings import Settings
 from tests.conftest import BackgroundLoop
 from tests.fault.processes import all_gone, descendants, kill_all, next_line, owner_of, server_gone
 
@@ -276,3 +280,14 @@ async def test_a_link_in_the_place_of_the_folder_is_not_followed(home: Path) -> 
     folder.symlink_to("/", target_is_directory=True)
     with pytest.raises(PostgresUnavailable, match=r"is not a folder.*TIDEMILL_HOME"):
         await EmbeddedPostgres(home).start()
+
+
+async def test_the_doctor_reads_the_books_of_the_one_that_runs_here(used_home: Path) -> None:
+    settings = Settings(home=used_home)
+    [missing] = [one async for one in ledger.check(settings)]
+    assert "none is embedded and running" in missing.says
+    async with EmbeddedPostgres(used_home) as dsn:
+        await migrate(dsn)
+        found = [one async for one in ledger.check(settings)]
+    assert {one.verdict for one in found} == {Verdict.OK}
+    assert len(found) > 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.catalogue import Catalogue
-from service.checkup import artifacts, broker, database, pipelines, triggers
+from service.checkup import artifacts, broker, database, ledger, pipelines, triggers
 from service.checkup.clock import Skew, clock
 from service.checkup.finding import Finding, Verdict
 from service.db.facts import DatabaseFacts
@@ -126,6 +126,14 @@ async def test_a_database_that_does_not_answer_is_a_problem() -> None:
     assert found.verdict is Verdict.PROBLEM
     assert "127.0.0.1:1/x" in found.says
     assert "secret" not in found.says
+
+
+async def test_an_address_that_cannot_be_used_is_said_to_be_checked_once() -> None:
+    settings = Settings(database=Database(url="postgresql://u:sec/ret@127.0.0.1/x"))
+    for [found] in (await database.check(settings), [one async for one in ledger.check(settings)]):
+        assert f"{found.says}: {found.advice}".count("check TIDEMILL_DATABASE_URL") == 1
+        assert "quote / and @" in found.says
+        assert "'sec" not in found.says
 
 
 async def test_the_artifact_store_is_probed_and_left_as_it_was(tmp_path: Path) -> None:

@@ -142,3 +142,16 @@ def test_it_is_unpacked_whole_or_not_at_all(project: Write, tmp_path: Path) -> N
     with pytest.raises(NotKept, match=r"a file outside of it: \.\./evil\.py"):
         unpack(outside.getvalue(), tmp_path / "made" / "there")
     assert [one.name for one in (tmp_path / "made").iterdir()] == ["here"]
+
+
+def test_a_link_out_of_the_project_is_not_followed(project: Write, tmp_path_factory: pytest.TempPathFactory) -> None:
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.py"
+    secret.write_text("TOKEN = 1\n")
+    project("mason/__init__.py", "")
+    home = project("mason/wall.py", "x = 1\n")
+    (home.parent / "stolen.py").symlink_to(secret)
+    inside = project("shared/level.py", "y = 1\n")
+    (home.parent / "level.py").symlink_to(inside)
+    assert set(files_in(pack("mason.wall:line", []).data)) == {
+        *("mason/__init__.py", "mason/wall.py", "mason/level.py")
+    }

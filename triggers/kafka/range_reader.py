@@ -22,6 +22,7 @@ _CONSUMERS = 4
 _READ_S = 30.0
 _POLL_MS = 500
 _EXPIRED = "the broker has deleted these records: keep them longer (retention.ms) than a run may take"
+_ENDED = ": the embedded broker keeps nothing over its end, and is a new one with each `tidemill up`"
 
 
 class RangeReader:
@@ -87,6 +88,7 @@ class _Puller:
         self.isolation = isolation
         self._consumer = reading_consumer(access, isolation=isolation)
         self._link = BrokerLink(access)
+        self._replaced = _ENDED if access.embedded else ""
         self._opened = False
         self._shrunk_s = 1.0 if access.embedded else 10.0
 
@@ -105,7 +107,7 @@ class _Puller:
     async def pull(self, offsets: OffsetRange) -> Sequence[ConsumerRecord]:
         """The records of a range, all of them. Raises `RecordsGone` or one of `TROUBLE`."""
         # Asked before, to know whether it is worth reading, and after, to know what was read.
-        await _check_there(self._link, offsets)
+        await _check_there(self._link, offsets, self._replaced)
         partition = TopicPartition(offsets.topic, offsets.partition)
         self._consumer.assign([partition])
         self._consumer.seek(partition, offsets.first)
@@ -116,7 +118,7 @@ class _Puller:
         finally:
             # An assigned consumer fetches on, wanted or not.
             self._consumer.pause(partition)
-        await _check_there(self._link, offsets)
+        await _check_there(self._link, offsets, self._replaced)
         if offsets.by is not None:
             key = key_at(offsets.by)
             records = [one for one in records if key(one) == offsets.key]
@@ -141,10 +143,12 @@ class _Puller:
         return [one for one in found if one.offset <= offsets.last]
 
 
-async def _check_there(link: BrokerLink, offsets: OffsetRange) -> None:
+async def _check_there(link: BrokerLink, offsets: OffsetRange, replaced: str) -> None:
     sight = await link.look([offsets.topic])
     if sight.cluster != offsets.cluster:
-        raise RecordsGone(f"{_named(offsets)}: their cluster {offsets.cluster} was replaced by {sight.cluster}")
+        raise RecordsGone(
+            f"{_named(offsets)}: their cluster {offsets.cluster} was replaced by {sight.cluster}{replaced}"
+        )
     absent = sight.absent.get(offsets.topic)
     if absent is not None and absent not in MISSING:
         raise absent()

@@ -82,8 +82,9 @@ def print_versions_of(answer: Mapping[str, Any], now: datetime) -> None:
 
 def _noted(version: Mapping[str, Any]) -> str:
     """Of a version. A doubt is about the code that was kept, also while it is loaded."""
-    told = "loaded" if version["loaded"] else version["why_not"]
-    return "; ".join(one for one in (told, version["doubt"]) if one)
+    why_not = version["why_not"]
+    told = ("loaded", why_not and f"no replay once it is not: {why_not}") if version["loaded"] else (why_not,)
+    return "; ".join(one for one in (*told, version["doubt"]) if one)
 
 
 def print_triggers(answer: Mapping[str, Any], now: datetime) -> None:
