@@ -108,8 +108,13 @@ def _has_signature(value: Any) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a str that is not empty."""
-    return isinstance(value, str) and value != ""
+    """Whether it is a str that is not empty, and that a database takes as text."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value != "" and b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def is_list(value: object) -> bool:

@@ -213,3 +213,8 @@ def test_a_wrong_retry_is_told_with_its_place_when_its_module_loads(
 def test_what_is_no_function_is_no_stage(given: Any) -> None:
     with pytest.raises(InvalidPipeline, match=r"^stage\(.*\): this is no function: write @stage above one"):
         stage(given)
+
+
+@pytest.mark.parametrize("tag", ["a\0", "\ud800"])
+def test_text_that_no_database_takes_is_refused(tag: str) -> None:
+    assert "give a list of words" in refused([stage(ingest)], tags=[tag])[0]
