@@ -82,6 +82,9 @@ async def test_an_event_whose_transaction_began_before_the_pause_is_known_to_be_
     given = settings(database, tmp_path, Role.TRIGGERS)
     waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     async with daemon(given, counts) as one, daemon(given, counts) as two, asyncio.TaskGroup() as tasks:
+        # After a repeat the writer works in transactions of several statements, which begin before they are refused.
+        for _ in range(2):
+            await tell(one, trigger, happened("first"))
         holder = await asyncpg.connect(database)
         async with holder.transaction():
             await holder.execute("select from daemons where id = $1 for update", one.writer.daemon)
@@ -92,8 +95,8 @@ async def test_an_event_whose_transaction_began_before_the_pause_is_known_to_be_
         await holder.close()
         [outcome] = await telling
     assert outcome.fate is Fate.PAUSED
-    query = "select f.decided_at < p.paused_at as before, f.pause = p.id as by_it from fates f, pauses p"
-    assert [tuple(row) for row in await rows(database, query)] == [(True, True)]
+    query = "select f.pause = p.id as by_it from fates f, pauses p"
+    assert [row["by_it"] for row in await rows(database, query)] == [True]
 
 
 async def test_nothing_runs_that_is_told_after_a_pause_however_many_tell(database: str, tmp_path: Path) -> None:
