@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from service.app import Daemon
@@ -72,31 +71,6 @@ async def test_a_pause_holds_in_every_daemon_from_the_next_event_on(database: st
         assert await one.writer.submit(LiftPause("counts", "", "kim")) == [None]
         assert await each(first, "e", one, two) == [Fate.RAN, Fate.RAN]
         assert await tell(two, first, happened("b0")) == [held[0]]
-
-
-async def test_an_event_whose_transaction_began_before_the_pause_is_known_to_be_held_back_by_it(
-    database: str, tmp_path: Path
-) -> None:
-    trigger = CloudEvents()
-    counts = Pipeline("counts", [count], on=[trigger])
-    given = settings(database, tmp_path, Role.TRIGGERS)
-    waits = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    async with daemon(given, counts) as one, daemon(given, counts) as two, asyncio.TaskGroup() as tasks:
-        # After a repeat the writer works in transactions of several statements, which begin before they are refused.
-        for _ in range(2):
-            await tell(one, trigger, happened("first"))
-        holder = await asyncpg.connect(database)
-        async with holder.transaction():
-            await holder.execute("select from daemons where id = $1 for update", one.writer.daemon)
-            telling = tasks.create_task(tell(one, trigger, happened("raced")))
-            while not await rows(database, waits):
-                await asyncio.sleep(0)
-            await two.writer.submit(PutPause("counts", "", "", "kim"))
-        await holder.close()
-        [outcome] = await telling
-    assert outcome.fate is Fate.PAUSED
-    query = "select f.pause = p.id as by_it from fates f, pauses p"
-    assert [row["by_it"] for row in await rows(database, query)] == [True]
 
 
 async def test_nothing_runs_that_is_told_after_a_pause_however_many_tell(database: str, tmp_path: Path) -> None:
