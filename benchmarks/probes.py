@@ -123,7 +123,8 @@ class Stimuli:
         return at
 
     async def _post(self, path: str, headers: str, value: Any) -> float:
-        if self._streams is None:
+        # The server ends a connection that was idle for long.
+        if self._streams is None or self._streams[0].at_eof():
             host, _, port = self.daemon.address.removeprefix("http://").rpartition(":")
             self._streams = await asyncio.open_connection(host, int(port))
         reader, writer = self._streams
