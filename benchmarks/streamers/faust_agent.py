@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import sys
+import tempfile
 import time
 import uuid
 from typing import Any
@@ -16,12 +17,13 @@ from typing import Any
 import faust
 
 
-async def main(servers: str, topic: str, records: int) -> None:
-    """From the first batch handed to the agent to the last record."""
+async def main(servers: str, topic: str, records: int, folder: str) -> None:
+    """From the first batch handed to the agent to the last record. What Faust keeps goes into `folder`."""
     app = faust.App(
         f"faust-{uuid.uuid4()}",
         broker=f"kafka://{servers}",
         value_serializer="json",
+        datadir=folder,
         loop=asyncio.get_running_loop(),
         web_enabled=False,
         topic_disable_leader=True,
@@ -54,4 +56,5 @@ async def main(servers: str, topic: str, records: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    with tempfile.TemporaryDirectory(prefix="tidemill-bench-") as name:
+        asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), name))
