@@ -18,6 +18,7 @@ from service.db.listen import Listening
 from service.db.notes import PutPipeline
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
+from service.db.tokens import WAKE as TOKENS_WAKE
 from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
 from service.definition import definition
 from service.engine import Engine, Ground
@@ -85,6 +86,7 @@ class Daemon:
     hurrying: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     beside: list[asyncio.Task[None]] = field(default_factory=list)
+    hear_tokens: list[Callable[[], None]] = field(default_factory=list)
     address: str = ""
 
     def __post_init__(self) -> None:
@@ -229,6 +231,9 @@ class Daemon:
             self.backfills.hear()
         if self.kept_runs is not None and payload == KEPT_WAKE:
             self.kept_runs.hear()
+        if payload in ("", TOKENS_WAKE):
+            for hear in self.hear_tokens:
+                hear()
         if self.executor is None:
             return
         if payload.startswith("cancel "):

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from service.access_calls import AccessCalls
 from service.calls import TIMEOUT_S, ApiError, DaemonUnavailable, Json, answer_of
 from service.schedule_calls import ScheduleCalls
 
@@ -17,7 +18,7 @@ RECONNECTS = 5
 RECONNECT_S = 1.0
 
 
-class Client(ScheduleCalls):
+class Client(AccessCalls, ScheduleCalls):
     """Speaks to the daemon at `url`. Every method may raise `ApiError` and `DaemonUnavailable`.
 
     It answers with the documents of the API as they are, times as text; `GET /api/v1/openapi.json` describes them.

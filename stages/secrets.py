@@ -28,7 +28,7 @@ _LOOKS = re.compile(
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b
     | \bsk-[\w-]{20,}
-    | \b(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hf_|npm_|pypi-|whsec_)[\w-]{16,}
+    | \b(?:tm_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hf_|npm_|pypi-|whsec_)[\w-]{16,}
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
@@ -37,7 +37,7 @@ _NAMES = re.compile(r"(?:password|passwd|passphrase|secret|token|(?:api|access|p
 _HINTS = (
     *("authorization", "bearer", "passw", "passphrase", "secret", "token", "key", "://"),
     *("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
-    *("xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-", "sk-", "hf_", "npm_", "pypi-", "whsec_"),
+    *("xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-", "sk-", "hf_", "npm_", "pypi-", "whsec_", "tm_"),
 )
 
 

@@ -32,6 +32,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "tests/db/test_run_log.py": ("drop_log_part", "make_log_parts", "trim_log"),
     "tests/db/test_silence.py": ("watchtriggers",),
     "tests/db/test_stage_logs.py": ("putlogfile",),
+    "tests/db/test_tokens.py": ("puttoken", "revoketoken", "usetoken"),
     "tests/db/test_votes.py": ("decidegate", "expiregate", "movealias"),
 }
 PLACES: Mapping[str, Sequence[str]] = {

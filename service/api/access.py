@@ -1,4 +1,4 @@
-"""Who may speak to the daemon: whoever knows the token, or, where there is none, programs on this machine."""
+"""Who may speak to the daemon: whoever shows a token, or, where none is set, programs on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from starlette.types import Scope
 from service.api.problems import Problem
 from service.api.requests import header
 from service.api.sessions import Sessions
+from service.api.standing import CALLER
+from service.callers import HOLDER, LOCAL, Caller
 from service.config import is_loopback
+from service.known_tokens import BEGINS, SHOWN, KnownTokens
 
 _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,36 +28,50 @@ class Access:
     a page from elsewhere may post to it, or be served under a name that leads here (DNS rebinding).
     """
 
-    def __init__(self, token: str | None, sessions: Sessions) -> None:
+    def __init__(self, token: str | None, sessions: Sessions, tokens: KnownTokens) -> None:
         self._token = token.encode() if token else None
         self._sessions = sessions
+        self._tokens = tokens
 
-    def check(self, scope: Scope, *, token_in_query: bool = False) -> None:
-        """Raises 401 (token missing or wrong) or 403 (a page from elsewhere)."""
-        if self._token is None:
+    @property
+    def is_open(self) -> bool:
+        """Whether programs and browsers of this machine need no token."""
+        return self._token is None
+
+    async def check(self, scope: Scope, *, token_in_query: bool = False) -> None:
+        """Know who asks: `caller_of(scope)` from now on.
+
+        Raises 401 (token missing or wrong), 403 (a page from elsewhere), `DatabaseUnavailable`.
+        """
+        if self.is_open:
             _refuse_strangers(scope)
-            return
         given = _token_of(scope, token_in_query)
-        if given is None and self._is_signed_in(scope):
-            return
         if given is None:
+            caller = LOCAL if self.is_open else await self._signed_in(scope)
+        else:
+            found = await self.shown(given)
+            caller = found[1] if found else LOCAL if self.is_open and not given.startswith(BEGINS) else None
+        if caller is None and given is None:
             raise _unauthorized("this address needs the API token: send Authorization: Bearer TOKEN", "")
-        if not hmac.compare_digest(given.encode("latin-1", "replace"), self._token):
-            raise _unauthorized(
-                "this is not the API token of the daemon (TIDEMILL_API_TOKEN)", ', error="invalid_token"'
-            )
+        if caller is None:
+            raise _unauthorized(_wrong(given or ""), ', error="invalid_token"')
+        scope[CALLER] = caller
 
-    def _is_signed_in(self, scope: Scope) -> bool:
-        """Whether a browser asks in whose session the token was shown: to look, or by a form of ours, which has a
-        token of its own. A cookie alone changes nothing.
+    async def shown(self, given: str) -> tuple[int | None, Caller] | None:
+        """Whose token this is, and its id where it has one; None: nobody's. Raises `DatabaseUnavailable`."""
+        if self._token is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
+            return None, HOLDER
+        return await self._tokens.holder(given) if given.startswith(BEGINS) else None
+
+    async def _signed_in(self, scope: Scope) -> Caller | None:
+        """Who asks by a browser in whose session a token was shown: to look, or by a form of ours, which has a token
+        of its own. A cookie alone changes nothing.
         """
         session = self._sessions.of(scope)
         may = scope["method"] in SAFE or scope["path"].startswith(ACT)
-        return may and session is not None and session.signed_in
-
-    def is_token(self, given: str) -> bool:
-        """Whether this is the API token, or none is needed."""
-        return self._token is None or hmac.compare_digest(given.encode("utf-8", "replace"), self._token)
+        if not may or session is None or not session.signed_in:
+            return None
+        return HOLDER if session.token is None else await self._tokens.held(session.token)
 
 
 def check_form_origin(scope: Scope, public_url: str | None) -> None:
@@ -79,6 +96,12 @@ def _token_of(scope: Scope, token_in_query: bool) -> str | None:
 
 def _unauthorized(detail: str, error: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": f'Bearer realm="tidemill"{error}'})
+
+
+def _wrong(given: str) -> str:
+    if given.startswith(BEGINS):
+        return f"{given[:SHOWN]}... is no token that stands: it has expired or was revoked; ask an admin for another"
+    return "this is not the API token of the daemon (TIDEMILL_API_TOKEN)"
 
 
 def _refuse_strangers(scope: Scope) -> None:

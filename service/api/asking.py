@@ -23,6 +23,7 @@ from service.asking.given import Asked, Given, given
 from service.asking.shapes import EventExplained, FireAnswer
 from service.asking.standing import Standings
 from service.asking.which import which
+from service.callers import Right
 from service.db.offered import RunRow
 from service.shapes import EventAnswer, OutcomeShape
 from service.terms import judged
@@ -167,6 +168,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/api/v1/explain",
+        only=Right.VIEWER,
         summary="What an event would do: which triggers would start which runs, and why the others would not",
         tag="events",
         handler=explain,

@@ -21,6 +21,7 @@ from service.asking.known import KnownEvents
 from service.asking.rehearsal import Rehearsal
 from service.asking.shapes import BacktestAnswer, DueAnswer
 from service.asking.which import which
+from service.callers import Right
 from service.db.inbox_pages import PAGE, InboxPages
 from service.definition import describe_trigger
 from service.shapes import InboxEvent
@@ -117,6 +118,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/api/v1/backtests/due",
+        only=Right.VIEWER,
         summary="When a declared schedule was due in a time, to compare another one with it",
         tag="events",
         handler=due,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -117,6 +117,18 @@ class CleanUpBody(Body):
     events_days: Days | None = None
 
 
+class TokenBody(Body):
+    """A token: whose it is, what it may do, whose gates it may decide (patterns, for the role approver), and for how
+    long it stands (90 days, if nothing is said; null: until it is revoked).
+    """
+
+    name: Name
+    roles: Annotated[list[Literal["viewer", "operator", "approver", "admin"]], Field(min_length=1, max_length=4)]
+    pipelines: Annotated[list[Name], Field(max_length=50)] = []
+    expires_s: Annotated[float | None, Field(ge=1, le=10 * 366 * 86_400, strict=False)] = 90 * 86_400.0
+    by: Name = "api"
+
+
 class BackfillBody(Body):
     """A backfill of `trigger` (`pipeline/trigger`, or a pipeline with one schedule): its ticks due from `from` to `to`
     (default: now), both included. A day alone is the whole of it in the schedule's time zone, today's up to now.
@@ -222,6 +234,8 @@ class BacktestBody(DueBody):
 
 class DecideBody(Body):
     """A decision: who makes it, why, and about which artifact: its digest, or the first 8 or more characters of it."""
+
+    personal: ClassVar[bool] = True
 
     by: Name
     reason: Text = ""

@@ -12,6 +12,7 @@ from service.api.sessions import Sessions
 from service.api.shared import Shared
 from service.db.views import Views
 from service.db.writer import Operation
+from service.known_tokens import KnownTokens
 from service.log_pages import LogPages
 from service.log_stream import LogStream
 
@@ -31,6 +32,7 @@ class Context:
     stream: LogStream
     sessions: Sessions
     access: Access
+    tokens: KnownTokens
     shared: Shared = field(default_factory=Shared)
 
     @property

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.context import Context
+from service.callers import Right
 
 Handler = Callable[[Context, Request], Awaitable[Response]]
 
@@ -28,7 +29,8 @@ class Endpoint:
 
     `problems` are the statuses answered with a problem document, besides those any address may give. `query` and
     `headers` say what each parameter is. `body` is the type of the request's document, `Content`s, or None. No
-    `handler`: the intake serves it. `open`: it never needs the token.
+    `handler`: the intake serves it. `open`: it never needs the token. `only`: the role it takes, where that is not a
+    viewer's for what is read (GET, OPTIONS) and an operator's for what is done.
     """
 
     method: str
@@ -43,6 +45,14 @@ class Endpoint:
     answers: Mapping[int, Any] = field(default_factory=dict)
     problems: Sequence[int] = ()
     open: bool = False
+    only: Right | None = None
+
+    @property
+    def needs(self) -> Right | None:
+        """The role it takes; None: nobody is asked."""
+        if self.open:
+            return None
+        return self.only or (Right.VIEWER if self.method in ("GET", "OPTIONS") else Right.OPERATOR)
 
 
 BEFORE = "only what comes before this one: `next` of the page above"

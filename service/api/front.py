@@ -15,6 +15,8 @@ from service.api.context import Context
 from service.api.intake import EVENTS, HOOKS, Intake
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
 from service.api.requests import hung_up, linger
+from service.api.standing import require
+from service.callers import Right
 from service.console.trouble import page_of
 from triggers import faults
 
@@ -99,15 +101,17 @@ class Front:
         if path.startswith(HOOKS):
             scope["tidemill.route"] = HOOKS + "{hook}"
             if not self._intake.proves_sender(path):
-                self._access.check(scope)
+                await self._access.check(scope)
+                require(scope, Right.OPERATOR)
             await self._intake.hook(scope, receive, send)
             return
         if path not in OPEN and not path.startswith((DECIDE, ASSETS)) and path != SIGN_IN:
-            self._access.check(scope, token_in_query=path == EVENTS)
+            await self._access.check(scope, token_in_query=path == EVENTS)
         if "\0" in path or b"%00" in scope["query_string"]:
             raise Problem(400, "the address holds a NUL character, which nothing here has in its name")
         if path == EVENTS and scope["method"] in ("POST", "OPTIONS"):
             scope["tidemill.route"] = EVENTS
+            require(scope, Right.OPERATOR if scope["method"] == "POST" else Right.VIEWER)
             serve = self._intake.events if scope["method"] == "POST" else self._intake.allow
             await serve(scope, receive, send)
             return

@@ -16,6 +16,8 @@ from service.api.endpoint import Endpoint
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import found_run, run_called
+from service.api.standing import require_gate
+from service.callers import Right
 from service.db.accept import Accepted
 from service.db.decisions import DecideByEvent
 from service.db.votes import DecideGate, Taken, Voted, needed_by
@@ -48,6 +50,7 @@ async def reject(context: Context, request: Request) -> Response:
 async def _decide(context: Context, request: Request, verb: Verb) -> Response:
     body = await read_model(request, context.limit_bytes, DecideBody)
     run = await found_run(context, request)
+    require_gate(request.scope, run["pipeline"])
     return Json(await decide(context, run, named(run, request.path_params["gate"]), verb, body))
 
 
@@ -255,6 +258,7 @@ ENDPOINTS = tuple(
         tag="gates",
         handler=handler,
         body=DecideBody,
+        only=Right.APPROVER,
         answers={200: GateDecision},
         problems=(403, 404, 409, 413, 415, 422, 429),
     )

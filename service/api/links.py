@@ -18,6 +18,8 @@ from service.api.gates import DECISIONS, Verb, decide, named, standing_of
 from service.api.problems import TOLD, Problem, problem_of
 from service.api.requests import read_body, read_model
 from service.api.runs import found_run, run_called
+from service.api.standing import require_gate
+from service.callers import Right
 from service.console.look import HEADERS, rendered
 from service.db.links import PutLink, known_key, new_key
 from service.gate_shapes import GateShape, LinkShape
@@ -37,6 +39,7 @@ async def make(context: Context, request: Request) -> Response:
     """A link by which one person decides a waiting gate, about the artifact it asks about now."""
     body = await read_model(request, context.limit_bytes, LinkBody)
     run = await found_run(context, request)
+    require_gate(request.scope, run["pipeline"])
     gate = named(run, request.path_params["gate"])
     _refuse_decided(run, gate)
     standing_of(context, run, gate, body.person)
@@ -169,6 +172,7 @@ ENDPOINTS = (
         tag="gates",
         handler=make,
         body=LinkBody,
+        only=Right.APPROVER,
         answers={201: LinkShape},
         problems=(403, 404, 409, 413, 415, 422, 429),
     ),

@@ -11,6 +11,7 @@ from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit, read_json, read_model
+from service.callers import Right
 from service.db.registry import MoveAlias, RegisterVersion
 from service.errors import NotFound
 from service.shapes import ModelsAnswer, Prediction, VersionShape, VersionsPage
@@ -163,6 +164,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/models/{model}/predict",
+        only=Right.VIEWER,
         summary="Ask the version in production",
         tag="models",
         handler=predict,

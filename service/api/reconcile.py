@@ -17,6 +17,7 @@ from service.asking.known import KnownEvents, removed_until
 from service.asking.reconciling import reconciled
 from service.asking.shapes import KnownAnswer, ReconcileAnswer
 from service.asking.which import which
+from service.callers import Right
 from service.db.inbox_pages import InboxPages
 from service.shapes import InboxPage
 from triggers.event import event_key
@@ -118,6 +119,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/api/v1/inbox/known",
+        only=Right.VIEWER,
         summary="Which of up to 1,000 events of one source were accepted, by their ids",
         tag="events",
         handler=known,

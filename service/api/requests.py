@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from service.api.problems import ClientGone, Problem
+from service.api.standing import in_own_name
 from triggers.payload import media_type, parse_json, require_utf8
 
 BODY_TIMEOUT_S = 30.0
@@ -109,9 +110,11 @@ async def read_json(request: Request, limit_bytes: int) -> Any:
 
 
 async def read_model(request: Request, limit_bytes: int, model: type[Model]) -> Model:
-    """The body as a checked model; an empty one as if it were `{}`. Raises like `read_json`, 422 naming the fields."""
+    """The body as a checked model; an empty one as if it were `{}`. Raises like `read_json`, 422 naming the fields, 403
+    where it is in another's name.
+    """
     value = await read_json(request, limit_bytes)
-    return model.model_validate({} if value is None else value)
+    return model.model_validate(in_own_name(request.scope, model, {} if value is None else value))
 
 
 def path_id(request: Request, name: str, what: str) -> int:

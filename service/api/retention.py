@@ -12,6 +12,7 @@ from service.api.bodies import CleanUpBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.requests import read_model
+from service.callers import Right
 from service.retention import CleanUp, Policy
 
 
@@ -43,6 +44,7 @@ ENDPOINTS = (
         tag="system",
         handler=clean_up,
         body=CleanUpBody,
+        only=Right.ADMIN,
         needs_body=False,
         answers={200: CleanUp},
         problems=(409, 413, 415, 422, 429),

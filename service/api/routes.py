@@ -30,12 +30,14 @@ from service.api import (
     steering,
     stories,
     stream,
+    tokens,
     versions,
 )
 from service.api.answers import Json
 from service.api.context import Context
-from service.api.endpoint import Content, Endpoint, Handler
+from service.api.endpoint import Content, Endpoint
 from service.api.openapi import document
+from service.api.standing import require
 from service.console.pages import page_routes
 
 
@@ -68,6 +70,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *models.ENDPOINTS,
     *schedules.ENDPOINTS,
     *retention.ENDPOINTS,
+    *tokens.ENDPOINTS,
     *stream.ENDPOINTS,
     *health.ENDPOINTS,
     Endpoint(
@@ -93,10 +96,11 @@ def _path(endpoint: Endpoint) -> str:
 
 
 def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> Route:
-    by_method: dict[str, Handler] = {one.method: one.handler for one in endpoints if one.handler is not None}
+    by_method = {one.method: (one.handler, one.needs) for one in endpoints if one.handler is not None}
 
     async def serve(request: Request) -> Response:
-        handler = by_method[request.method if request.method in by_method else "GET"]
+        handler, needs = by_method[request.method if request.method in by_method else "GET"]
+        require(request.scope, needs)
         return await handler(context, request)
 
     return Route(path, serve, methods=list(by_method))

@@ -17,8 +17,10 @@ from service.api.bodies import BackfillBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
+from service.api.standing import recorded_as
 from service.backfill import Stretch, described, find_schedule, first_of, last_of
 from service.backfill_shapes import BackfillDetail, BackfillPlan, BackfillsPage, ScheduleAnswer
+from service.callers import Right
 from service.db.backfills import PutBackfill, StopBackfill
 from service.db.schedules import ScheduleViews
 from service.errors import Conflict, Invalid, NotFound
@@ -162,7 +164,7 @@ async def show(context: Context, request: Request) -> Response:
 async def stop(context: Context, request: Request) -> Response:
     """Start no more of its ticks; runs that are under way go on. Asking again changes nothing."""
     known_only(request, {"by": ""})
-    by = (request.query_params.get("by") or "api")[:200]
+    by = (recorded_as(request.scope, request.query_params.get("by")) or "api")[:200]
     return Json(await stop_backfill(context, path_id(request, "backfill", "backfill"), by))
 
 
@@ -205,6 +207,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/api/v1/backfills/plan",
+        only=Right.VIEWER,
         summary="What a backfill would do: which ticks there are, and how many of them have run already",
         tag="pipelines",
         handler=plan,

@@ -19,6 +19,7 @@ from service.api.serving import Serving
 from service.api.sessions import Sessions
 from service.db.views import Views
 from service.errors import ConfigError
+from service.known_tokens import KnownTokens
 from service.log_files import LogFiles
 from service.log_pages import LogPages
 from service.log_stream import LogStream
@@ -42,6 +43,8 @@ class ApiServer:
         http = daemon.settings.http
         secure = (http.public_url or "").startswith("https:")
         sessions = Sessions(http.api_token, daemon.ground.lending.installation, secure=secure)
+        tokens = KnownTokens(daemon.reads, daemon.writer)
+        daemon.hear_tokens.append(tokens.hear)
         context = Context(
             daemon=daemon,
             views=views,
@@ -50,7 +53,8 @@ class ApiServer:
             logs=LogPages(daemon.reads, self._log_files),
             stream=self._stream,
             sessions=sessions,
-            access=Access(http.api_token, sessions),
+            access=Access(http.api_token, sessions, tokens),
+            tokens=tokens,
         )
         self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
         self._ended = asyncio.Event()

@@ -25,12 +25,15 @@ SAID_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser. `name` is who decides things in it; `signed_in`: whoever holds it has shown the API token."""
+    """A browser. `name` is who decides things in it; `signed_in`: whoever holds it has shown a token, the one with the
+    id `token` or that of the settings.
+    """
 
     id: str
     name: str
     signed_in: bool
     until_s: int
+    token: int | None = None
 
 
 class Sessions:
@@ -52,9 +55,9 @@ class Sessions:
             return None
         return session if session.until_s > time.time() else None
 
-    def begin(self, name: str, *, signed_in: bool) -> Session:
+    def begin(self, name: str, *, signed_in: bool, token: int | None = None) -> Session:
         """A new one."""
-        return Session(secrets.token_urlsafe(18), name, signed_in, int(time.time()) + LASTS_S)
+        return Session(secrets.token_urlsafe(18), name, signed_in, int(time.time()) + LASTS_S, token)
 
     def cookie(self, session: Session) -> str:
         """What sets it."""

@@ -50,12 +50,13 @@ def link(
         typer.echo(made["url"])
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, longest_s: float = LONGEST_S) -> float:
     """`90min`, `8h`, `2d` or `3600` as seconds."""
     found = re.fullmatch(r"([0-9]{1,9})\s*(s|min|m|h|d)?", text.strip())
     if found is None:
         raise typer.BadParameter(f"{text!r} is no time: write 90min, 8h or 2d", param_hint="--expires")
     told_s = float(found[1]) * UNITS[found[2] or "s"]
-    if not 1 <= told_s <= LONGEST_S:
-        raise typer.BadParameter(f"{text!r} is not between 1 s and 30 days", param_hint="--expires")
+    if not 1 <= told_s <= longest_s:
+        most = f"{longest_s / UNITS['d']:g} days"
+        raise typer.BadParameter(f"{text!r} is not between 1 s and {most}", param_hint="--expires")
     return told_s

@@ -15,6 +15,8 @@ from service.api.context import Context
 from service.api.problems import Problem
 from service.api.requests import read_body
 from service.api.sessions import Session
+from service.api.standing import caller_of, require
+from service.callers import Right
 from service.console.look import HEADERS, rendered
 from service.log_stream import Place
 from triggers.payload import parse_json
@@ -48,8 +50,9 @@ Show = Callable[[Context, Request], Awaitable[Shown]]
 Act = Callable[[Context, Request, Form], Awaitable[Done]]
 
 
-async def show(context: Context, request: Request, handler: Show) -> Response:
+async def show(context: Context, request: Request, handler: Show, right: Right | None) -> Response:
     """Answer with a page. Its place in the log is taken before its content is read: nothing falls in between."""
+    require(request.scope, right)
     place = await context.stream.end()
     [waiting] = await context.daemon.reads.fetch("people_wait")
     shown = await handler(context, request)
@@ -78,9 +81,10 @@ async def show(context: Context, request: Request, handler: Show) -> Response:
     return answer
 
 
-async def act(context: Context, request: Request, handler: Act) -> Response:
+async def act(context: Context, request: Request, handler: Act, right: Right | None) -> Response:
     """Do what a form of ours asks for, then show the next page (post, redirect, get)."""
     check_form_origin(request.scope, context.daemon.settings.http.public_url)
+    require(request.scope, right)
     form = await read_form(request)
     session = context.sessions.of(request.scope)
     if session is None or not context.sessions.is_form_token(session, form.get("token", "")):
@@ -118,7 +122,9 @@ def who(context: Context, request: Request, form: Form) -> tuple[str, Session | 
 
     Raises 422 where nobody is named.
     """
-    session = context.sessions.of(request.scope)
+    session, own = context.sessions.of(request.scope), caller_of(request.scope).name
+    if own:
+        return own, None
     given = form.get("by", "").strip()
     name = session.name if session is not None and session.signed_in and session.name else given
     if not name:

@@ -10,6 +10,8 @@ from starlette.routing import Route
 
 from service.api.access import ACT, ASSETS, SIGN_IN
 from service.api.context import Context
+from service.api.standing import require
+from service.callers import Right
 from service.console import (
     artifacts,
     assets,
@@ -26,6 +28,7 @@ from service.console import (
     system,
 )
 from service.console.page import Act, Show, act, show
+from service.console.standing import needed_to_act, needed_to_look
 
 PAGES: Sequence[tuple[str, Show]] = (
     ("/", now.now),
@@ -72,15 +75,15 @@ FORMS: Sequence[tuple[str, Act]] = (
 def page_routes(context: Context) -> list[Route]:
     """Every page, the forms they hold, and what they are dressed in."""
 
-    def shown(handler: Show) -> Callable[[Request], Awaitable[Response]]:
+    def shown(path: str, handler: Show) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            return await show(context, request, handler)
+            return await show(context, request, handler, needed_to_look(path))
 
         return serve
 
-    def done(handler: Act) -> Callable[[Request], Awaitable[Response]]:
+    def done(path: str, handler: Act) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            return await act(context, request, handler)
+            return await act(context, request, handler, needed_to_act(path))
 
         return serve
 
@@ -90,15 +93,16 @@ def page_routes(context: Context) -> list[Route]:
     async def sign_in(request: Request) -> Response:
         if request.method == "POST":
             return await signing.sign_in(context, request)
-        return await show(context, request, signing.asking)
+        return await show(context, request, signing.asking, None)
 
     async def image(request: Request) -> Response:
+        require(request.scope, Right.VIEWER)
         return await artifacts.image(context, request)
 
     return [
         Route("/runs/{run}/artifacts/{digest}/image", image, methods=["GET"]),
         Route(ASSETS + "{version}/{name}", file, methods=["GET"]),
         Route(SIGN_IN, sign_in, methods=["GET", "POST"]),
-        *(Route(path, shown(handler), methods=["GET"]) for path, handler in PAGES),
-        *(Route(ACT + path, done(handler), methods=["POST"]) for path, handler in FORMS),
+        *(Route(path, shown(path, handler), methods=["GET"]) for path, handler in PAGES),
+        *(Route(ACT + path, done(path, handler), methods=["POST"]) for path, handler in FORMS),
     ]

@@ -13,6 +13,7 @@ from service.api.problems import Problem
 from service.api.requests import path_id, query_id
 from service.api.reviews import reviews_page
 from service.api.runs import run_called
+from service.api.standing import require_gate
 from service.api.steering import abandon_run, cancel_run, resume_run, skip_stage
 from service.console.page import Done, Form, Shown, object_of, who
 from service.db.people import waiting_gates
@@ -39,6 +40,7 @@ async def decided(context: Context, request: Request, form: Form) -> Done:
     by, session = who(context, request, form)
     body = DecideBody(by=by, reason=form.get("reason", ""), subject=form.get("subject") or None)
     run = await run_called(context, path_id(request, "run", "run"))
+    require_gate(request.scope, run["pipeline"])
     done = await decide(context, run, named(run, request.path_params["gate"]), verb, body)
     said = f"{by} has {'approved' if verb == 'approve' else 'rejected'} gate {done['gate']} of run {done['run']}"
     more = "more people must approve" if done["state"] == "waiting" else f"it is {done['state']}"

@@ -9,6 +9,7 @@ from service.api.access import check_form_origin
 from service.api.context import Context
 from service.api.problems import Problem
 from service.api.sessions import Session
+from service.callers import LOCAL, Caller
 from service.console.page import Done, Form, Shown, answered, read_form
 
 MOST_NAME = 200
@@ -16,7 +17,7 @@ MOST_NAME = 200
 
 async def asking(context: Context, request: Request) -> Shown:
     """The page that asks for the token, if one is needed, and for a name."""
-    needed = context.daemon.settings.http.api_token is not None
+    needed = not context.access.is_open
     following = _inside(request.query_params.get("next", "/"))
     return Shown("sign_in.html", {"title": "Sign in", "following": following, "needed": needed}, live=None)
 
@@ -25,14 +26,22 @@ async def sign_in(context: Context, request: Request) -> Response:
     """Begin a session. It needs no form token: nobody has a session before. Raises 401 and 403."""
     check_form_origin(request.scope, context.daemon.settings.http.public_url)
     form = await read_form(request)
-    name = form.get("name", "").strip()[:MOST_NAME]
-    if not context.access.is_token(form.get("api_token", "").strip()):
-        raise Problem(401, "this is not the API token of the daemon (TIDEMILL_API_TOKEN): go back, and try again")
+    token, caller = await _shown(context, form.get("api_token", "").strip())
+    name = (caller.name or form.get("name", "").strip())[:MOST_NAME]
     if not name:
         raise Problem(422, "say who you are: what you do is recorded under your name")
-    needed = context.daemon.settings.http.api_token is not None
-    session = context.sessions.begin(name, signed_in=needed)
+    session = context.sessions.begin(name, signed_in=not context.access.is_open, token=token)
     return answered(context, Done(_inside(form.get("next", "/")), session=session))
+
+
+async def _shown(context: Context, given: str) -> tuple[int | None, Caller]:
+    """Whose token was shown. Raises 401."""
+    if context.access.is_open:
+        return None, LOCAL
+    found = await context.access.shown(given)
+    if found is None:
+        raise Problem(401, "no token that stands, and not the API token of the daemon either: go back, and try again")
+    return found
 
 
 async def sign_out(context: Context, request: Request, form: Form) -> Done:

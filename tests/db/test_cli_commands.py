@@ -455,3 +455,25 @@ def test_a_daemon_that_does_not_answer_is_code_2(tidemill: Tidemill, monkeypatch
     code, _, err = tidemill("runs")
     assert code == 2
     assert "start one with `tidemill up`" in err
+
+
+def test_a_token_is_made_listed_and_revoked(tidemill: Tidemill) -> None:
+    code, token, told = tidemill("tokens", "create", "ci", "--role", "operator", "--expires", "8h")
+    assert (code, token[:3]) == (0, "tm_")
+    assert "ci is operator until" in told
+    made = json.loads(tidemill("tokens", "create", "kim", "--role", "approver", "--pipeline", "s*", "--json")[1])
+    assert (made["roles"], made["pipelines"]) == (["approver"], ["s*"])
+    listed = tidemill("tokens", "list")[1]
+    assert "approver (s*)" in listed
+    assert "never" in listed
+    assert token.strip() not in listed
+    assert tidemill("tokens", "revoke", "ci")[:2] == (0, "the token of ci stands no more\n")
+    code, _, told = tidemill("tokens", "revoke", "ci")
+    assert (code, "tidemill tokens list" in told) == (2, True)
+    revoked = json.loads(tidemill("tokens", "list", "--all", "--json")[1])["tokens"]
+    assert {one["name"]: (one["state"], one["created_by"]) for one in revoked} == {
+        "ci": ("revoked", "kim"),
+        "kim": ("valid", "kim"),
+    }
+    code, _, told = tidemill("tokens", "create", "x", "--role", "king")
+    assert (code, "roles" in told) == (2, True)
