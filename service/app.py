@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.catalogue import Catalogue
-from service.clock import SystemClock
+from service.clock import DatabaseClock
 from service.db.backfills import WAKE as BACKFILL_WAKE
 from service.db.daemons import Release
 from service.db.kept import WAKE as KEPT_WAKE
@@ -98,7 +98,7 @@ class Daemon:
         self.registry: PostgresRegistry = ground.registry
         self.store: ArtifactStore = ground.store
         self.reader: RecordReader | None = ground.reader
-        self.clock: SystemClock = ground.clock
+        self.clock: DatabaseClock = ground.clock
         self.executor: Executor | None = None if engine is None else engine.executor
         self.stage_logs: StageLogs | None = None if engine is None else engine.stage_logs
         self.runners: Mapping[str, OpenRunner] = ground.lending.runners
@@ -135,7 +135,7 @@ class Daemon:
 
     async def _serve(self, started: Callable[[Daemon], Awaitable[None]] | None) -> None:
         async with asyncio.TaskGroup() as base:
-            lasting = [base.create_task(self.writer.run()), base.create_task(self._listening().run())]
+            lasting = [base.create_task(one) for one in (self.writer.run(), self._listening().run(), self.clock.run())]
             self._announce_pipelines()
             async with asyncio.TaskGroup() as engine:
                 working = [engine.create_task(loop) for loop in self._loops()]

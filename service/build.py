@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from service.app import Daemon, Server, give_up
 from service.catalogue import Catalogue
-from service.clock import SystemClock
+from service.clock import DatabaseClock
 from service.db.daemons import Registration
 from service.db.migrations import migrate, pending
 from service.db.reads import Reads
@@ -63,6 +63,7 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     daemon = _daemon(lending, dsn, kafka, writer, reads, Outbox(catalogue), catalogue)
     daemon.sinks = sinks
     lending.daemon = daemon
+    await daemon.clock.set()
     return daemon
 
 
@@ -74,7 +75,9 @@ async def open_guest(settings: Settings, catalogue: Catalogue, kafka: KafkaAcces
     await reads.open()
     await writer.open()
     lending = Lending(settings, str(await reads.installation()))
-    return _daemon(lending, dsn, kafka, writer, reads, outbox, catalogue)
+    daemon = _daemon(lending, dsn, kafka, writer, reads, outbox, catalogue)
+    await daemon.clock.set()
+    return daemon
 
 
 async def _prepare(settings: Settings, dsn: str) -> None:
@@ -114,7 +117,7 @@ def _daemon(
         store=open_store(settings.artifacts.url),
         registry=PostgresRegistry(writer, reads),
         reader=reader,
-        clock=SystemClock(),
+        clock=DatabaseClock(reads.clock),
         outbox=outbox,
     )
     engine = open_engine(ground, give_up) if Role.EXECUTOR in settings.roles else None

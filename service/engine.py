@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from service.attended import AttendedRunner
 from service.catalogue import Catalogue
-from service.clock import SystemClock
+from service.clock import DatabaseClock
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
 from service.db.writer import Writer
@@ -44,7 +44,7 @@ class Ground:
     store: ArtifactStore
     registry: PostgresRegistry
     reader: RecordReader | None
-    clock: SystemClock
+    clock: DatabaseClock
     outbox: Outbox
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NewType
 from uuid import UUID
@@ -41,9 +41,19 @@ def events_key(keys: Sequence[UUID]) -> UUID:
     return UUID(bytes=hashlib.blake2b(b"".join(key.bytes for key in keys), digest_size=16).digest())
 
 
+# By how much tests have set this process' clock (`triggers.faults`).
+_set_by = timedelta()
+
+
 def utc_now() -> datetime:
     """The wall clock, as an aware UTC datetime."""
-    return datetime.now(UTC)
+    return datetime.now(UTC) + _set_by
+
+
+def set_clock(seconds: float) -> None:
+    """Let `utc_now` be so many seconds later, or earlier, than it would be: for tests."""
+    global _set_by
+    _set_by += timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

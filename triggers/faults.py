@@ -1,19 +1,23 @@
 """Named points where tests stop, delay, fail or kill a process. Free in production: one falsy check.
 
 Set `TIDEMILL_FAULTS` to `point=action[@n]`, comma-separated: `crash` ends the process at once (as kill -9 would),
-`fail` raises OSError, `stop` suspends the process (SIGSTOP), `delay:SECONDS` waits. `@n` acts only the n-th time the
-point is reached. `*=note:FILE` writes the name of each point into a file the first time a process reaches it.
+`fail` raises OSError, `full` the one of a full disk, `stop` suspends the process (SIGSTOP), `delay:SECONDS` waits,
+`clock:SECONDS` sets its clock forward, or back. `@n` acts only the n-th time the point is reached. `*=note:FILE` writes
+the name of each point into a file the first time a process reaches it.
 `service.fault_points` lists the points. This floor is the lowest, so that every floor can have some.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+from triggers.event import set_clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,15 @@ def _act(part: str, action: str) -> _Act:
     does, _, nth = action.partition("@")
     verb, _, seconds = does.partition(":")
     try:
-        if verb in ("crash", "fail", "stop") and not seconds:
+        if verb in ("crash", "fail", "full", "stop") and not seconds:
             return _Act(verb, int(nth or 0))
-        if verb == "delay":
+        if verb in ("delay", "clock"):
             return _Act(verb, int(nth or 0), float(seconds))
     except ValueError:
         pass
     raise ValueError(
-        f"TIDEMILL_FAULTS: {part!r}: write POINT=crash, POINT=fail, POINT=stop or POINT=delay:SECONDS, "
-        "with @N for the N-th time only, or *=note:FILE"
+        f"TIDEMILL_FAULTS: {part!r}: write POINT=crash, POINT=fail, POINT=full, POINT=stop, POINT=delay:SECONDS "
+        "or POINT=clock:SECONDS, with @N for the N-th time only, or *=note:FILE"
     )
 
 
@@ -77,7 +81,7 @@ async def reach(point: str) -> None:
     if act.verb == "delay":
         await asyncio.sleep(act.seconds)
     else:
-        _happen(point, act.verb)
+        _happen(point, act)
 
 
 def _note(point: str) -> None:
@@ -85,13 +89,18 @@ def _note(point: str) -> None:
         file.write(f"{point}\n")
 
 
-def _happen(point: str, verb: str) -> None:
-    if verb == "crash":
-        os._exit(137)
-    if verb == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
-        return
-    raise OSError(f"fault injected at {point}")
+def _happen(point: str, act: _Act) -> None:
+    match act.verb:
+        case "crash":
+            os._exit(137)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case "clock":
+            set_clock(act.seconds)
+        case "full":
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} (fault injected at {point})")
+        case _:
+            raise OSError(f"fault injected at {point}")
 
 
 arm(os.environ.get("TIDEMILL_FAULTS", ""))

@@ -1,4 +1,4 @@
-"""Clocks: schedules go by the daemon's, leases and due times by the database's."""
+"""Clocks: schedules, leases and due times go by the database's; times that senders do not tell, by the machine's."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def clock(skew: Skew) -> Finding:
     if off_s >= PROBLEM_S:
         return problem("clock", told, "keep both on time, such as with chrony")
     if off_s >= WARNING_S:
-        return warning("clock", told, "schedules ring by this machine's clock: keep both on time, such as with chrony")
+        return warning("clock", told, "schedules go by that of Postgres: keep both on time, such as with chrony")
     return fine("clock", "this machine and Postgres agree")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,14 @@ class Reads:
             raise DatabaseUnavailable("this database has no tidemill tables: run `tidemill migrate`")
         identity: UUID = row["id"]
         return identity
+
+    async def clock(self) -> datetime:
+        """What time it is for the database."""
+        row = await self.row("clock")
+        if row is None:
+            raise DatabaseUnavailable("Postgres does not say what time it is")
+        at: datetime = row["at"]
+        return at
 
     async def positions(self, scope: str) -> Mapping[str, str]:
         """Every stored position of a scope, by key."""

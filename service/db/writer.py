@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import asyncpg
 import orjson
 
-from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql
+from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql, where
 from service.db.order import let_go
 from service.db.pauses import NONE_KNOWN, Pauses
 from service.db.usual import Usual
@@ -129,6 +129,7 @@ class Writer:
     def __init__(self, dsn: str, *, register: Callable[[asyncpg.Connection], Coroutine[Any, Any, int]], lease_s: float):
         self._dsn = dsn
         self._register = register
+        self._lease_s = lease_s
         self._idle_s = lease_s / 4
         self._units: deque[Unit] = deque()
         self._answered: list[tuple[Unit, list[Any]]] = []
@@ -145,8 +146,11 @@ class Writer:
 
     async def open(self) -> None:
         """Connect and register this process. Raises `DatabaseUnavailable`."""
-        self._connection = await connect(self._dsn, by_index=True)
-        self.daemon = await self._register(self._connection)
+        self._connection = await connect(self._dsn, by_index=True, idle_s=self._lease_s)
+        try:
+            self.daemon = await self._register(self._connection)
+        except OUTAGES as error:
+            raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} went away: {error}") from error
 
     def __len__(self) -> int:
         return len(self._units)
@@ -256,7 +260,7 @@ class Writer:
         kinds = _fault_points(units)
         connection = self._connection
         if connection is None or connection.is_closed():
-            connection = self._connection = await connect(self._dsn, by_index=True)
+            connection = self._connection = await connect(self._dsn, by_index=True, idle_s=self._lease_s)
         answers = await self._as_usual(connection, units, kinds)
         if answers is None:
             answers = await self._by_kind(connection, units, kinds)

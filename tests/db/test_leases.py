@@ -21,6 +21,7 @@ from service.errors import RunLost
 from service.model import AttemptState, GateState, RunState
 from stages.artifacts import ArtifactRef
 from tests.db.writing import accept, rows, writing
+from triggers import faults
 
 OUTPUT = ArtifactRef("a" * 64, "json", 1, b"1")
 
@@ -263,3 +264,40 @@ async def test_two_processes_that_want_each_others_rows_both_write_in_the_end(da
         assert other.outage is None
     states = await rows(database, "select state, owner, ready_at is not null as ready from runs")
     assert all(row["owner"] is None and (row["state"] == "cancelled" or row["ready"]) for row in states)
+
+
+class Standing:
+    """A process that stands still in the middle of a transaction, which it has begun by renewing its lease."""
+
+    def __init__(self) -> None:
+        self.stands, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def reach(self, point: str) -> None:
+        if point == "claim.commit" and not self.goes_on.is_set():
+            self.stands.set()
+            await self.goes_on.wait()
+
+
+async def test_nobody_waits_for_a_process_that_stands_still_in_a_transaction(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease_s = 0.5
+    async with writing(database, lease_s=lease_s) as still:
+        await still.submit(accept("1", "a"))
+        standing = Standing()
+        monkeypatch.setattr(faults, "reach", standing.reach)
+        monkeypatch.setattr(faults, "armed", lambda: True)
+        async with asyncio.TaskGroup() as tasks:
+            claiming = tasks.create_task(claim(still))
+            await standing.stands.wait()
+            monkeypatch.setattr(faults, "armed", lambda: False)
+            await silence(database, still.daemon)
+            before = still.daemon
+            async with writing(database) as heir, asyncio.timeout(20):
+                # Others go on at once, and take what it has once the server has ended its transaction.
+                await heir.submit(Adopt(), accept("2", "b"))
+                while not await rows(database, "select from daemons where id = $1 and state = 'lapsed'", before):
+                    await heir.submit(Adopt())
+            standing.goes_on.set()
+            assert [row["epoch"] for row in await claiming] == [1]
+        assert still.daemon != before

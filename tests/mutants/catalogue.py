@@ -103,6 +103,20 @@ MUTANTS = (
         [LEASES],
     ),
     Mutant(
+        "others wait for a process that stands still in a transaction",
+        f"{SQL}/adopt.sql",
+        "    for no key update skip locked\n",
+        "",
+        [LEASES],
+    ),
+    Mutant(
+        "a daemon goes by its machine's clock",
+        "service/clock.py",
+        "            self._said, self._then = said, asked_s + unsure_s\n",
+        "            del said\n",
+        ["tests/unit/test_clock.py"],
+    ),
+    Mutant(
         "202 is answered before the event is accepted",
         "service/api/intake.py",
         "            receipts = await self._inbox.accept(arrivals)\n",

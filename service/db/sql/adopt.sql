@@ -1,10 +1,14 @@
 -- Processes whose lease has lapsed lose their runs, which are ready for anyone at once, before those accepted later. What
 -- counts against a run is not that its process died, but that something was begun for it when it did; the first time
 -- nobody knows.
-with lapsed as (
-    update daemons set state = 'lapsed'
+-- One that stands still in the middle of a transaction holds its own row: nobody waits for it, the server ends it.
+with silent as (
+    select id from daemons
     where state = 'alive' and id <> $1 and renewed_at < now() - make_interval(secs => lease_s)
-    returning id
+    for no key update skip locked
+), lapsed as (
+    update daemons d set state = 'lapsed' from silent s where d.id = s.id
+    returning d.id
 )
 update runs r set
     state = 'queued', owner = null, ready_at = r.queued_at,
