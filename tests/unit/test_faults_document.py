@@ -14,6 +14,11 @@ from service.fault_points import table
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
 PLAN = (("tests.chaos", "--seed 7 --plan"), ("tests.mutants", "--list"), ("service.fault_points", ""))
+BRIEF = (
+    ("tests.simulation", "--seconds 1"),
+    ("tests.simulation", "--seed 27 --trace"),
+    ("tests.simulation.explore", "--troubles 1"),
+)
 
 
 def test_the_points_are_those_of_the_code() -> None:
@@ -43,3 +48,10 @@ def test_every_module_that_is_run_is_there_and_takes_what_is_given() -> None:
         text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
         assert "__main__" in text
         assert all(f'"{option}"' in text for option in arguments.split() if option.startswith("--"))
+
+
+@pytest.mark.parametrize(("module", "arguments"), BRIEF)
+def test_what_takes_little_can_be_run(module: str, arguments: str) -> None:
+    assert f"`python -m {module}" in DOCUMENT
+    command = [sys.executable, "-m", module, *arguments.split()]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
