@@ -21,6 +21,10 @@ class AccessCalls(Calls):
         """Tokens, newest first."""
         return self._get("/api/v1/tokens", limit=limit, before=before, all="true" if revoked else None)
 
+    def audit(self, limit: int = 50, before: int | None = None, **wanted: Any) -> Json:
+        """Who did what, newest first. `who`, `action` (a part of it), `run`, `refused`, `since`, `until` choose."""
+        return self._get("/api/v1/audit", limit=limit, before=before, **wanted)
+
     def revoke_token(self, name: str, by: str | None = None) -> Json:
         """End a token."""
         query = f"?{urlencode({'by': by})}" if by else ""

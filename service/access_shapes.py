@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
@@ -23,6 +24,34 @@ class TokenShape(TypedDict):
     last_used_at: datetime | None
     revoked_at: datetime | None
     revoked_by: str | None
+
+
+class AuditEntry(TypedDict):
+    """What one request did. `who` has shown who it is, by `via` (`known_as`: the beginning of a token, or a subject);
+    `said` is the name under which it is recorded elsewhere. `answer` is the HTTP status; rows of one `request` with two
+    answers: the first was written with what it did, the second tells what came of it.
+    """
+
+    seq: int
+    at: datetime
+    request: str
+    answer: int
+    who: str
+    said: str
+    via: str
+    known_as: str
+    address: str
+    action: str
+    object: str
+    run: int | None
+    detail: dict[str, Any]
+
+
+class AuditPage(TypedDict):
+    """The audit log, newest first. `next` is `before` of the next page: where nothing was found it still leads on."""
+
+    entries: list[AuditEntry]
+    next: int | None
 
 
 class TokensPage(TypedDict):

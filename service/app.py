@@ -24,6 +24,7 @@ from service.definition import definition
 from service.engine import Engine, Ground
 from service.inbox import PostgresInbox
 from service.kept.keeping import Keeping
+from service.loops.audit import trim_audit
 from service.loops.backfills import Backfills
 from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
@@ -198,6 +199,8 @@ class Daemon:
             loops += [Deadlines(self.writer, self.clock).run(), self._prepare_runners()]
             if self.settings.retention.policy.removes_anything:
                 loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
+            if self.settings.retention.audit_days is not None:
+                loops.append(trim_audit(self.writer, self.settings.retention.audit_days, self.clock))
             loops.append(RunLogDays(self.dsn, self.settings.retention.log_days * DAY_S, self.clock).run())
             loops += [Relay(sink, self.dsn, self.news, self.clock).run() for sink in self.sinks]
         loops += self._of_kept_code()

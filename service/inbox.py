@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 import orjson
 
+from service.audit import untold
 from service.catalogue import Catalogue
 from service.cause import cause_of, too_deep
 from service.db.accept import Accept, Accepted
+from service.db.audit import PutAudit
 from service.db.offered import EventRow, FateRow, RunRow
 from service.db.reads import Reads
 from service.db.writer import Operation, Writer
@@ -106,11 +108,15 @@ class PostgresInbox:
     async def submit(self, *operations: Operation) -> list[Any]:
         """Write `operations` for somebody who waits outside. Raises `InboxBusy` when that takes too long.
 
-        What was given up on may still be written: whoever tries again must be safe to repeat.
+        What was given up on may still be written: whoever tries again must be safe to repeat. Of a request that is to
+        be on record the note goes with it.
         """
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                return await self._writer.submit(*operations)
+                note = untold()
+                if note is None:
+                    return await self._writer.submit(*operations)
+                return (await self._writer.submit(*operations, PutAudit(note)))[:-1]
         except TimeoutError as error:
             raise InboxBusy(f"Postgres did not commit within {COMMIT_TIMEOUT_S:g} s: try again") from error
 

@@ -263,6 +263,9 @@ class Retention:
     log_days: float = setting(
         7.0, values.days(1, 36_500), "days of the run log that are kept once every sink has read them"
     )
+    audit_days: float | None = setting(
+        None, values.days(1, 36_500), "days of the audit log that are kept; default: all of it is"
+    )
     grace_s: float = setting(
         86_400.0, values.seconds(3600, 31_536_000), "artifacts that nothing refers to stay this long, twice"
     )

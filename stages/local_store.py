@@ -28,8 +28,7 @@ from stages.errors import ArtifactMissing, StoreUnavailable
 from triggers import faults
 
 CHUNK_BYTES = 1 << 20
-# A disk that is full, read-only or not mounted is so until somebody sees to it: runs wait for that as for any outage.
-PERMANENT = {errno.ENAMETOOLONG}
+PERMANENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 class LocalStore:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from service.api.access import Access
+from service.api.auditing import Audit
 from service.api.meters import Meters
 from service.api.serving import Serving
 from service.api.sessions import Sessions
@@ -33,6 +34,7 @@ class Context:
     sessions: Sessions
     access: Access
     tokens: KnownTokens
+    audit: Audit
     shared: Shared = field(default_factory=Shared)
 
     @property

@@ -80,6 +80,7 @@ class Front:
 
     def __init__(self, context: Context, intake: Intake, router: Router) -> None:
         self._access = context.access
+        self._audit = context.audit
         self._meters = context.meters
         self._intake = intake
         self._router = router
@@ -92,6 +93,7 @@ class Front:
             await hung_up(receive)
         except TOLD as error:
             problem = problem_of(error)
+            self._audit.refused(scope, problem)
             if problem.status == 500:
                 logger.error("%s %s: %s", scope["method"], scope["path"], problem)
             await _tell(page_of(problem, scope) or problem.response(), problem.status, scope, receive, send)

@@ -19,6 +19,7 @@ from service.api.problems import TOLD, Problem, problem_of
 from service.api.requests import read_body, read_model
 from service.api.runs import found_run, run_called
 from service.api.standing import require_gate
+from service.audit import tell
 from service.callers import Right
 from service.console.look import HEADERS, rendered
 from service.db.links import PutLink, known_key, new_key
@@ -90,6 +91,7 @@ async def use(context: Context, request: Request) -> Response:
         form = parse_qs((await read_body(request.scope, request.receive, MOST_BYTES)).decode("utf-8", "replace"))
         if form.get("confirm") != [link.decision]:
             raise Problem(422, "press the button on the page of this link")
+        tell({"by": link.person, "run": link.run_id, "gate": link.gate, "decision": link.decision})
         run, gate = await _waiting(context, link)
         reason = form.get("reason", [""])[0].replace("\0", "\ufffd")[:MOST_REASON]
         body = DecideBody(by=link.person, reason=reason, subject=link.subject or None)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 
 from service.api.problems import ClientGone, Problem
 from service.api.standing import in_own_name
+from service.audit import tell
 from triggers.payload import media_type, parse_json, require_utf8
 
 BODY_TIMEOUT_S = 30.0
@@ -114,7 +115,9 @@ async def read_model(request: Request, limit_bytes: int, model: type[Model]) -> 
     where it is in another's name.
     """
     value = await read_json(request, limit_bytes)
-    return model.model_validate(in_own_name(request.scope, model, {} if value is None else value))
+    read = model.model_validate(in_own_name(request.scope, model, {} if value is None else value))
+    tell(read.model_dump(exclude_defaults=True))
+    return read
 
 
 def path_id(request: Request, name: str, what: str) -> int:

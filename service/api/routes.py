@@ -12,6 +12,7 @@ from starlette.routing import Route, Router
 
 from service.api import (
     asking,
+    audit,
     backtests,
     events,
     gates,
@@ -36,8 +37,7 @@ from service.api import (
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint
-from service.api.openapi import document
-from service.api.standing import require
+from service.api.openapi import document, shown_path
 from service.console.pages import page_routes
 
 
@@ -71,6 +71,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *schedules.ENDPOINTS,
     *retention.ENDPOINTS,
     *tokens.ENDPOINTS,
+    *audit.ENDPOINTS,
     *stream.ENDPOINTS,
     *health.ENDPOINTS,
     Endpoint(
@@ -96,11 +97,12 @@ def _path(endpoint: Endpoint) -> str:
 
 
 def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> Route:
-    by_method = {one.method: (one.handler, one.needs) for one in endpoints if one.handler is not None}
+    by_method = {one.method: (one, one.handler) for one in endpoints if one.handler is not None}
 
     async def serve(request: Request) -> Response:
-        handler, needs = by_method[request.method if request.method in by_method else "GET"]
-        require(request.scope, needs)
-        return await handler(context, request)
+        endpoint, handler = by_method[request.method if request.method in by_method else "GET"]
+        action = f"{request.method} {shown_path(endpoint)}"
+        success = max((one for one in endpoint.answers if one < 300), default=200)
+        return await context.audit.served(request, action, endpoint.needs, success, lambda: handler(context, request))
 
     return Route(path, serve, methods=list(by_method))

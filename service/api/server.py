@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from service.api.access import Access
+from service.api.auditing import Audit
 from service.api.context import Context
 from service.api.front import application
 from service.api.intake import Intake
@@ -19,6 +20,7 @@ from service.api.serving import Serving
 from service.api.sessions import Sessions
 from service.db.views import Views
 from service.errors import ConfigError
+from service.known_secrets import known_secrets
 from service.known_tokens import KnownTokens
 from service.log_files import LogFiles
 from service.log_pages import LogPages
@@ -45,6 +47,7 @@ class ApiServer:
         sessions = Sessions(http.api_token, daemon.ground.lending.installation, secure=secure)
         tokens = KnownTokens(daemon.reads, daemon.writer)
         daemon.hear_tokens.append(tokens.hear)
+        secrets = known_secrets(daemon.settings, [one.trigger for one in daemon.catalogue.bindings()])
         context = Context(
             daemon=daemon,
             views=views,
@@ -55,6 +58,7 @@ class ApiServer:
             sessions=sessions,
             access=Access(http.api_token, sessions, tokens),
             tokens=tokens,
+            audit=Audit(daemon.writer, secrets),
         )
         self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
         self._ended = asyncio.Event()

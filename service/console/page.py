@@ -16,6 +16,7 @@ from service.api.problems import Problem
 from service.api.requests import read_body
 from service.api.sessions import Session
 from service.api.standing import caller_of, require
+from service.audit import tell
 from service.callers import Right
 from service.console.look import HEADERS, rendered
 from service.log_stream import Place
@@ -82,10 +83,15 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
 
 
 async def act(context: Context, request: Request, handler: Act, right: Right | None) -> Response:
-    """Do what a form of ours asks for, then show the next page (post, redirect, get)."""
+    """Do what a form of ours asks for, then show the next page (post, redirect, get). It goes on record."""
+    action = f"POST {request.scope['route'].path}"
+    return await context.audit.served(request, action, right, 303, lambda: _done(context, request, handler))
+
+
+async def _done(context: Context, request: Request, handler: Act) -> Response:
     check_form_origin(request.scope, context.daemon.settings.http.public_url)
-    require(request.scope, right)
     form = await read_form(request)
+    tell({**form, "by": caller_of(request.scope).name or form.get("by", "")})
     session = context.sessions.of(request.scope)
     if session is None or not context.sessions.is_form_token(session, form.get("token", "")):
         raise Problem(403, "this form is from another session, or too old: open its page again, and try once more")

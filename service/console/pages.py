@@ -15,6 +15,7 @@ from service.callers import Right
 from service.console import (
     artifacts,
     assets,
+    audit,
     backfills,
     events,
     lineage,
@@ -44,6 +45,7 @@ PAGES: Sequence[tuple[str, Show]] = (
     ("/models/{model:path}/versions/{version}", models.version),
     ("/models/{model:path}", models.model),
     ("/system", system.system),
+    ("/audit", audit.audit),
     ("/runs", runs.runs),
     ("/runs/{run}", runs.run),
     ("/runs/{run}/logs", runs.logs),

@@ -9,6 +9,7 @@ from service.api.access import check_form_origin
 from service.api.context import Context
 from service.api.problems import Problem
 from service.api.sessions import Session
+from service.api.standing import CALLER
 from service.callers import LOCAL, Caller
 from service.console.page import Done, Form, Shown, answered, read_form
 
@@ -26,11 +27,18 @@ async def sign_in(context: Context, request: Request) -> Response:
     """Begin a session. It needs no form token: nobody has a session before. Raises 401 and 403."""
     check_form_origin(request.scope, context.daemon.settings.http.public_url)
     form = await read_form(request)
-    token, caller = await _shown(context, form.get("api_token", "").strip())
-    name = (caller.name or form.get("name", "").strip())[:MOST_NAME]
+    said = form.get("name", "").strip()[:MOST_NAME]
+    try:
+        token, caller = await _shown(context, form.get("api_token", "").strip())
+    except Problem as problem:
+        context.audit.signed_in(request.scope, said, problem.status, str(problem))
+        raise
+    name = (caller.name or said)[:MOST_NAME]
     if not name:
         raise Problem(422, "say who you are: what you do is recorded under your name")
     session = context.sessions.begin(name, signed_in=not context.access.is_open, token=token)
+    request.scope[CALLER] = caller
+    context.audit.signed_in(request.scope, name, 303)
     return answered(context, Done(_inside(form.get("next", "/")), session=session))
 
 

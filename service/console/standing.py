@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from service.callers import Right
 
-PAGES: Mapping[str, Right] = {}
+PAGES: Mapping[str, Right] = {"/audit": Right.ADMIN}
 # Whoever is signed in may sign out.
 FORMS: Mapping[str, Right | None] = {"runs/{run}/gates/{gate}": Right.APPROVER, "sign-out": None}
 

@@ -477,3 +477,16 @@ def test_a_token_is_made_listed_and_revoked(tidemill: Tidemill) -> None:
     }
     code, _, told = tidemill("tokens", "create", "x", "--role", "king")
     assert (code, "roles" in told) == (2, True)
+
+
+def test_the_audit_log_tells_who_did_what(tidemill: Tidemill) -> None:
+    assert tidemill("pause", "slow", "--reason", "for the log")[0] == 0
+    assert tidemill("unpause", "slow")[0] == 0
+    told = tidemill("audit", "--who", "kim", "--limit", "2")[1]
+    assert "POST /api/v1/pauses/lift" in told
+    assert "kim" in told
+    page = json.loads(tidemill("audit", "--limit", "2", "--json")[1])
+    assert [one["action"] for one in page["entries"]] == ["POST /api/v1/pauses/lift", "POST /api/v1/pauses"]
+    assert page["entries"][1]["detail"] == {"what": "slow", "reason": "for the log"}
+    assert f"older ones: --before {page['next']}" in "".join(tidemill("audit", "--limit", "2")[1:])
+    assert tidemill("audit", "--refused", "--from", "2126-01-01")[1] == "nothing of that kind was done\n"

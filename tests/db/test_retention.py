@@ -567,8 +567,9 @@ async def columns_named(here: Place, pattern: str) -> Sequence[tuple[str, str]]:
 
 async def test_every_table_that_belongs_to_a_run_is_cleaned(here: Place) -> None:
     """A new table with a `run_id` belongs into remove_runs.sql, or into this list with a reason."""
-    # The mark of a removed run; a registered version keeps its run; a backfill tells how its ticks ended.
-    outlive_runs = {"fates", "model_versions", "backfill_ticks"}
+    # The mark of a removed run; a registered version keeps its run; a backfill tells how its ticks ended; who did what
+    # is kept as long as retention.audit_days says.
+    outlive_runs = {"fates", "model_versions", "backfill_ticks", "audit"}
     tables = {table for table, _ in await columns_named(here, "^run_id$")} - outlive_runs
     assert {table for table in tables if f"delete from {table} " not in sql("remove_runs")} == set()
 
@@ -578,5 +579,6 @@ async def test_every_column_that_may_refer_to_an_artifact_is_looked_at(here: Pla
     of_outputs = {(table, "subject") for table in ("gates", "gate_votes", "gate_history", "gate_links")}
     looked_at = sql("used_artifacts") + sql("pinned_artifacts") + sql("lists_taken")
     known = await columns_named(here, "digest|artifact|lineage|report$|subject|chunk")
-    known = [one for one in known if one not in of_outputs and one[0] != "events"]
+    # A token's own digest is no artifact's.
+    known = [one for one in known if one not in of_outputs and one[0] not in ("events", "api_tokens")]
     assert [one for one in known if one[1] not in looked_at or one[0] not in looked_at] == []

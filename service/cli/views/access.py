@@ -18,6 +18,15 @@ TOKENS = (
     Column("UNTIL", from_width=100),
     Column("MADE BY", from_width=110),
 )
+AUDIT = (
+    Column("WHEN"),
+    Column("WHO"),
+    Column("KNOWN BY", from_width=100),
+    Column("FROM", from_width=120),
+    Column("WHAT", wrap=True),
+    Column("ANSWER", right=True),
+    Column("MORE", from_width=100, wrap=True),
+)
 
 
 def print_tokens(answer: Mapping[str, Any], now: datetime) -> None:
@@ -40,3 +49,20 @@ def print_tokens(answer: Mapping[str, Any], now: datetime) -> None:
 def _roles(one: Mapping[str, Any]) -> str:
     gates = f" ({', '.join(one['pipelines'])})" if one["pipelines"] else ""
     return ", ".join(role + (gates if role == "approver" else "") for role in one["roles"])
+
+
+def print_audit(answer: Mapping[str, Any], now: datetime) -> None:
+    """One line a request."""
+    rows = [
+        (
+            how_far(one["at"], now),
+            one["who"] or one["said"] or "nobody",
+            " ".join((one["via"], one["known_as"])).strip(),
+            one["address"],
+            f"{one['action'].partition(' ')[0]} {one['object']}",
+            one["answer"],
+            ", ".join(f"{name}: {value}" for name, value in one["detail"].items()),
+        )
+        for one in answer["entries"]
+    ]
+    print_table(AUDIT, rows, nothing="nothing of that kind was done")

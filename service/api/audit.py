@@ -1,0 +1,100 @@
+"""The audit log, for admins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.access_shapes import AuditEntry, AuditPage
+from service.api.answers import Json
+from service.api.context import Context
+from service.api.endpoint import BEFORE, LIMIT, Endpoint
+from service.api.problems import Problem
+from service.api.requests import known_only, query_id, query_limit, whole
+from service.callers import Right
+from service.db.rows import Row
+
+# Rows that are looked through at once for what no index finds.
+AT_ONCE = 20_000
+QUERY = {
+    "who": "only what was done by this name",
+    "action": "only what has this in its action or object, such as `cancel` or `/runs/12`",
+    "run": "only what was done to this run",
+    "refused": "`true`: only what was refused, or failed",
+    "since": "only from this instant on (RFC 3339)",
+    "until": "only before this instant",
+    "limit": LIMIT,
+    "before": BEFORE,
+}
+
+
+async def listed(context: Context, request: Request) -> Response:
+    """Who did what, newest first."""
+    known_only(request, QUERY)
+    return Json(await audit_page(context, request.query_params, query_id(request, "before"), query_limit(request)))
+
+
+async def audit_page(context: Context, asked: Mapping[str, str], before: int | None, limit: int) -> AuditPage:
+    """A page of it. Raises 422."""
+    run = whole(asked["run"]) if asked.get("run") else None
+    if asked.get("run") and run is None:
+        raise Problem(422, f"run={asked['run'][:80]!r}: expected a whole number")
+    refused = asked.get("refused", "").lower() in ("true", "1", "yes")
+    times = _instant(asked, "since"), _instant(asked, "until")
+    chosen = (before, run, asked.get("who") or None, asked.get("action") or None, refused, *times)
+    rows = await context.daemon.reads.fetch("list_audit", *chosen, limit, AT_ONCE)
+    found = [row for row in rows if row["seq"] is not None]
+    following = found[-1]["seq"] if len(found) == limit else None
+    if following is None and rows and rows[0]["looked"] == AT_ONCE:
+        following = rows[0]["looked_to"]
+    return {"entries": [_entry(row) for row in found], "next": following}
+
+
+def _instant(asked: Mapping[str, str], name: str) -> datetime | None:
+    given = asked.get(name)
+    if not given:
+        return None
+    try:
+        read = datetime.fromisoformat(given)
+    except ValueError:
+        read = None
+    if read is None or read.tzinfo is None:
+        raise Problem(422, f"{name}={given[:80]!r}: expected an instant, as 2026-01-31T12:00:00Z")
+    return read
+
+
+def _entry(row: Row) -> AuditEntry:
+    return {
+        "seq": row["seq"],
+        "at": row["at"],
+        "request": str(row["request"]),
+        "answer": row["answer"],
+        "who": row["who"],
+        "said": row["said"],
+        "via": row["via"],
+        "known_as": row["known_as"],
+        "address": row["address"],
+        "action": row["action"],
+        "object": row["object"],
+        "run": row["run_id"],
+        "detail": orjson.loads(row["detail"]),
+    }
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/v1/audit",
+        summary="Who did what, known how and from where, with what answer; newest first",
+        tag="access",
+        handler=listed,
+        query=QUERY,
+        answers={200: AuditPage},
+        problems=(422,),
+        only=Right.ADMIN,
+    ),
+)

@@ -1,0 +1,56 @@
+"""The audit log: added to, and trimmed at its old end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import orjson
+
+from service.audit import Note
+from service.db.connect import sql
+from service.db.writer import Flush, Operation
+
+MOST_TEXT = 1000
+
+
+@dataclass(eq=False, slots=True)
+class PutAudit(Operation):
+    """Note what a request did, in the transaction of what it does."""
+
+    order: ClassVar[int] = 95
+
+    note: Note
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[PutAudit]) -> Sequence[None]:
+        """One row for each; written again it is the same row."""
+        await flush.connection.executemany(sql("put_audit"), [_row(op.note) for op in operations])
+        return [None] * len(operations)
+
+
+def _row(note: Note) -> tuple[object, ...]:
+    caller, detail = note.caller, orjson.dumps(dict(note.detail), default=str)
+    texts = (caller.name, note.said, caller.via.value, caller.known_as, note.address, note.action, note.object)
+    return note.request, note.answer, *map(_text, texts), note.run_id, detail
+
+
+def _text(given: str) -> str:
+    """As a database takes it."""
+    return given[:MOST_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+@dataclass(eq=False, slots=True)
+class TrimAudit(Operation):
+    """Remove what is older than so many days, some of it. The answer is how many rows went."""
+
+    order: ClassVar[int] = 96
+
+    days: float
+    most: int
+
+    @classmethod
+    async def write(cls, flush: Flush, operations: Sequence[TrimAudit]) -> Sequence[int]:
+        """Nothing else can remove a row."""
+        return [await flush.connection.fetchval(sql("trim_audit"), op.days, op.most) for op in operations]

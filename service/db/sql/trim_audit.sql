@@ -1,0 +1,1 @@
+select trim_audit($1, $2)

@@ -1,1 +1,0 @@
-"""The console in a real Chromium: people's walks through it, what is read out, and how it looks."""

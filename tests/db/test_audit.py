@@ -1,0 +1,203 @@
+"""The audit log: every action and every refusal, in the transaction of what it did, never changed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.api.auditing import REFUSALS_PER_MINUTE
+from service.api.matrix import takes
+from service.db.audit import TrimAudit
+from service.loops.audit import trim_audit
+from service.model import RunState
+from service.settings import Role
+from tests.db.api import Api, api, problem
+from tests.db.console import form_of, look, send
+from tests.db.test_access_roles import ADMIN, LINK, TOKEN, ask, sign_in, token
+from tests.db.writing import rows
+from triggers import faults
+
+
+async def log(one: Api, **chosen: str) -> list[dict[str, Any]]:
+    """The audit log, oldest first."""
+    await one.daemon.writer.drained()
+    answer = await one.http.get("/api/v1/audit", params={"limit": "1000", **chosen}, headers=ADMIN)
+    assert answer.status_code == 200, answer.text
+    entries: list[dict[str, Any]] = answer.json()["entries"]
+    return entries[::-1]
+
+
+async def test_an_action_tells_who_how_where_what_and_the_answer(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, api_token=TOKEN) as one:
+        sam = await token(one, "sam", "operator")
+        run = (await one.post("/api/v1/pipelines/endless/runs", {"by": "other"}, headers=sam)).json()["events"][0][
+            "runs"
+        ][0]
+        await one.post(f"/api/v1/runs/{run}/cancel", {}, headers=sam)
+        made, asked, cancelled = await log(one)
+        of_run = await log(one, run=str(run))
+    assert (made["action"], made["via"], made["answer"]) == ("POST /api/v1/tokens", "api_token", 201)
+    assert made["detail"] == {"name": "sam", "roles": "['operator']"}
+    assert (asked["who"], asked["said"], asked["via"], asked["answer"]) == ("sam", "sam", "token", 202)
+    assert asked["known_as"].startswith("tm_")
+    assert asked["address"] == "127.0.0.1"
+    assert asked["object"] == "/api/v1/pipelines/endless/runs"
+    assert (cancelled["action"], cancelled["run"]) == ("POST /api/v1/runs/{run}/cancel", run)
+    assert of_run == [cancelled]
+
+
+async def test_the_row_is_written_in_the_transaction_of_the_action(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        await one.post("/api/v1/pauses", {"what": "sums", "reason": "r"}, headers=ADMIN)
+        [both] = await rows(database, "select a.xmin = p.xmin as same from audit a, pauses p")
+        assert both["same"]
+        # What cannot be noted is not done.
+        await rows(database, "alter table audit add constraint none check (action not like '%lift%')")
+        refused = await one.post("/api/v1/pauses/lift", {"what": "sums"}, headers=ADMIN)
+        assert refused.status_code >= 500
+        [pause] = await rows(database, "select lifted_at from pauses")
+        assert pause["lifted_at"] is None
+
+
+async def test_a_flush_that_is_repeated_notes_once(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        faults.arm("putaudit.committed=fail@1")
+        try:
+            answer = await one.post("/api/v1/pauses", {"what": "sums"}, headers=ADMIN)
+        finally:
+            faults.arm("")
+        assert answer.status_code == 200
+        assert len(await log(one)) == 1
+
+
+async def test_every_address_that_does_something_leaves_a_row(database: str, tmp_path: Path) -> None:
+    silent = []
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        for method, path, needed in takes():
+            # Events are on record as events; who may only look does nothing.
+            if path.startswith(("/hooks", "/act", "/api/v1/events")) or method == "GET" or needed == "viewer":
+                continue
+            before = len(await log(one))
+            answer = await ask(one, method, path, ADMIN)
+            found = (await log(one))[before:]
+            if [(row["action"], row["answer"]) for row in found][-1:] != [(f"{method} {path}", answer.status_code)]:
+                silent.append((method, path, answer.status_code, found))
+    assert silent == []
+
+
+async def test_forms_links_and_signing_in_are_noted(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, api_token=TOKEN, groups="leads=kim") as one:
+        one.http.headers.update(ADMIN)
+        run = await one.start("gated", RunState.WAITING)
+        link = (await one.post(f"/api/v1/runs/{run}/gates/add-double/links", LINK)).json()["url"]
+        del one.http.headers["Authorization"]
+        path = link.removeprefix(one.daemon.address)
+        assert (await send(one, path, {"confirm": "approved"})).status_code == 200
+        refused = await send(one, "/sign-in", {"api_token": "wrong", "name": "eve", "next": "/"})
+        assert refused.status_code == 401
+        await sign_in(one, ADMIN, "kim")
+        hidden = form_of(await look(one, "/"), "/act/sign-out")
+        await send(one, "/act/triggers/pause", hidden | {"what": "sums", "reason": "why", "name": "sums"})
+        entries = await log(one)
+    used, wrong, entered, paused = entries[-4:]
+    assert (used["via"], used["said"], used["answer"], used["object"]) == ("link", "kim", 200, "/decide/***")
+    assert path not in str(entries)
+    assert (wrong["action"], wrong["said"], wrong["answer"]) == ("POST /sign-in", "eve", 401)
+    assert (entered["said"], entered["answer"]) == ("kim", 303)
+    assert paused["action"] == "POST /act/triggers/pause"
+    assert hidden["token"] not in str(entries)
+
+
+async def test_refusals_are_noted_and_a_flood_of_them_is_counted(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        viewer = await token(one, "v", "viewer")
+        problem(await one.post("/api/v1/pauses", {"what": "sums"}, headers=viewer), 403)
+        problem(await one.http.get("/api/v1/runs", headers={"Authorization": "Bearer wrong"}), 401)
+        problem(await one.post("/api/v1/pauses", {"what": "sums"}), 401)
+        # Whoever only looks, and shows nothing, is not worth a row: browsers do so before they sign in.
+        problem(await one.http.get("/api/v1/runs"), 401)
+        entries = await log(one)
+        assert [(row["who"], row["via"], row["answer"]) for row in entries[1:]] == [
+            ("v", "token", 403),
+            ("", "nobody", 401),
+            ("", "nobody", 401),
+        ]
+        assert "takes the role operator" in entries[1]["detail"]["told"]
+        assert await log(one, refused="true") == entries[1:]
+        for _ in range(REFUSALS_PER_MINUTE + 50):
+            await one.http.get("/api/v1/runs", headers={"Authorization": "Bearer wrong"})
+        noted = len(await log(one)) - len(entries)
+        assert noted < REFUSALS_PER_MINUTE + 30
+
+
+async def test_what_came_of_an_action_that_was_refused_after_its_write_is_told(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        problem(await one.http.delete("/api/v1/tokens/none", headers=ADMIN), 404)
+        written, told = await log(one)
+    assert (written["answer"], told["answer"]) == (200, 404)
+    assert written["request"] == told["request"]
+
+
+async def test_secrets_stay_out_of_it(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, api_token=TOKEN) as one:
+        body = {"params": {"password": "hunter22"}, "data": {"card": "4111"}, "id": f"key-{TOKEN}"}
+        await one.post("/api/v1/pipelines/sums/runs", body, headers=ADMIN)
+        await one.post("/api/v1/pauses", {"what": "sums", "reason": f"token={TOKEN} password=hunter22"}, headers=ADMIN)
+        entries = await log(one)
+    assert len(entries) >= 2
+    for secret in ("hunter22", "4111", TOKEN):
+        assert secret not in str(entries)
+
+
+async def test_the_log_is_only_added_to(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        await one.post("/api/v1/pauses", {"what": "sums"}, headers=ADMIN)
+        for statement in ("update audit set who = 'eve'", "delete from audit", "truncate audit"):
+            with pytest.raises(asyncpg.PostgresError, match="only added to"):
+                await rows(database, statement)
+        assert await one.daemon.writer.submit(TrimAudit(1.0, 100)) == [0]
+        await rows(database, "alter table audit disable trigger audit_stays")
+        await rows(database, "update audit set at = now() - interval '3 days'")
+        await rows(database, "alter table audit enable trigger audit_stays")
+        await one.post("/api/v1/pauses/lift", {"what": "sums"}, headers=ADMIN)
+
+        class Once:
+            async def sleep(self, seconds: float) -> None:
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await trim_audit(one.daemon.writer, 2.0, Once())  # type: ignore[arg-type]
+        [left] = await log(one)
+        assert left["action"] == "POST /api/v1/pauses/lift"
+        with pytest.raises(asyncpg.PostgresError, match="only added to"):
+            await rows(database, "delete from audit")
+
+
+async def test_the_log_is_read_by_page_and_by_what_is_asked_for(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        for number in range(5):
+            await one.post("/api/v1/pauses", {"what": "sums", "by": f"p{number % 2}"}, headers=ADMIN)
+            await one.post("/api/v1/pauses/lift", {"what": "sums", "by": f"p{number % 2}"}, headers=ADMIN)
+        seen, before = [], None
+        while True:
+            page = await one.call(one.client.audit, limit=3, before=before)
+            seen += [row["seq"] for row in page["entries"]]
+            if (before := page["next"]) is None:
+                break
+        assert seen == sorted(seen, reverse=True)
+        assert len(seen) == 10
+        assert len(await log(one, who="p1")) == 4
+        assert len(await log(one, action="LIFT")) == 5
+        assert len(await log(one, who="p1", action="lift")) == 2
+        first = (await log(one))[5]["at"]
+        assert len(await log(one, since=first)) + len(await log(one, until=first)) == 10
+        for wrong in ({"since": "yesterday"}, {"run": "x"}, {"strange": "1"}):
+            problem(await one.http.get("/api/v1/audit", params=wrong, headers=ADMIN), 422)
+        one.http.headers.update(ADMIN)
+        page = await look(one, "/audit?who=p1")
+        assert "/api/v1/pauses/lift" in page
+        assert page.count('<td data-title="Who">p1') == 4
