@@ -25,7 +25,7 @@ up: $(VENV)/.examples ## Start Tidemill with the flights example; Ctrl-C drains 
 
 # The tests that mostly wait, for brokers, kills, restarts and processes, run beside the others: two processes for each.
 SLOW := tests/broker tests/fault
-APART := tests/contract
+APART := tests/contract tests/browser
 QUIET := -p no:cacheprovider
 
 test: $(VENV)/.dev ## Run all tests (ARGS=... chooses some)

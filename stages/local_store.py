@@ -28,7 +28,8 @@ from stages.errors import ArtifactMissing, StoreUnavailable
 from triggers import faults
 
 CHUNK_BYTES = 1 << 20
-PERMANENT = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+# A disk that is full, read-only or not mounted is so until somebody sees to it: runs wait for that as for any outage.
+PERMANENT = {errno.ENAMETOOLONG}
 
 
 class LocalStore:

@@ -65,14 +65,14 @@ def sql(name: str) -> str:
     return (resources.files("service.db") / "sql" / f"{name}.sql").read_text()
 
 
-async def connect(dsn: str, *, by_index: bool = False, idle_s: float | None = None) -> asyncpg.Connection:
-    """A connection set up as all of ours are. Raises `DatabaseUnavailable` or `ConfigError`, both naming the server.
+async def connect(dsn: str, *, by_index: bool = False, daemon: int = 0) -> asyncpg.Connection:
+    """A connection set up as all of ours are; a `daemon` that has registered is named for others to see.
 
-    The server ends a transaction in which it has heard nothing for `idle_s`.
+    Raises `DatabaseUnavailable` or `ConfigError`, both naming the server.
     """
     session = SESSION | BY_INDEX if by_index else SESSION
-    if idle_s is not None:
-        session = session | {"idle_in_transaction_session_timeout": f"{idle_s * 1000:.0f}"}
+    if daemon:
+        session = session | {"application_name": f"tidemill daemon {daemon}"}
     try:
         return await asyncpg.connect(
             dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=session

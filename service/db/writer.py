@@ -129,7 +129,6 @@ class Writer:
     def __init__(self, dsn: str, *, register: Callable[[asyncpg.Connection], Coroutine[Any, Any, int]], lease_s: float):
         self._dsn = dsn
         self._register = register
-        self._lease_s = lease_s
         self._idle_s = lease_s / 4
         self._units: deque[Unit] = deque()
         self._answered: list[tuple[Unit, list[Any]]] = []
@@ -146,7 +145,7 @@ class Writer:
 
     async def open(self) -> None:
         """Connect and register this process. Raises `DatabaseUnavailable`."""
-        self._connection = await connect(self._dsn, by_index=True, idle_s=self._lease_s)
+        self._connection = await connect(self._dsn, by_index=True)
         try:
             self.daemon = await self._register(self._connection)
         except OUTAGES as error:
@@ -260,7 +259,7 @@ class Writer:
         kinds = _fault_points(units)
         connection = self._connection
         if connection is None or connection.is_closed():
-            connection = self._connection = await connect(self._dsn, by_index=True, idle_s=self._lease_s)
+            connection = self._connection = await connect(self._dsn, by_index=True, daemon=self.daemon)
         answers = await self._as_usual(connection, units, kinds)
         if answers is None:
             answers = await self._by_kind(connection, units, kinds)

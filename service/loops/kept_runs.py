@@ -97,10 +97,11 @@ class KeptRuns:
         folder = self.lending.settings.home / "versions" / row["code"]
         try:
             await asyncio.to_thread(unpack, await self.store.get(row["code"]), folder)
-        except StageError as error:
-            return str(error)
-        except OSError as error:
-            return f"{folder}: {error}"
+        except (StageError, OSError) as error:
+            if isinstance(error, StageError) and not error.transient:
+                return str(error)
+            logger.warning("the code of %s %s cannot be unpacked now: %s", row["pipeline"], row["version"], error)
+            return None
         order = Order(self._settings(), row["pipeline"], row["version"], row["spec"])
         try:
             refused = await KeptProcess(order, folder, self.outbox).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -127,7 +128,27 @@ def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"a file")
     with pytest.raises(StoreUnavailable, match="TIDEMILL_ARTIFACTS") as caught:
         open_store(f"{tmp_path.as_uri()}/taken/artifacts")
-    assert not caught.value.transient
+    # An attempt that meets it in its own process is made again; a daemon that starts ends, and says it.
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.ENOTDIR, errno.ESTALE])
+async def test_a_folder_that_cannot_be_written_now_is_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = open_store(tmp_path.as_uri())
+    kept = await store.put(b"kept")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refused)
+        with pytest.raises(StoreUnavailable, match=os.strerror(number)) as caught:
+            await store.put(b"not kept")
+        assert caught.value.transient
+    assert not await store.exists(digest_of(b"not kept"))
+    assert await store.get(kept) == b"kept"
 
 
 def test_a_bucket_is_opened_without_a_word_to_the_network() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from service.db.migrations import migrate
+from service.db.writer import Writer
 from service.embedded.postgres import EmbeddedPostgres
+from service.errors import DatabaseUnavailable
 from tests.db.writing import accept, rows, writing
 
 
@@ -27,3 +30,13 @@ async def test_an_event_given_up_on_in_an_outage_is_not_accepted_afterwards(home
         await writer.submit(accept("after", "a"))
         assert [row["id"] for row in await rows(dsn, "select id from events order by seq")] == ["before", "after"]
     await server.stop()
+
+
+async def test_a_connection_that_is_cut_as_a_process_registers_is_told_in_words(database: str) -> None:
+    async def cut(connection: asyncpg.Connection) -> int:
+        await rows(database, "select pg_terminate_backend($1)", connection.get_server_pid())
+        number: int = await connection.fetchval("select 1")
+        return number
+
+    with pytest.raises(DatabaseUnavailable, match="went away"):
+        await Writer(database, register=cut, lease_s=1.0).open()

@@ -110,6 +110,13 @@ MUTANTS = (
         [LEASES],
     ),
     Mutant(
+        "a process that stands still in a transaction keeps what it has",
+        "service/db/daemons.py",
+        '        await flush.connection.fetch(sql("end_standing"), flush.daemon)\n',
+        "",
+        [LEASES],
+    ),
+    Mutant(
         "a daemon goes by its machine's clock",
         "service/clock.py",
         "            self._said, self._then = said, asked_s + unsure_s\n",

@@ -1,7 +1,7 @@
 -- Processes whose lease has lapsed lose their runs, which are ready for anyone at once, before those accepted later. What
 -- counts against a run is not that its process died, but that something was begun for it when it did; the first time
 -- nobody knows.
--- One that stands still in the middle of a transaction holds its own row: nobody waits for it, the server ends it.
+-- One that stands still in the middle of a transaction holds its own row: nobody waits for it (`end_standing.sql`).
 with silent as (
     select id from daemons
     where state = 'alive' and id <> $1 and renewed_at < now() - make_interval(secs => lease_s)

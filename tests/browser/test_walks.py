@@ -1,0 +1,93 @@
+"""What people come to the console for, done as they do it: in a browser, on a daemon of its own process."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.browser.pipelines import FLOUR
+from tests.browser.walking import browsing, posted, served, walking
+
+BREAD = "tests.browser.pipelines:bread"
+DAILY = "tests.browser.pipelines:daily"
+
+
+async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:
+    flour = tmp_path / "flour"
+    flour.write_text("2 3")
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: str(flour)}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await walk.to("/")
+        await walk.sees("No run yet: something must happen first.")
+        await posted(base, "/hooks/flour", {"kind": "wheat"})
+        # The page was not loaded again: the run came to it.
+        await walk.page.locator("#now a", has_text="bread #1").first.click()
+        await walk.page.locator("#graph .gate.wait").wait_for()
+        await walk.name()
+        await walk.press("Approve")
+        await walk.sees("kim has approved gate register-deploy of run 1: it is passed.")
+        await walk.page.locator("h1", has_text="succeeded").wait_for()
+        await walk.follow("logs")
+        await walk.sees("read flour")
+        await walk.to("/models/bread/versions/1")
+        await walk.sees("production")
+        answer = await posted(base, "/models/bread/predict", {"hours": 3})
+        assert answer["loaves"] == 15
+
+
+async def test_a_failed_run_tells_why_and_is_resumed(database: str, tmp_path: Path) -> None:
+    flour = tmp_path / "flour"
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: str(flour)}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await walk.to("/reviews")
+        await posted(base, "/hooks/flour", {"kind": "wheat"})
+        await walk.page.locator("main a", has_text="bread #1").first.click()
+        await walk.sees("Permanent: no flour at flour: lay it there")
+        await walk.page.get_by_role("link", name="where").click()
+        await walk.unfold("Traceback")
+        await walk.sees("raise Permanent")
+        flour.write_text("1")
+        await walk.follow("Resume…")
+        await walk.sees("What that does")
+        await walk.name()
+        await walk.press("Resume")
+        await walk.sees("kim has resumed run 1.")
+        await walk.page.locator("h1", has_text="waiting").wait_for()
+
+
+async def test_an_event_that_ran_nothing_says_why(database: str, tmp_path: Path) -> None:
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: "none"}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await posted(base, "/hooks/flour", {"kind": "oats"})
+        await walk.to("/events")
+        await walk.page.get_by_label("Fate").select_option("ignored")
+        await walk.page.wait_for_url("**/events?fate=ignored")
+        await walk.page.locator("#events a").first.click()
+        await walk.page.wait_for_url("**/events/**")
+        await walk.sees(re.compile('data.kind is "oats"'))
+        await walk.follow("Explain: what would become of it now")
+        await walk.sees("New, it would start nothing.")
+
+
+async def test_a_week_is_backfilled_and_its_progress_seen(database: str, tmp_path: Path) -> None:
+    async with served(database, tmp_path, DAILY) as base, browsing() as browser, walking(browser, base) as walk:
+        await walk.to("/schedules")
+        await walk.page.locator("main a", has_text="cron").first.click()
+        await walk.follow("Backfill…")
+        await walk.page.get_by_label("From (day)").fill("2026-01-05")
+        await walk.page.get_by_label("To (day").fill("2026-01-11")
+        await walk.press("Show what it would do")
+        await walk.sees("7 would run.")
+        await walk.name()
+        await walk.press("Begin the backfill")
+        await walk.page.locator("h1", has_text="succeeded").wait_for()
+        await walk.sees("7 of 7 ticks gone over")
