@@ -165,6 +165,9 @@ class Http:
     host: str = setting("127.0.0.1", values.text, "address to listen on; other than loopback needs `http.api_token`")
     port: int = setting(8400, values.whole(0, 65535), "port to listen on; 0 takes any free one")
     max_body_bytes: int = setting(1_048_576, values.whole(65_536, 1 << 30), "largest request body that is read")
+    idempotency_s: float = setting(
+        86_400.0, values.seconds(60, 2_592_000), "how long a request is known by its `Idempotency-Key`"
+    )
     event_origins: tuple[str, ...] = setting(
         ("*",), values.several(values.text), "senders that may post CloudEvents, for those that ask first; `*`: all"
     )

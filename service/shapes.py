@@ -64,7 +64,9 @@ class EventSummary(EventName):
 
 
 class EventsPage(TypedDict):
-    """Newest first. `next` goes into `before` for the next page; null on the last one."""
+    """Newest first. `next` goes into `before` for the next page; null on the last one. A request looks through so many
+    events and no more: a page may be short, even empty, and not the last.
+    """
 
     events: list[EventSummary]
     next: int | None
@@ -141,7 +143,8 @@ class RunSummary(RunBase):
 
 
 class RunsPage(TypedDict):
-    """Newest first. `next` goes into `before` for the next page; null on the last one.
+    """Newest first. `next` goes into `before` for the next page; null on the last one. Of a search by text or trigger a
+    page may be short, even empty, and not the last: one request looks through so many runs and no more.
 
     `reviews_open` is how many failed runs wait for a person, whatever was asked for.
     """

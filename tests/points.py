@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 WHEN = ("commit", "committed")
 # What is written by each, by the names of `service.fault_points.WRITES`.
 WRITES: Mapping[str, Sequence[str]] = {
+    "tests/db/test_api_keys.py": ("takekey", "keepanswer", "freekey"),
     "tests/db/test_audit.py": ("putaudit", "trimaudit"),
     "tests/db/test_backfills.py": ("putbackfill", "stepbackfill", "stopbackfill"),
     "tests/db/test_caused_runs.py": ("putcausing", "startchild"),

@@ -161,6 +161,7 @@ ENDPOINTS = (
         tag="events",
         handler=fire,
         headers={"Idempotency-Key": "identifies this event, so that sending it again is safe"},
+        keeps_key=True,
         body=FireBody,
         answers={200: FireAnswer, 202: FireAnswer},
         problems=(404, 413, 415, 422, 429),

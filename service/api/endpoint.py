@@ -30,7 +30,8 @@ class Endpoint:
     `problems` are the statuses answered with a problem document, besides those any address may give. `query` and
     `headers` say what each parameter is. `body` is the type of the request's document, `Content`s, or None. No
     `handler`: the intake serves it. `open`: it never needs the token. `only`: the role it takes, where that is not a
-    viewer's for what is read (GET, OPTIONS) and an operator's for what is done.
+    viewer's for what is read (GET, OPTIONS) and an operator's for what is done. `keeps_key`: what it makes is known
+    by the request's `Idempotency-Key` for good, so that no answer need be kept.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Endpoint:
     problems: Sequence[int] = ()
     open: bool = False
     only: Right | None = None
+    keeps_key: bool = False
 
     @property
     def needs(self) -> Right | None:
@@ -53,6 +55,21 @@ class Endpoint:
         if self.open:
             return None
         return self.only or (Right.VIEWER if self.method in ("GET", "OPTIONS") else Right.OPERATOR)
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether a request that is sent again under its `Idempotency-Key` is carried out once."""
+        return self.method == "POST" and not self.open and not self.path.startswith("/hooks/")
+
+    @property
+    def has_etag(self) -> bool:
+        """Whether its answer can be asked for under the condition that it has changed."""
+        return self.method == "GET" and not self.open and "text/event-stream" not in self._media_types
+
+    @property
+    def _media_types(self) -> set[str]:
+        given = self.answers.get(200)
+        return {given.media_type} if isinstance(given, Content) else set()
 
 
 BEFORE = "only what comes before this one: `next` of the page above"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from starlette.requests import Request
@@ -13,6 +15,8 @@ from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.intake import EVENTS, HOOKS
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit
+from service.api.window import TIMES, moment, window
+from service.db.views import WantedEvents
 from service.errors import NotFound
 from service.shapes import EventFate, EventsAnswer, EventsPage
 from triggers.base import Fate
@@ -22,6 +26,11 @@ LIST_QUERY = {
     "source": "only events of this source",
     "fate": f"only events with this fate in some pipeline: {', '.join(Fate)}",
     "pause": "with fate=paused, only events that this pause held back, by its number",
+    "pipeline": "only events that led to something in this pipeline",
+    "trigger": "only events that led to something by the trigger of this name",
+    "key": "only the event with this key, or with this id",
+    "text": "only events with this in their subject, id, source or type",
+    **TIMES,
     "before": BEFORE,
     "limit": LIMIT,
 }
@@ -35,21 +44,42 @@ CLOUDEVENT = {
 async def list_events(context: Context, request: Request) -> Response:
     """A page of events."""
     known_only(request, LIST_QUERY)
-    fate = request.query_params.get("fate") or None
-    if fate is not None and fate not in set(Fate):
-        raise Problem(422, f"fate={fate[:80]!r}: expected one of {', '.join(Fate)}")
     pause = query_id(request, "pause")
+    asked = {name: request.query_params.get(name, "") for name in LIST_QUERY}
+    return Json(await events_page(context, asked, pause, query_id(request, "before"), query_limit(request)))
+
+
+async def events_page(
+    context: Context, asked: Mapping[str, str], pause: int | None, before: int | None, limit: int
+) -> EventsPage:
+    """What is asked for by the names of `LIST_QUERY`. Raises 422."""
+    views, fate = context.views, _fate(asked)
     if pause is not None and fate != Fate.PAUSED:
         raise Problem(422, "pause: it goes with fate=paused")
-    page = await context.views.events(
-        kind=request.query_params.get("type") or None,
-        source=request.query_params.get("source") or None,
-        fate=None if fate is None else Fate(fate),
+    if asked.get("key"):
+        return await views.events_called(_as_key(asked["key"]), asked["key"])
+    wanted = WantedEvents(
+        kind=asked.get("type") or None,
+        source=asked.get("source") or None,
+        fate=fate,
         pause=pause,
-        before=query_id(request, "before"),
-        limit=query_limit(request),
+        pipeline=asked.get("pipeline") or None,
+        trigger=asked.get("trigger") or None,
+        text=asked.get("text") or None,
     )
-    return Json(page)
+    if wanted.is_rare:
+        decided = replace(wanted, since=moment(asked, "since"), until=moment(asked, "until"))
+        return await views.events(decided, before=before, limit=limit)
+    part = await window(asked, before, views.event_at, searches=wanted != WantedEvents())
+    page = await views.events(replace(wanted, first=part.first), before=part.before, limit=limit)
+    return {**page, "next": part.further(page["next"])}
+
+
+def _fate(asked: Mapping[str, str]) -> Fate | None:
+    fate = asked.get("fate")
+    if fate and fate not in set(Fate):
+        raise Problem(422, f"fate={fate[:80]!r}: expected one of {', '.join(Fate)}")
+    return Fate(fate) if fate else None
 
 
 async def show(context: Context, request: Request) -> Response:
@@ -81,6 +111,20 @@ def _as_key(given: str) -> UUID | None:
         return None
 
 
+SEND = Endpoint(
+    method="POST",
+    path=EVENTS,
+    summary="Send a CloudEvent, or a batch: binary, structured or batched as the HTTP binding has it",
+    tag="events",
+    query={"access_token": "the API token, for senders that cannot set a header"},
+    body=(
+        Content(media_type="application/cloudevents+json", schema=CLOUDEVENT),
+        Content(media_type="application/cloudevents-batch+json", schema={"type": "array", "items": CLOUDEVENT}),
+        Content(media_type="*/*", schema={}),
+    ),
+    answers={200: EventsAnswer, 202: EventsAnswer},
+    problems=(413, 415, 422, 429),
+)
 ENDPOINTS = (
     Endpoint(
         method="POST",
@@ -94,20 +138,7 @@ ENDPOINTS = (
         answers={200: EventsAnswer, 202: EventsAnswer, 204: None},
         problems=(404, 413, 415, 422, 429),
     ),
-    Endpoint(
-        method="POST",
-        path=EVENTS,
-        summary="Send a CloudEvent, or a batch: binary, structured or batched as the HTTP binding has it",
-        tag="events",
-        query={"access_token": "the API token, for senders that cannot set a header"},
-        body=(
-            Content(media_type="application/cloudevents+json", schema=CLOUDEVENT),
-            Content(media_type="application/cloudevents-batch+json", schema={"type": "array", "items": CLOUDEVENT}),
-            Content(media_type="*/*", schema={}),
-        ),
-        answers={200: EventsAnswer, 202: EventsAnswer},
-        problems=(413, 415, 422, 429),
-    ),
+    SEND,
     Endpoint(
         method="OPTIONS",
         path=EVENTS,

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access import ASSETS, SIGN_IN
 from service.api.context import Context
+from service.api.events import SEND
 from service.api.intake import EVENTS, HOOKS, Intake
+from service.api.keys import once
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
 from service.api.requests import hung_up, linger
 from service.api.standing import require
@@ -79,6 +81,7 @@ class Front:
     """See the module."""
 
     def __init__(self, context: Context, intake: Intake, router: Router) -> None:
+        self._context = context
         self._access = context.access
         self._audit = context.audit
         self._meters = context.meters
@@ -98,6 +101,9 @@ class Front:
                 logger.error("%s %s: %s", scope["method"], scope["path"], problem)
             await _tell(page_of(problem, scope) or problem.response(), problem.status, scope, receive, send)
 
+    async def _events(self, context: Context, request: Request) -> Response:
+        return await self._intake.events(request.scope, request.receive)
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path.startswith(HOOKS):
@@ -114,8 +120,11 @@ class Front:
         if path == EVENTS and scope["method"] in ("POST", "OPTIONS"):
             scope["tidemill.route"] = EVENTS
             require(scope, Right.OPERATOR if scope["method"] == "POST" else Right.VIEWER)
-            serve = self._intake.events if scope["method"] == "POST" else self._intake.allow
-            await serve(scope, receive, send)
+            if scope["method"] == "OPTIONS":
+                await self._intake.allow(scope, receive, send)
+                return
+            answer = await once(self._context, Request(scope, receive), SEND, self._events)
+            await answer(scope, receive, send)
             return
         if path == EVENTS and scope["method"] not in ("GET", "HEAD"):
             takes = "GET, HEAD, OPTIONS, POST"

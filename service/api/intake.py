@@ -75,7 +75,8 @@ class Intake:
         elif not found:
             await Response(status_code=204)(scope, receiving, send)
         else:
-            await self._accept(found, listening, scope, receiving, send, delivery.signed)
+            answer = await self._answer(found, listening, name, delivery.signed)
+            await answer(scope, receiving, send)
 
     def _known(self) -> str:
         """Which hooks there are. Where others than this machine may ask, that is for those who know the token."""
@@ -83,33 +84,23 @@ class Intake:
             return "`tidemill triggers` lists those there are"
         return f"there are {', '.join(sorted(self._hooks)) or 'none: no pipeline declares a Webhook'}"
 
-    async def events(self, scope: Scope, receiving: Receive, send: Send) -> None:
+    async def events(self, scope: Scope, receiving: Receive) -> Response:
         """`POST /api/v1/events`: one CloudEvent or a batch, in any mode of the HTTP binding."""
         body = await read_body(scope, receiving, self._limit_bytes)
         events = from_http(scope["headers"], body, received_at=self._clock.now())
-        await self._accept(events, self._cloud_events, scope, receiving, send)
+        return await self._answer(events, self._cloud_events, "")
 
     async def allow(self, scope: Scope, receiving: Receive, send: Send) -> None:
         """`OPTIONS /api/v1/events`, with the handshake of HTTP webhooks for CloudEvents, section 4."""
         await _consent(self._origins, "GET, POST, OPTIONS", None, scope)(scope, receiving, send)
 
-    async def _accept(
-        self,
-        events: Sequence[Event],
-        listening: Sequence[Binding],
-        scope: Scope,
-        receiving: Receive,
-        send: Send,
-        signed: str = "",
-    ) -> None:
+    async def _answer(
+        self, events: Sequence[Event], listening: Sequence[Binding], hook: str, signed: str = ""
+    ) -> Response:
         arrivals = [Arrival(event, [offer(binding, event) for binding in listening]) for event in events]
-        if signed:
-            hook = scope["path"].removeprefix(HOOKS)
-            receipts = await accept_once(self._inbox, hook, signed, arrivals)
-        else:
-            receipts = await self._inbox.accept(arrivals)
+        receipts = await (accept_once(self._inbox, hook, signed, arrivals) if signed else self._inbox.accept(arrivals))
         status, answer = events_answer(receipts)
-        await Json(answer, status)(scope, receiving, send)
+        return Json(answer, status)
 
 
 def _consent(origins: Collection[str], methods: str, per_minute: int | None, scope: Scope) -> Response:

@@ -65,7 +65,7 @@ async def make(context: Context, request: Request) -> Response:
         "expires_at": expires_at,
         "url": f"{base}{DECIDE}{quote(sign(made, secret))}",
     }
-    return Json(answer, 201)
+    return Json(answer, 201, {"Cache-Control": "no-store"})
 
 
 async def show(context: Context, request: Request) -> Response:

@@ -138,6 +138,7 @@ ENDPOINTS = (
         tag="models",
         handler=register,
         headers={"Idempotency-Key": "required: identifies this version"},
+        keeps_key=True,
         body=VersionBody,
         answers={201: VersionShape},
         problems=(413, 415, 422, 429),

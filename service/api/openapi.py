@@ -31,7 +31,12 @@ PROBLEM = {
     },
 }
 SAYS = """Events in, runs out. Whatever is answered with a 2xx has been committed; sending it again is safe.
+A POST may carry an `Idempotency-Key`: with the same one it is carried out once, and the answer comes again with
+`Idempotency-Replayed: true` (422: the key came before with another request; 409: the first is still under way).
+Lists are paged by `next`, which goes into `before` or `after` of the next request.
 Where the daemon has an API token, every request but health checks and signed webhooks carries it."""
+SENT_AGAIN = "sent again with the same one, the request is carried out once, and told the first answer"
+HAD_ALREADY = "the ETag of an answer that one has: where it is still the same, 304 says so"
 PROBLEM_REFERENCE = {"$ref": REFERENCE.format(model="Problem")}
 
 
@@ -115,9 +120,14 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         *({"name": name, "in": "query", "schema": text, "description": says} for name, says in endpoint.query.items()),
         *(
             {"name": name, "in": "header", "schema": text, "description": says, "required": says.startswith("required")}
-            for name, says in endpoint.headers.items()
+            for name, says in _headers(endpoint).items()
         ),
     ]
+
+
+def _headers(endpoint: Endpoint) -> Mapping[str, str]:
+    key = {"Idempotency-Key": SENT_AGAIN} if endpoint.takes_key else {}
+    return key | ({"If-None-Match": HAD_ALREADY} if endpoint.has_etag else {}) | dict(endpoint.headers)
 
 
 def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
@@ -125,8 +135,11 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
         str(status): {"description": HTTPStatus(status).phrase, **_answer(answer, schemas)}
         for status, answer in endpoint.answers.items()
     }
+    if endpoint.has_etag:
+        answers["304"] = {"description": "It is as it was"}
     general = () if endpoint.open else (*EVERYWHERE, AWAY)
-    for status in sorted({*endpoint.problems, *general}):
+    keyed = (409, 413, 415, 422, 429) if endpoint.takes_key else ()
+    for status in sorted({*endpoint.problems, *general, *keyed}):
         content = {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}}
         answers.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": content})
     return answers

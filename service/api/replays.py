@@ -194,6 +194,7 @@ ENDPOINTS = (
         tag="runs",
         handler=replay,
         headers={"Idempotency-Key": "identifies this replay, so that sending it again is safe"},
+        keeps_key=True,
         body=ReplayBody,
         answers={200: ReplayAnswer, 202: ReplayAnswer},
         problems=(404, 409, 413, 415, 422, 429),

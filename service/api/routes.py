@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from service.api import (
+    artifacts,
     asking,
     audit,
     backtests,
@@ -33,10 +34,13 @@ from service.api import (
     stream,
     tokens,
     versions,
+    waiting,
 )
 from service.api.answers import Json
 from service.api.context import Context
-from service.api.endpoint import Content, Endpoint
+from service.api.endpoint import Content, Endpoint, Handler
+from service.api.etags import conditional
+from service.api.keys import once
 from service.api.openapi import document, shown_path
 from service.console.pages import page_routes
 
@@ -62,7 +66,9 @@ ENDPOINTS: Sequence[Endpoint] = (
     *stories.ENDPOINTS,
     *reviews.ENDPOINTS,
     *logs.ENDPOINTS,
+    *artifacts.ENDPOINTS,
     *gates.ENDPOINTS,
+    *waiting.ENDPOINTS,
     *links.ENDPOINTS,
     *listings.ENDPOINTS,
     *versions.ENDPOINTS,
@@ -103,6 +109,16 @@ def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> Route:
         endpoint, handler = by_method[request.method if request.method in by_method else "GET"]
         action = f"{request.method} {shown_path(endpoint)}"
         success = max((one for one in endpoint.answers if one < 300), default=200)
-        return await context.audit.served(request, action, endpoint.needs, success, lambda: handler(context, request))
+        return await context.audit.served(
+            request, action, endpoint.needs, success, lambda: answered(context, request, endpoint, handler)
+        )
 
     return Route(path, serve, methods=list(by_method))
+
+
+async def answered(context: Context, request: Request, endpoint: Endpoint, handler: Handler) -> Response:
+    """What its handler answers: to a POST once for each key, to a GET only what the caller has not got."""
+    if endpoint.takes_key:
+        return await once(context, request, endpoint, handler)
+    answer = await handler(context, request)
+    return conditional(request, answer) if endpoint.has_etag else answer

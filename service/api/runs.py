@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
+from service.api.window import TIMES, window
 from service.errors import Conflict, NotFound
 from service.model import RunState
 from service.shapes import EventsAnswer, RunDetail, RunEventsPage, RunsPage
@@ -29,6 +30,9 @@ LIST_QUERY = {
     "state": "only runs in this state: " + ", ".join(RunState),
     "event": "only runs of the event with this key",
     "tag": "only runs with this tag; may be repeated: with all of them",
+    "trigger": "only runs that the trigger of this name started",
+    "text": "only runs with this in the subject or id of their event, their trigger or tags",
+    **TIMES,
     "before": BEFORE,
     "limit": LIMIT,
 }
@@ -89,20 +93,35 @@ async def list_runs(context: Context, request: Request) -> Response:
     """A page of runs."""
     known_only(request, LIST_QUERY)
     query = request.query_params
-    state = query.get("state") or None
-    if state is not None and state not in set(RunState):
-        raise Problem(422, f"state={state[:80]!r}: expected one of {', '.join(RunState)}")
-    page = await context.views.runs(
-        pipeline=query.get("pipeline") or None,
-        state=state,
-        event=event_key(query.get("event")),
-        tags=[tag for tag in query.getlist("tag") if tag],
-        before=query_id(request, "before"),
-        limit=query_limit(request),
-    )
+    asked = {name: query.get(name, "") for name in LIST_QUERY}
+    tags = [tag for tag in query.getlist("tag") if tag]
+    page = await runs_page(context, asked, tags, query_id(request, "before"), query_limit(request))
     if not page["runs"] and query.get("pipeline"):
         await refuse_unknown_pipeline(context, query["pipeline"])
     return Json(page)
+
+
+async def runs_page(
+    context: Context, asked: Mapping[str, str], tags: Sequence[str], before: int | None, limit: int
+) -> RunsPage:
+    """What is asked for by the names of `LIST_QUERY`. Raises 422."""
+    state, trigger, text = asked["state"] or None, asked["trigger"] or None, asked["text"] or None
+    if state is not None and state not in set(RunState):
+        raise Problem(422, f"state={state[:80]!r}: expected one of {', '.join(RunState)}")
+    event = event_key(asked["event"])
+    part = await window(asked, before, context.views.run_at, searches=bool(trigger or text))
+    page = await context.views.runs(
+        pipeline=asked["pipeline"] or None,
+        state=state,
+        event=event,
+        tags=tags,
+        before=part.before,
+        limit=limit,
+        first=part.first,
+        trigger=trigger,
+        text=text,
+    )
+    return {**page, "next": part.further(page["next"])}
 
 
 async def refuse_unknown_pipeline(context: Context, name: str) -> None:
@@ -160,6 +179,7 @@ ENDPOINTS = (
         tag="runs",
         handler=start,
         headers={"Idempotency-Key": "identifies this start, so that sending it again is safe"},
+        keeps_key=True,
         body=StartBody,
         needs_body=False,
         answers={200: EventsAnswer, 202: EventsAnswer},

@@ -17,6 +17,7 @@ from service.api.bodies import BackfillBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
+from service.api.runs import start_id
 from service.api.standing import recorded_as
 from service.backfill import Stretch, described, find_schedule, first_of, last_of
 from service.backfill_shapes import BackfillDetail, BackfillPlan, BackfillsPage, ScheduleAnswer
@@ -25,6 +26,7 @@ from service.db.backfills import PutBackfill, StopBackfill
 from service.db.schedules import ScheduleViews
 from service.errors import Conflict, Invalid, NotFound
 from triggers.base import Binding
+from triggers.headers import fold
 from triggers.schedule import due_times, newest_due, tick_event
 
 PAGE = {"before": BEFORE, "limit": LIMIT}
@@ -65,7 +67,9 @@ def _around(binding: Binding, now: datetime, count: int) -> tuple[list[datetime]
 
 async def ask(context: Context, request: Request) -> Response:
     """Begin a backfill. The same `id` is the same backfill."""
-    found, made = await begin_backfill(context, await read_model(request, context.limit_bytes, BackfillBody))
+    body = await read_model(request, context.limit_bytes, BackfillBody)
+    named = body.model_copy(update={"id": start_id(fold(request.scope["headers"]), body.id)})
+    found, made = await begin_backfill(context, named)
     return Json(found, 201 if made else 200)
 
 

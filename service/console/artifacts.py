@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.artifacts import artifact_called
 from service.api.context import Context
 from service.api.requests import path_id
 from service.api.runs import run_called
@@ -69,14 +70,6 @@ async def _picture(context: Context, ref: ArtifactRef) -> tuple[str, bytes] | No
         return None
     kind = next((kind for begin, kind in IMAGES.items() if found.startswith(begin)), None)
     return None if kind is None else (kind, found)
-
-
-async def artifact_called(context: Context, run_id: int, digest: str) -> tuple[str, ArtifactRef]:
-    """The stage of the run that made it, and how to read it. Raises `NotFound`."""
-    found = await context.views.artifact(run_id, digest)
-    if found is None:
-        raise NotFound(f"run {run_id} has no artifact {digest[:80]!r}")
-    return found
 
 
 async def _preview(context: Context, ref: ArtifactRef) -> tuple[Table | None, str, str]:

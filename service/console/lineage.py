@@ -9,10 +9,10 @@ from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 
+from service.api.artifacts import artifact_called
 from service.api.context import Context
 from service.api.requests import path_id, query_id
 from service.api.runs import run_called
-from service.console.artifacts import artifact_called
 from service.console.graph import Upstream, draw
 from service.console.page import Shown
 from service.console.runs import definition_of, upstream_of

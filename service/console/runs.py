@@ -10,13 +10,12 @@ import orjson
 from starlette.requests import Request
 
 from service.api.context import Context
-from service.api.problems import Problem
 from service.api.requests import path_id, query_id
-from service.api.runs import event_key, run_called
+from service.api.runs import run_called, runs_page
+from service.api.window import TIMES
 from service.console.gantt import chart
 from service.console.graph import Drawing, draw
 from service.console.page import Shown
-from service.console.window import TIMES, window
 from service.log_pages import Wanted
 from service.model import RunState
 from service.shapes import RunDetail, StageShape
@@ -30,22 +29,9 @@ async def runs(context: Context, request: Request) -> Shown:
     """A page of runs; what is asked for stands in the address."""
     asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
     narrowed = {name: given for name, given in asked.items() if given}
-    if (asked["state"] or RunState.QUEUED) not in set(RunState):
-        raise Problem(422, f"state={asked['state'][:80]!r}: expected one of {', '.join(RunState)}")
-    searches = bool(asked["trigger"] or asked["text"])
-    part = await window(asked, query_id(request, "before"), context.views.run_at, searches=searches)
-    page = await context.views.runs(
-        pipeline=asked["pipeline"] or None,
-        state=asked["state"] or None,
-        event=event_key(asked["event"]),
-        tags=[asked["tag"]] if asked["tag"] else [],
-        before=part.before,
-        limit=LIMIT,
-        first=part.first,
-        trigger=asked["trigger"] or None,
-        text=asked["text"] or None,
-    )
-    further = part.further(page["next"])
+    tags = [asked["tag"]] if asked["tag"] else []
+    page = await runs_page(context, asked, tags, query_id(request, "before"), LIMIT)
+    further = page["next"]
     known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
     values: dict[str, Any] = {
         "title": "Runs",
@@ -53,6 +39,7 @@ async def runs(context: Context, request: Request) -> Shown:
         "narrowed": narrowed,
         "states": list(RunState),
         "page": page,
+        "full": len(page["runs"]) == LIMIT,
     }
     values["pipelines"] = sorted(known | set(context.daemon.catalogue.pipelines))
     values["older"] = urlencode({**narrowed, "before": further}) if further else ""

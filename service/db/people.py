@@ -68,9 +68,21 @@ class WaitingPage(TypedDict):
     next: tuple[int, str] | None
 
 
-async def waiting_gates(reads: Reads, after: tuple[int, str] | None, limit: int) -> WaitingPage:
-    """Gates that wait, behind the run and gate `after`: four statements, however many there are."""
-    rows = await reads.fetch("waiting_gates", *(after or (None, None)), limit)
+class GatesPage(TypedDict):
+    """Newest run first. `next` goes into `after` for the next page; null on the last one."""
+
+    gates: list[WaitingShape]
+    next: str | None
+
+
+async def waiting_gates(
+    reads: Reads, after: tuple[int, str] | None, limit: int, pipeline: str | None = None, gate: str | None = None
+) -> WaitingPage:
+    """Gates that wait, behind the run and gate `after`: four statements, however many there are.
+
+    `gate` is the name of a gate or of the stage behind it.
+    """
+    rows = await reads.fetch("waiting_gates", *(after or (None, None)), limit, pipeline, gate)
     runs = sorted({row["run_id"] for row in rows})
     votes = _by_run(await reads.fetch("votes_about", runs)) if runs else {}
     gates = _by_run(await reads.fetch("review_gates", runs)) if runs else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 from uuid import UUID
@@ -44,6 +45,35 @@ Row: TypeAlias = asyncpg.Record
 MOST_FINDINGS = 200
 # Of a mapped stage: attempts that are under way or went wrong.
 MOST_ITEMS = 50
+
+
+# How many rows are looked through for what no index finds.
+AT_ONCE = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedEvents:
+    """Which events. `kind` is a CloudEvents type or how it begins, up to a dot. `pause` goes with `paused` alone.
+
+    No index finds events by anything but a rare fate: give `first`, a place to stop at, with the rest. `since` and
+    `until`, when a rare fate was decided, go with those.
+    """
+
+    kind: str | None = None
+    source: str | None = None
+    fate: Fate | None = None
+    pause: int | None = None
+    pipeline: str | None = None
+    trigger: str | None = None
+    text: str | None = None
+    first: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether they are listed by their fate."""
+        return self.fate not in (None, Fate.RAN, Fate.COALESCED, Fate.IGNORED)
 
 
 class Views:
@@ -116,29 +146,33 @@ class Views:
         rows = await self._reads.fetch("run_states", list(run_ids)) if run_ids else []
         return {row["id"]: row["state"] for row in rows}
 
-    async def events(
-        self,
-        *,
-        kind: str | None = None,
-        source: str | None = None,
-        fate: Fate | None = None,
-        pause: int | None = None,
-        before: int | None = None,
-        limit: int,
-        first: int | None = None,
-        text: str | None = None,
-    ) -> EventsPage:
-        """Events below the place `before`, or after it in the order in which their fates were decided.
+    async def events(self, wanted: WantedEvents, *, before: int | None, limit: int) -> EventsPage:
+        """Those below the place `before`; of a rare fate, those after it in the order in which that was decided.
 
-        `first` and `text` do not go with the rare fates, `pause` goes with `paused` alone.
-        No index helps with `text`: give `first` with it.
+        `next` tells where to look on, also where fewer were found in what was looked through.
         """
-        if fate in (None, Fate.RAN, Fate.COALESCED, Fate.IGNORED):
-            rows = await self._reads.fetch("list_events", kind, source, before, limit, fate, first, text)
-        else:
-            rows = await self._reads.fetch("list_events_by_fate", kind, source, fate, before, limit, pause)
+        if wanted.is_rare:
+            return await self._events_by_fate(wanted, before, limit)
+        rows = await self._reads.fetch(
+            "list_events",
+            *(wanted.kind, wanted.source, before, limit, wanted.fate, wanted.first, wanted.text),
+            *(wanted.pipeline, wanted.trigger),
+        )
         events: list[EventSummary] = [_event_summary(row) for row in rows]
         return {"events": events, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    async def _events_by_fate(self, wanted: WantedEvents, before: int | None, limit: int) -> EventsPage:
+        times = (wanted.since, wanted.until)
+        rows = await self._reads.fetch(
+            "list_events_by_fate",
+            *(wanted.kind, wanted.source, wanted.fate, before, limit, wanted.pause, *times),
+            *(wanted.pipeline, wanted.trigger, wanted.text, AT_ONCE),
+        )
+        events: list[EventSummary] = [_event_summary(row) for row in rows]
+        if len(rows) == limit:
+            return {"events": events, "next": rows[-1]["seq"]}
+        ended = await self._reads.row("look_on_by_fate", wanted.fate, before, wanted.pause, *times, AT_ONCE)
+        return {"events": events, "next": None if ended is None else ended["seq"]}
 
     async def run_at(self, at: datetime | None) -> tuple[int, int]:
         """The number of the first run that was queued at an instant or later, and the one behind the last."""

@@ -15,6 +15,7 @@ from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
 from tests.plans.test_hot_statements import steps
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+BY_FATE = ("t", None, "late", None, 50, None, WHEN, WHEN, "q", "t", "x", 20_000)
 # Each with what it is asked; the tables that it may walk; the index it must use.
 ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "list_reviews": ((None, None, 50), set(), "runs_in_review"),
@@ -33,7 +34,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "gathering_now": ((["rare"], ["t"], ["k"]), set(), ""),
     "seq_at": ((WHEN,), set(), "events_by_seq"),
     "inbox_page": ((100, 300, WHEN, WHEN, None, 1000), set(), "events_by_seq"),
-    "waiting_gates": ((None, None, 20), set(), "gates_waiting"),
+    "waiting_gates": ((None, None, 20, "p1", "g"), set(), "gates_waiting"),
     "votes_about": (([1, 2, 3],), {"gate_votes"}, ""),
     "people_wait": ((), set(), "gates_waiting"),
     "latest_runs": ((["rare", "p1"], 16), set(), "runs_by_pipeline"),
@@ -50,8 +51,13 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "count_removing": ((), set(), "fates_removing"),
     "mark_removed": (([1, 2, 3],), set(), "runs_pkey"),
     "remove_runs": ((200,), set(), "fates_removing"),
-    "list_events": ((None, None, 15_000, 50, "ran", 10_000, "some"), set(), "events_by_seq"),
-    "list_events_by_fate": ((None, None, "late", None, 50, None), set(), "fates_told"),
+    "list_events": (("t", "s", 15_000, 50, "ran", 10_000, "some", "p1", "t"), set(), "events_by_seq"),
+    "list_events_by_fate": (
+        (*("t", None, "late", None, 50, None, WHEN, WHEN), "q", "t", "x", 20_000),
+        set(),
+        "fates_told",
+    ),
+    "look_on_by_fate": (("late", 15_000, None, WHEN, None, 20_000), set(), "fates_told"),
     "run_events": ((7, 0, 50), set(), "fates_by_run"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
     "removed_until": ((), {"events_removed"}, ""),
@@ -59,7 +65,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }
 LOOKED_AT = {
-    *("list_events", "list_events_by_fate", "run_events"),
+    *("list_events", "list_events_by_fate", "look_on_by_fate", "run_events"),
     *("list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
 }
 

@@ -1,4 +1,4 @@
-"""Which part of a long list is looked at: between two days, and never more of it at once than is quick."""
+"""Which part of a long list is looked at: between two times, and never more of it at once than is quick."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from service.api.problems import Problem
+from service.db.views import AT_ONCE
 
-# How many rows are looked through for what no index finds.
-AT_ONCE = 20_000
-TIMES = ("since", "until")
+TIMES = {
+    "since": "only from this time on: a day (UTC), or a time with its zone",
+    "until": "only up to the end of this day (UTC), or before this time",
+}
 
 Place = Callable[[datetime | None], Awaitable[tuple[int, int]]]
 
@@ -29,11 +31,14 @@ class Window:
 
 
 async def window(asked: Mapping[str, str], before: int | None, place: Place, *, searches: bool) -> Window:
-    """What to look at of the days `since` to `until` below `before`. Raises 422."""
-    since, until = _day(asked, "since"), _day(asked, "until")
+    """What to look at of the time `since` to `until` below `before`; all of it, unless one `searches` without an index.
+
+    Raises 422.
+    """
+    since, until = moment(asked, "since"), moment(asked, "until")
     least = None if since is None else (await place(since))[0]
     if until is not None:
-        end = (await place(until + timedelta(days=1)))[0]
+        end = (await place(until))[0]
         before = end if before is None else min(before, end)
     if not searches:
         return Window(least, before, begins=True)
@@ -43,11 +48,25 @@ async def window(asked: Mapping[str, str], before: int | None, place: Place, *, 
     return Window(first, before, begins=first <= max(least or 0, 1))
 
 
-def _day(asked: Mapping[str, str], name: str) -> datetime | None:
-    """The beginning of a day, in UTC. Raises 422."""
-    if not asked[name]:
+def moment(asked: Mapping[str, str], name: str) -> datetime | None:
+    """A time in a query; of a day its beginning in UTC, for `until` its end. Raises 422."""
+    given = asked.get(name)
+    if not given:
         return None
     try:
-        return datetime.combine(date.fromisoformat(asked[name]), time.min, UTC)
+        found = datetime.combine(date.fromisoformat(given), time.min, UTC) + timedelta(days=name == "until")
+    except (ValueError, OverflowError):
+        found = _instant(given, name)
+    return found
+
+
+def _instant(given: str, name: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(given)
     except ValueError:
-        raise Problem(422, f"{name}={asked[name][:80]!r}: expected a day, as 2026-01-31") from None
+        found = None
+    if found is None or found.tzinfo is None:
+        raise Problem(
+            422, f"{name}={given[:80]!r}: expected a day, as 2026-01-31, or a time with its zone: 2026-01-31T02:00:00Z"
+        )
+    return found

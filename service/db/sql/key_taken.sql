@@ -1,0 +1,1 @@
+select fingerprint, status, headers, body from idempotency_keys where caller = $1 and key = $2
