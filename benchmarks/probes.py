@@ -15,13 +15,14 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.six import five, four, six_, three, two
 from service.app import Daemon
-from stages import Event, Pipeline, stage
+from stages import Event, Pipeline, Retry, StageContext, stage
 from triggers import CloudEvents, Every, Files, KafkaArrivals, KafkaBatches, Webhook
 from triggers.base import Arrival, Offer, Trigger
 from triggers.event import utc_now
 
 ARRIVALS, BATCHES = "probe-arrivals", "probe-batches"
 TICK_S = 1.0
+RETRY_S = 0.15
 _numbers = itertools.count()
 
 
@@ -30,11 +31,17 @@ class Board:
 
     def __init__(self) -> None:
         self.began: asyncio.Future[float] | None = None
+        self.due: asyncio.Future[float] | None = None
 
     def write(self) -> None:
         """The first stage begins."""
         if self.began is not None and not self.began.done():
             self.began.set_result(time.perf_counter())
+
+    def put_off(self, seconds: float) -> None:
+        """It is to begin so much later."""
+        if self.due is not None and not self.due.done():
+            self.due.set_result(time.perf_counter() + seconds)
 
 
 BOARDS: dict[str, Board] = {}
@@ -51,6 +58,20 @@ def probe(name: str, *triggers: Trigger) -> Pipeline:
     return Pipeline(name, stages=[one, two, three, four, five, six_], on=list(triggers))
 
 
+def retried(name: str) -> Pipeline:
+    """A pipeline whose first stage fails, and counts as begun when it is tried again."""
+    BOARDS[name] = Board()
+
+    @stage(reuse="never", name="one", retry=Retry(max_attempts=2, initial_s=RETRY_S, jitter=False))
+    async def one(context: StageContext) -> None:
+        if context.attempt == 1:
+            BOARDS[name].put_off(RETRY_S)
+            raise ConnectionError("not yet")
+        BOARDS[name].write()
+
+    return Pipeline(name, stages=[one, two, three, four, five, six_])
+
+
 PIPELINES = [
     probe("inbox"),
     probe("webhook", Webhook("probe")),
@@ -59,6 +80,7 @@ PIPELINES = [
     probe("batch", KafkaBatches(BATCHES, max_records=1)),
     probe("file", Files("landing/*.json", complete="rename")),
     probe("tick", Every(TICK_S)),
+    retried("retry"),
 ]
 
 
@@ -80,13 +102,14 @@ class Stimuli:
             "batch": self.batch,
             "file": self.file,
             "tick": self.tick,
+            "retry": self.retry,
         }
 
     async def inbox(self) -> float:
         """An event handed to the inbox of this process."""
         event = Event(source="probes", id=f"{next(_numbers)}", type="probe", time=utc_now())
         at = time.perf_counter()
-        await self.daemon.inbox.accept([Arrival(event, [Offer("inbox", "probe")])])
+        await self._accept(event, "inbox")
         return at
 
     async def webhook(self) -> float:
@@ -116,6 +139,16 @@ class Stimuli:
         now_s = time.time()
         due_s = (now_s // TICK_S + 1) * TICK_S
         return time.perf_counter() + due_s - now_s
+
+    async def retry(self) -> float:
+        """When a stage that failed is due, by the clock of who failed."""
+        due: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        BOARDS["retry"].due = due
+        await self._accept(Event(source="probes", id=f"{next(_numbers)}", type="probe", time=utc_now()), "retry")
+        return await due
+
+    async def _accept(self, event: Event, pipeline: str) -> None:
+        await self.daemon.inbox.accept([Arrival(event, [Offer(pipeline, "probe")])])
 
     async def _send(self, topic: str) -> float:
         at = time.perf_counter()

@@ -73,10 +73,14 @@ async def _bare(here: Ground, connection: asyncpg.Connection, size: Size) -> Rou
 
 @dataclass(slots=True)
 class System:
-    """Hands events to the inbox while fewer than `in_flight` runs are under way."""
+    """Hands events to the inbox while fewer than `in_flight` runs are under way, or `given` to it and not accepted yet.
+
+    It does not wait for one batch to be durable before it hands over the next: as many are in flight as is said.
+    """
 
     daemon: Daemon
     in_flight: int
+    given: int = 0
 
     async def work(self, runs: int) -> None:
         """Until `runs` more runs have succeeded."""
@@ -84,11 +88,17 @@ class System:
         if executor is None:
             raise RuntimeError("this daemon drives no runs")
         batch = min(BATCH, self.in_flight)
-        for start in range(0, runs, batch):
-            arrivals = [arrival() for _ in range(start, min(start + batch, runs))]
-            await until(lambda: executor.running <= self.in_flight - batch)
-            await self.daemon.inbox.accept(arrivals)
+        async with asyncio.TaskGroup() as tasks:
+            for start in range(0, runs, batch):
+                arrivals = [arrival() for _ in range(start, min(start + batch, runs))]
+                await until(lambda: executor.running + self.given <= self.in_flight - batch)
+                self.given += len(arrivals)
+                tasks.create_task(self._give(arrivals))
         await until(lambda: executor.running == 0)
+
+    async def _give(self, arrivals: Sequence[Arrival]) -> None:
+        await self.daemon.inbox.accept(arrivals)
+        self.given -= len(arrivals)
 
 
 def arrival() -> Arrival:

@@ -22,8 +22,10 @@ class Cause:
 
 def cause_of(event: Event) -> Cause | None:
     """None for an event that no stage emitted, whatever it says of itself. A run is told in text: ids may be long."""
+    if not event.source.startswith(EMITTED):
+        return None
     run, stage, depth = (event.extensions.get(name) for name in ("tidemillrun", "tidemillstage", "tidemilldepth"))
-    if not event.source.startswith(EMITTED) or not _ID.fullmatch(str(run)) or not isinstance(depth, int):
+    if not _ID.fullmatch(str(run)) or not isinstance(depth, int):
         return None
     return Cause(int(str(run)), str(stage or ""), max(depth, 0))
 

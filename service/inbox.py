@@ -17,7 +17,7 @@ from service.catalogue import Catalogue
 from service.cause import cause_of, too_deep
 from service.db.accept import Accept, Accepted
 from service.db.audit import PutAudit
-from service.db.offered import EventRow, FateRow, RunRow
+from service.db.offered import EventRow, FateRow, Place, RunRow
 from service.db.reads import Reads
 from service.db.writer import Operation, Writer
 from service.errors import DatabaseUnavailable
@@ -123,13 +123,15 @@ class PostgresInbox:
     def receipts(self, arrivals: Sequence[Arrival], accepted: Accepted) -> list[Receipt]:
         """What to answer for arrivals whose `operation_for` was written."""
         receipts = [_receipt(arrival.event, accepted) for arrival in arrivals]
+        now, passed_s = utc_now(), time.monotonic()
         for receipt in receipts:
             if receipt.first:
-                self.accepted.update(self._counted(receipt))
+                for counted in self._counted(receipt):
+                    self.accepted[counted] += 1
             for outcome in receipt.outcomes:
-                self.heard_at[outcome.pipeline, outcome.trigger] = utc_now()
+                self.heard_at[outcome.pipeline, outcome.trigger] = now
                 if outcome.fate is not Fate.IGNORED:
-                    self.came_at[outcome.pipeline, outcome.trigger] = time.monotonic()
+                    self.came_at[outcome.pipeline, outcome.trigger] = passed_s
         return receipts
 
     def refuse_when_busy(self) -> None:
@@ -220,22 +222,23 @@ class PostgresInbox:
         """Mark as many of the runs as this process has room for as its own; what may have to wait has to be claimed."""
         free = [run for run in operation.runs if run.takeable]
         reserved = self._hand_over.reserve(len(free))
-        taken = {run.place: run for run in free[:reserved]}
         if reserved == 0:
             return operation
+        taken: dict[Place, RunRow] = {}
+        for run in free[:reserved]:
+            run.take = True
+            taken[run.place] = run
 
-        def started(new_runs: Mapping[tuple[EventKey, str], RunId]) -> None:
-            self._hand_over.begin(
-                reserved,
-                [
-                    TakenRun(run_id, place[1], events[place[0]], taken[place].params, taken[place].depth)
-                    for place, run_id in new_runs.items()
-                    if place in taken
-                ],
-            )
+        def started(new_runs: Mapping[Place, RunId]) -> None:
+            begun = [
+                TakenRun(run_id, place[1], events[place[0]], row.params, row.depth)
+                for place, run_id in new_runs.items()
+                if (row := taken.get(place)) is not None
+            ]
+            self._hand_over.begin(reserved, begun)
 
-        runs = [replace(run, take=True) if run.place in taken else run for run in operation.runs]
-        return Accept(operation.events, runs, operation.fates, operation.positions, started)
+        operation.started = started
+        return operation
 
 
 def event_row(event: Event) -> EventRow:

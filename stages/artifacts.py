@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,17 +18,20 @@ ASIDE = ".aside"
 MARK = "%Y%m%dT%H%M%S.%fZ"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ArtifactRef:
     """Where an artifact is and how to read it. `digest` is the BLAKE2b-256 hex of the encoded bytes.
 
     `inline` holds the bytes themselves iff they are fewer than `INLINE_LIMIT_BYTES`; such an artifact is in no store.
+    `just_made`: this process digested them itself, and they came from nowhere since.
+    Nobody changes one; it is not frozen only because making a frozen one takes three times as long.
     """
 
     digest: str
     codec: str
     size_bytes: int
     inline: bytes | None = None
+    just_made: bool = field(default=False, compare=False, repr=False)
 
     @property
     def identity(self) -> str:

@@ -154,7 +154,7 @@ class Pipeline:
         every = (gate for gates in self.plan.gates.values() for gate in gates)
         return MappingProxyType({gate.name: value_digest(gate.gate, self.home) for gate in every})
 
-    @property
+    @cached_property
     def version(self) -> str:
         """`version_digest` as people see it."""
         return self.version_digest[:SHOWN_VERSION]

@@ -141,7 +141,10 @@ def stage_key(
     is run (retry, timeout, runner) is not in it.
     `environment_digest` overrides the lock's own, where a runner knows better (an image digest).
     """
-    parts = [_name(parameter) + _counted(inputs.get(parameter, "")) for parameter in stage.inputs]
+    parts = []
+    for parameter in stage.inputs:
+        identity = inputs.get(parameter, "").encode()
+        parts.append(b"%b%d:%b" % (_name(parameter), len(identity), identity))
     if stage.takes_params:
         parts.append(_counted(params_digest))
     if stage.takes_event or stage.takes_records:

@@ -68,7 +68,8 @@ class RunPolicy:
     @property
     def limited(self) -> bool:
         """Whether a run may have to wait for other runs."""
-        return any(one is not None for one in (self.max_running, self.concurrency, self.rate, self.pool))
+        unlimited = self.max_running is None and self.concurrency is None and self.rate is None and self.pool is None
+        return not unlimited
 
     def problems(self) -> Iterator[str]:
         """What makes no sense in it. One with none is safe to read."""

@@ -60,7 +60,12 @@ class Accept(Operation):
     def answer(self, given: Usual) -> Accepted:
         """See `Operation`: all of it was new."""
         runs = {row.place: given.runs[row.place] for row in self.runs}
-        return _answer(self, _Inserted({row.key for row in self.events}, runs, starting=given.starting), {})
+        outcomes: dict[EventKey, list[Outcome]] = {row.key: [] for row in self.events}
+        for row, run_id in zip(self.runs, runs.values(), strict=True):
+            outcomes[row.event_key].append(Outcome(row.pipeline, row.trigger, Fate.RAN, "", run_id))
+        for fate in self.fates:
+            outcomes[fate.event_key].append(Outcome(fate.pipeline, fate.trigger, fate.fate, fate.reason, None))
+        return Accepted(frozenset(outcomes), runs, outcomes)
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Accept]) -> Sequence[Accepted | PositionMoved]:

@@ -19,7 +19,7 @@ from triggers.event import EventKey
 Place = tuple[EventKey, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventRow:
     """An event as it is stored; `envelope` is its structured JSON."""
 
@@ -32,7 +32,7 @@ class EventRow:
     envelope: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunRow:
     """A run to be started. With `take` the accepting process drives it at once, without a claim.
 

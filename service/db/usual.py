@@ -21,7 +21,7 @@ AttemptPlace = tuple[int, str, int, int]
 class Usual:
     """Rows for `usual.sql`, each of its own; who has none of those adds nothing and is not usual.
 
-    `runs` are the ids of the runs that started, once it is written.
+    `runs` are the ids of the runs that started, once it is written. `reads`: the same flush reads something, too.
     """
 
     daemon: int
@@ -35,6 +35,7 @@ class Usual:
     entries: list[bytes] = field(default_factory=list)
     moves: list[tuple[Any, ...]] = field(default_factory=list)
     runs: dict[Place, RunId] = field(default_factory=dict)
+    reads: bool = False
 
     def accept(
         self,
@@ -46,10 +47,14 @@ class Usual:
         """Add events that nobody told of before, with what they lead to."""
         told = len(self.events) + len(events)
         moved = len(self.positions) + len(positions)
-        self.events |= {row.key: row for row in events}
-        self.starting |= {row.place: row for row in runs}
-        self.fates |= {(row.event_key, row.pipeline): row for row in fates}
-        self.positions |= {(one.scope, one.key): one for one in positions}
+        for event in events:
+            self.events[event.key] = event
+        for run in runs:
+            self.starting[run.place] = run
+        for fate in fates:
+            self.fates[fate.event_key, fate.pipeline] = fate
+        for position in positions:
+            self.positions[position.scope, position.key] = position
         return len(self.events) == told and len(self.positions) == moved
 
     def put(self, place: AttemptPlace, row: tuple[Any, ...], entry: dict[str, Any]) -> bool:
@@ -73,10 +78,15 @@ class Usual:
         positions = [(*place, one.value, one.expect) for place, one in self.positions.items()]
         return [
             *(self.daemon, self.pauses),
-            [event_columns(self.events[key]) for key in sorted(self.events)],
+            # In one order everywhere: two processes that tell of the same events wait for each other, not in a circle.
+            [event_columns(row) for row in sorted(self.events.values(), key=_by_key)],
             [run_columns(row, self.daemon) for row in self.starting.values()],
             [fate_columns(row) for row in self.fates.values()],
             *columns(positions, 4),
             *(list(self.attempts.values()), b",".join(self.entries), self.moves),
             *self.channels,
         ]
+
+
+def _by_key(row: EventRow) -> int:
+    return row.key.int

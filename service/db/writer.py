@@ -103,13 +103,15 @@ class Unit:
 
     def resolve(self, answers: list[Any]) -> None:
         """Tell the operations and the caller that the transaction has committed."""
+        error = None
         for operation, answer in zip(self.operations, answers, strict=True):
             operation.committed(answer)
+            if error is None and isinstance(answer, Exception):
+                error = answer
         if self.future is None or self.future.done():
             return
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
-        if errors:
-            self.future.set_exception(errors[0])
+        if error is not None:
+            self.future.set_exception(error)
         else:
             self.future.set_result(answers)
 
@@ -129,6 +131,8 @@ class Writer:
     def __init__(self, dsn: str, *, register: Callable[[asyncpg.Connection], Coroutine[Any, Any, int]], lease_s: float):
         self._dsn = dsn
         self._register = register
+        # Asking which loop runs is a system call each time.
+        self._loop = asyncio.get_running_loop()
         self._idle_s = lease_s / 4
         self._units: deque[Unit] = deque()
         self._answered: list[tuple[Unit, list[Any]]] = []
@@ -154,11 +158,11 @@ class Writer:
     def __len__(self) -> int:
         return len(self._units)
 
-    async def submit(self, *operations: Operation) -> list[Any]:
-        """Write `operations` in one transaction; return their answers after it has committed."""
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    def submit(self, *operations: Operation) -> asyncio.Future[list[Any]]:
+        """Write `operations` in one transaction; await their answers, which are there after it has committed."""
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._put(Unit(operations, future))
-        return await future
+        return future
 
     def post(self, *operations: Operation) -> None:
         """Write `operations` at once, without waiting for them."""
@@ -169,7 +173,7 @@ class Writer:
         self._units.append(Unit(operations, None))
         self._idle.clear()
         if self._lazy_timer is None:
-            self._lazy_timer = asyncio.get_running_loop().call_later(LAZY_S, self._wake.set)
+            self._lazy_timer = self._loop.call_later(LAZY_S, self._wake.set)
 
     def _put(self, unit: Unit) -> None:
         self._units.append(unit)
@@ -203,11 +207,11 @@ class Writer:
         self._tell()
         if not self._units:
             self._idle.set()
+        timer = self._loop.call_later(self._idle_s, self._wake.set)
         try:
-            async with asyncio.timeout(self._idle_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+            await self._wake.wait()
+        finally:
+            timer.cancel()
         await asyncio.sleep(0)
 
     def _take(self) -> list[Unit]:
@@ -281,17 +285,23 @@ class Writer:
         if not await given.write(connection):
             self._unusual = UNUSUAL
             return None
-        reading = [Unit(tuple(one for one in unit.operations if one.reads), None) for unit in units]
-        read = await _apply(Flush(connection, self.daemon), reading)
-        return [_answers(unit, given, found) for unit, found in zip(units, read, strict=True)]
+        answers = [[None if one.reads else one.answer(given) for one in unit.operations] for unit in units]
+        if given.reads:
+            await _apply(Flush(connection, self.daemon), units, answers, only_reads=True)
+        return answers
 
     def _usual(self, units: list[Unit]) -> Usual | None:
         if self._unusual or not units or self._pauses.by_place or self._pauses is NONE_KNOWN:
             self._unusual = max(self._unusual - 1, 0)
             return None
         given = Usual(self.daemon, self._pauses.version, (LOG_CHANNEL, WAKE_CHANNEL))
-        operations = (one for unit in units for one in unit.operations)
-        return given if all(one.reads or one.usual(given) for one in operations) else None
+        for unit in units:
+            for one in unit.operations:
+                if one.reads:
+                    given.reads = True
+                elif not one.usual(given):
+                    return None
+        return given
 
     async def _by_kind(
         self, connection: asyncpg.Connection, units: list[Unit], kinds: Sequence[str]
@@ -305,7 +315,8 @@ class Writer:
                 self.daemon = await self._register(connection)
             if changes != self._pauses.version:
                 self._pauses = await Pauses.standing(connection)
-            answers = await _apply(Flush(connection, self.daemon, self._pauses), units)
+            answers: list[list[Any]] = [[None] * len(unit.operations) for unit in units]
+            await _apply(Flush(connection, self.daemon, self._pauses), units, answers)
             for kind in kinds:
                 await faults.reach(f"{kind}.commit")
         return answers
@@ -327,18 +338,15 @@ class Writer:
                 callback()
 
 
-def _answers(unit: Unit, given: Usual, read: Sequence[Any]) -> list[Any]:
-    """The answers to a unit that was written as usual, with what its reading operations found."""
-    found = iter(read)
-    return [next(found) if one.reads else one.answer(given) for one in unit.operations]
-
-
 def _wanted(units: list[Unit]) -> list[Unit]:
     """Leave out what was abandoned while it waited."""
+    kept = []
     for unit in units:
         if unit.abandoned:
             unit.fail(ServiceError("the caller gave up"))
-    return [unit for unit in units if not unit.abandoned]
+        else:
+            kept.append(unit)
+    return kept
 
 
 def _fault_points(units: Sequence[Unit]) -> list[str]:
@@ -352,13 +360,15 @@ def _refusal(error: Exception) -> ServiceError:
     return ServiceError(f"the database refused a write: {error}")
 
 
-async def _apply(flush: Flush, units: Sequence[Unit]) -> list[list[Any]]:
-    """Write the operations of all units, class by class; then the log and the notifications."""
-    answers: list[list[Any]] = [[None] * len(unit.operations) for unit in units]
+async def _apply(
+    flush: Flush, units: Sequence[Unit], answers: Sequence[list[Any]], *, only_reads: bool = False
+) -> None:
+    """Write the operations of all units, class by class; then the log and the notifications. `answers` are filled."""
     places: dict[type[Operation], list[tuple[int, int]]] = {}
     for row, unit in enumerate(units):
         for column, operation in enumerate(unit.operations):
-            places.setdefault(type(operation), []).append((row, column))
+            if operation.reads or not only_reads:
+                places.setdefault(type(operation), []).append((row, column))
     for kind in sorted(places, key=lambda kind: kind.order):
         operations = [units[row].operations[column] for row, column in places[kind]]
         for (row, column), answer in zip(places[kind], await kind.write(flush, operations), strict=True):
@@ -369,4 +379,3 @@ async def _apply(flush: Flush, units: Sequence[Unit]) -> list[list[Any]]:
         await flush.connection.execute(sql("log"), flush.daemon, orjson.dumps(flush.log), LOG_CHANNEL)
     for payload in flush.wakes:
         await flush.connection.execute("select pg_notify($1, $2)", WAKE_CHANNEL, payload)
-    return answers

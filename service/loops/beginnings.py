@@ -45,6 +45,8 @@ class Beginnings:
 
     def began(self, call: Call) -> None:
         """The attempt's function is called now. From any thread."""
+        if not self._under_way:
+            return
         place = place_of(call)
         if threading.get_ident() == self._thread:
             self._began(place)

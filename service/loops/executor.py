@@ -27,6 +27,8 @@ logger = logging.getLogger("tidemill.executor")
 
 SAFETY_POLL_S = 2.0
 RETRY_S = 0.5
+# What is due in a moment is asked for after one, not again and again.
+SOONEST_S = 0.001
 
 
 class Executor:
@@ -160,7 +162,7 @@ class Executor:
     def _wake_in(self, seconds: float) -> None:
         if self._next_wake is not None:
             self._next_wake.cancel()
-        self._next_wake = asyncio.get_running_loop().call_later(max(seconds, 0.005), self._wake.set)
+        self._next_wake = asyncio.get_running_loop().call_later(max(seconds, SOONEST_S), self._wake.set)
 
     def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
         """Runs inside the writer, right after the commit: it must not wait. A process that stops drives nothing more:

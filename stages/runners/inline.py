@@ -43,17 +43,15 @@ class InlineRunner:
 
     def run(self, stage: PlanStage, call: Call) -> Coroutine[Any, Any, Outcome]:
         """See `Runner`."""
-        stopping, over = Mark(), Mark()
-        made = self._made(stage, call, stopping, over)
-        if stage.is_async and not stage.runs_through:
-            made = self._tools.strays.run(made, stop=stopping.set, leave=partial(self._left, stage, over))
+        if stage.runs_through and not stage.takes_context and not stage.takes_records:
+            made = invoke(stage, call, self._tools.store, began=partial(self._tools.began, call))
+        else:
+            made = self._stoppable(stage, call)
         return made if call.timeout_s is None else _in_time(made, call.timeout_s)
 
-    def _made(self, stage: PlanStage, call: Call, stopping: Mark, over: Mark) -> Coroutine[Any, Any, Outcome]:
-        tools, began = self._tools, partial(self._tools.began, call)
-        if stage.runs_through and not stage.takes_context and not stage.takes_records:
-            return invoke(stage, call, tools.store, began=began, stopping=stopping)
-        return invoke(
+    def _stoppable(self, stage: PlanStage, call: Call) -> Coroutine[Any, Any, Outcome]:
+        tools, stopping, over = self._tools, Mark(), Mark()
+        made = invoke(
             stage,
             call,
             tools.store,
@@ -61,10 +59,13 @@ class InlineRunner:
             reader=tools.reader,
             report=partial(tools.report, call),
             executor=self._threads.telling(partial(self._abandoned, stage, over)),
-            began=began,
+            began=partial(tools.began, call),
             mask=tools.logs.of(call).mask,
             stopping=stopping,
         )
+        if stage.is_async and not stage.runs_through:
+            made = tools.strays.run(made, stop=stopping.set, leave=partial(self._left, stage, over))
+        return made
 
     async def close(self) -> None:
         """See `Runner`."""
