@@ -13,10 +13,10 @@ LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-ver
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup up test check bench chaos mutants lock clean
+.PHONY: help setup up test test-kafka check bench chaos mutants lock clean
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(VENV)/.dev ## Install everything for development into .venv (PYTHON=... chooses the interpreter)
 
@@ -38,6 +38,10 @@ else
 	echo "waiting for $(APART)"; wait $$apart; status=$$((status | $$?)); cat $(VENV)/apart-tests.log; \
 	echo "waiting for $(SLOW)"; wait $$slow; status=$$((status | $$?)); cat $(VENV)/slow-tests.log; exit $$status
 endif
+
+# One process and so one broker at a time: a JVM beside three others is slow.
+test-kafka: $(VENV)/.dev ## Run the tests of brokers on Apache Kafka, fetched with mvn or from KAFKA_HOME (needs Java 17)
+	@$(BIN)/pytest $(QUIET) --kafka=apache $(or $(ARGS),tests/broker tests/kafka)
 
 check: $(VENV)/.dev ## Check style, format, types and the three floors
 	$(BIN)/ruff check .

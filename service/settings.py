@@ -53,6 +53,13 @@ class SaslMechanism(enum.StrEnum):
     OAUTHBEARER = "OAUTHBEARER"
 
 
+class Broker(enum.StrEnum):
+    """What `tidemill up` embeds where no broker is set."""
+
+    TANSU = "tansu"
+    APACHE = "apache"
+
+
 class LogLevel(enum.StrEnum):
     """How much the daemon says."""
 
@@ -111,6 +118,11 @@ class Kafka:
 
     bootstrap_servers: str | None = setting(
         None, values.servers, "brokers as `host:port`, several with commas; `up` embeds one where none is set"
+    )
+    embedded: Broker = setting(
+        Broker.TANSU,
+        values.choice(Broker),
+        "what `up` embeds: `tansu` starts at once and forgets all when it stops, `apache` keeps it and needs Java",
     )
     group_prefix: str = setting("tidemill", values.text, "first part of the names of consumer groups")
     session_s: float = setting(10.0, values.seconds(1, 300), "after this silence others read a daemon's partitions")

@@ -16,12 +16,13 @@ from typing import Any
 from service.app import Daemon
 from service.build import open_daemon
 from service.catalogue import load_catalogue
+from service.embedded.apache import ApacheKafka
 from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
 from service.feeds import load_feed
 from service.garbage import settle
 from service.kafka_access import kafka_access, registry_access
-from service.settings import Settings
+from service.settings import Broker, Settings
 from triggers.base import KafkaAccess
 
 logger = logging.getLogger("tidemill")
@@ -92,13 +93,15 @@ async def _servers(settings: Settings, embed: bool) -> AsyncIterator[Servers]:
             servers.settings = dataclasses.replace(settings, database=database)
             servers.deaths.append(postgres.watch)
         if embed and settings.kafka.bootstrap_servers is None:
-            broker = EmbeddedKafka(settings.home)
+            keeps = settings.kafka.embedded is Broker.APACHE
+            broker = ApacheKafka(settings.home) if keeps else EmbeddedKafka(settings.home)
             address = await stack.enter_async_context(broker)
             servers.kafka = KafkaAccess(
                 address,
                 settings.kafka.group_prefix,
                 create_topics=True,
-                embedded=True,
+                session_s=settings.kafka.session_s,
+                embedded=not keeps,
                 registry=registry_access(settings.registry),
             )
             servers.deaths.append(broker.watch)

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
-from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
+from service.settings import Broker
+from tests import brokers
 
 TEMPLATE = "template_migrated"
 QUICK_FOLDER_BYTES = 2_000_000_000
@@ -28,6 +29,24 @@ T = TypeVar("T")
 settings.register_profile("tidemill", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tidemill")
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kafka=apache` runs what is asked for on Apache Kafka."""
+    parser.addoption("--kafka", choices=list(Broker), default=Broker.TANSU, help="the broker that the tests run on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell everybody which broker it is."""
+    brokers.choose(Broker(config.getoption("--kafka")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On Apache Kafka leave out what is about the faults of the other one."""
+    if brokers.chosen() is Broker.APACHE:
+        left_out = [item for item in items if item.get_closest_marker("only_tansu")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 class BackgroundLoop:
@@ -116,7 +135,7 @@ def empty_database(session_loop: BackgroundLoop, postgres: str) -> Iterator[str]
 @pytest.fixture(scope="session")
 def kafka(session_loop: BackgroundLoop, session_home: Path) -> Iterator[str]:
     """The bootstrap servers of a real broker."""
-    server = EmbeddedKafka(session_home)
+    server = session_loop.run(brokers.session_broker(session_home))
     yield session_loop.run(server.start())
     session_loop.run(server.stop())
 
@@ -125,9 +144,9 @@ def kafka(session_loop: BackgroundLoop, session_home: Path) -> Iterator[str]:
 def make_topic(session_loop: BackgroundLoop, kafka: str) -> Callable[..., str]:
     """`make_topic(partitions=1)` creates a topic with a name nobody used and returns the name."""
 
-    def make(partitions: int = 1) -> str:
+    def make(partitions: int = 1, settings: dict[str, str] | None = None) -> str:
         name = f"topic-{next(_numbers)}"
-        session_loop.run(_create_topic(kafka, name, partitions))
+        session_loop.run(_create_topic(kafka, name, partitions, settings))
         return name
 
     return make
@@ -166,12 +185,12 @@ async def _execute(dsn: str, statement: str) -> None:
         await connection.close()
 
 
-async def _create_topic(bootstrap_servers: str, name: str, partitions: int) -> None:
+async def _create_topic(bootstrap_servers: str, name: str, partitions: int, settings: dict[str, str] | None) -> None:
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
+        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
     finally:
         await admin.close()

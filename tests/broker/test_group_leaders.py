@@ -50,6 +50,9 @@ class Member:
         await self._client.send(self._node, LeaveGroupRequest(self._group, self.name))
 
 
+pytestmark = pytest.mark.only_tansu("Apache Kafka elects another leader at once")
+
+
 @pytest.fixture
 async def client(kafka: str) -> AsyncIterator[AIOKafkaClient]:
     client = AIOKafkaClient(bootstrap_servers=kafka)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 import pytest
@@ -10,7 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 
+from service.settings import Broker
 from tests.broker.seam import RecordingInbox, access_to, listener_of, listening, produce
+from tests.brokers import chosen
 from tests.kafka_batches import NOT_UTF8, batch
 from triggers import KafkaArrivals, KafkaBatches
 from triggers.base import Fate, OffsetRange
@@ -31,25 +34,37 @@ async def put(servers: str, topic: str, raw: bytes) -> None:
         await client.close()
 
 
+def rot(segment: Path, stored: bytes) -> None:
+    """Spoil the first byte of what a broker has stored, as a failing disk does: Apache Kafka takes nothing spoiled."""
+    with segment.open("r+b") as file:
+        at = file.read().index(stored)
+        file.seek(at)
+        file.write(bytes([stored[0] ^ 1]))
+
+
 def batches(inbox: RecordingInbox) -> list[OffsetRange]:
     """The ranges of the batches accepted, without the dead records."""
     found = [one.event for one in inbox.events.values() if one.event.type == BATCH_TYPE]
     return sorted(map(OffsetRange.of, found), key=lambda one: one.first)
 
 
-async def put_broken(servers: str, topic: str) -> None:
+async def put_broken(servers: str, topic: str, home: Path) -> None:
     """Offsets 0-1: good; 2-4: one with a bad header; 5-7: a wrong checksum; 8: good; 9-11: another bad header."""
     await produce(servers, topic, [b"{}", b"{}"])
     await put(servers, topic, batch(broken=NOT_UTF8))
     raw = bytearray(batch())
-    raw[17] ^= 1
-    await put(servers, topic, bytes(raw))
+    if chosen() is Broker.APACHE:
+        await put(servers, topic, bytes(raw))
+        rot(home / "apache-kafka/data" / f"{topic}-0" / f"{0:020}.log", bytes(raw[17:]))
+    else:
+        raw[17] ^= 1
+        await put(servers, topic, bytes(raw))
     await produce(servers, topic, [b"{}"])
     await put(servers, topic, batch(broken=NOT_UTF8, compression=1))
 
 
-async def test_the_client_itself_gets_no_further(kafka: str, topic: str) -> None:
-    await put_broken(kafka, topic)
+async def test_the_client_itself_gets_no_further(kafka: str, topic: str, session_home: Path) -> None:
+    await put_broken(kafka, topic, session_home)
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
     await consumer.start()
     try:
@@ -63,9 +78,11 @@ async def test_the_client_itself_gets_no_further(kafka: str, topic: str) -> None
         await consumer.stop()
 
 
-async def test_broken_records_are_dead_and_all_others_run(kafka: str, make_topic: Callable[..., str]) -> None:
+async def test_broken_records_are_dead_and_all_others_run(
+    kafka: str, make_topic: Callable[..., str], session_home: Path
+) -> None:
     inbox, broken, good, dead = RecordingInbox(), make_topic(), make_topic(), make_topic()
-    await put_broken(kafka, broken)
+    await put_broken(kafka, broken, session_home)
     await produce(kafka, good, [b"{}"] * 3)
     triggers = [KafkaArrivals(broken, dead_letter=dead), KafkaArrivals(good), KafkaArrivals(dead)]
     async with listening(listener_of(triggers, access_to(kafka), inbox)):
@@ -88,9 +105,9 @@ async def test_broken_records_are_dead_and_all_others_run(kafka: str, make_topic
     assert inbox.repeats == 0
 
 
-async def test_in_micro_batches_they_are_values_that_are_no_rows(kafka: str, topic: str) -> None:
+async def test_in_micro_batches_they_are_values_that_are_no_rows(kafka: str, topic: str, session_home: Path) -> None:
     inbox, access = RecordingInbox(), access_to(kafka)
-    await put_broken(kafka, topic)
+    await put_broken(kafka, topic, session_home)
     async with listening(listener_of([KafkaBatches(topic, max_records=5, max_wait_s=0.2, bad="dead")], access, inbox)):
         await inbox.until(lambda: sum(one.count for one in batches(inbox)) == 10)
     assert {one.event.id for one in inbox.events.values() if one.offers[0].fate is Fate.DEAD} >= {"0/7"}

@@ -23,9 +23,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from service.catalogue import Catalogue
 from service.checkup import broker as checkup
 from service.kafka_access import kafka_access
-from service.settings import Kafka, SaslMechanism, SecurityProtocol, Settings
+from service.settings import Broker, Kafka, SaslMechanism, SecurityProtocol, Settings
 from tests.broker.seam import RecordingInbox, listener_of, listening, told
 from tests.broker.secured import KEY_PASSWORD, PEM, Gate, gated_broker, opened, server_context
+from tests.brokers import chosen
 from triggers import KafkaArrivals
 from triggers.base import KafkaAccess, ListenerState
 
@@ -51,7 +52,7 @@ def kafka_of(servers: str, **given: Any) -> Kafka:
 def access_of(kafka: Kafka) -> KafkaAccess:
     access = kafka_access(Settings(kafka=kafka))
     assert access is not None
-    return dataclasses.replace(access, embedded=True, group_prefix=str(uuid.uuid4()))
+    return dataclasses.replace(access, embedded=chosen() is Broker.TANSU, session_s=2.0, group_prefix=str(uuid.uuid4()))
 
 
 def login(mechanism: str, password: str = PASSWORD) -> dict[str, Any]:

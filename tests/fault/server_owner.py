@@ -1,4 +1,4 @@
-"""A small daemon to be killed: `python -m tests.fault.server_owner postgres|kafka|forking HOME`.
+"""A small daemon to be killed: `python -m tests.fault.server_owner postgres|kafka|apache|forking HOME`.
 
 Prints the server's address when it is up, and the id of each row it has committed to Postgres.
 """
@@ -14,8 +14,10 @@ from pathlib import Path
 
 import asyncpg
 
+from service.embedded.apache import ApacheKafka
 from service.embedded.kafka import EmbeddedKafka
 from service.embedded.postgres import EmbeddedPostgres
+from tests.brokers import apache_jars
 
 
 async def hold_postgres(home: Path) -> None:
@@ -36,6 +38,13 @@ async def hold_kafka(home: Path) -> None:
         await asyncio.Event().wait()
 
 
+async def hold_apache(home: Path) -> None:
+    """Wait for ever."""
+    async with ApacheKafka(home, await apache_jars()) as bootstrap_servers:
+        print(bootstrap_servers, flush=True)
+        await asyncio.Event().wait()
+
+
 async def hold_kafka_and_fork(home: Path) -> None:
     """Wait for ever, beside a forked child that inherits what the daemon has open and waits a minute."""
     async with EmbeddedKafka(home) as bootstrap_servers:
@@ -49,7 +58,7 @@ async def hold_kafka_and_fork(home: Path) -> None:
         await asyncio.Event().wait()
 
 
-SERVERS = {"postgres": hold_postgres, "kafka": hold_kafka, "forking": hold_kafka_and_fork}
+SERVERS = {"postgres": hold_postgres, "kafka": hold_kafka, "apache": hold_apache, "forking": hold_kafka_and_fork}
 
 if __name__ == "__main__":
     asyncio.run(SERVERS[sys.argv[1]](Path(sys.argv[2])))

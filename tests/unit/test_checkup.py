@@ -10,7 +10,7 @@ from service.checkup import artifacts, broker, database, ledger, pipelines, trig
 from service.checkup.clock import Skew, clock
 from service.checkup.finding import Finding, Verdict
 from service.db.facts import DatabaseFacts
-from service.settings import Artifacts, Database, Kafka, Settings
+from service.settings import Artifacts, Broker, Database, Kafka, Settings
 from stages import Pipeline, stage
 from triggers import Every, Files, GitHub, KafkaArrivals, Objects, Webhook
 from triggers.base import Trigger
@@ -112,6 +112,26 @@ async def test_a_trigger_on_kafka_without_a_broker_is_a_problem_unless_one_is_em
     outside = Settings(database=Database(url="postgresql://nowhere/x"))
     assert "mill/kafka:arrivals" in told(await broker.check(outside, catalogue), Verdict.PROBLEM)
     assert told(await broker.check(Settings(), catalogue), Verdict.PROBLEM) == ""
+
+
+async def test_which_broker_is_embedded_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [tansu] = await broker.check(Settings(home=tmp_path), listening())
+    assert tansu.says == "none is set: `tidemill up` embeds Tansu, which forgets all when it stops"
+    (tmp_path / "apache-kafka/data").mkdir(parents=True)
+    [tansu] = await broker.check(Settings(home=tmp_path), listening())
+    assert tansu.says.endswith(f"; what is in {tmp_path}/apache-kafka is for `--kafka apache`")
+    chosen = Settings(home=tmp_path, kafka=Kafka(embedded=Broker.APACHE))
+    for name in ("JAVA_HOME", "KAFKA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "needs Java 17 or later" in told(await broker.check(chosen, listening()), Verdict.PROBLEM)
+    java = tmp_path / "java"
+    java.write_text("#!/bin/sh\necho 'openjdk version \"21\"' >&2\n")
+    java.chmod(0o700)
+    (tmp_path / "apache-kafka/libs-4.4.0").mkdir()
+    [apache] = await broker.check(chosen, listening())
+    assert apache.verdict is Verdict.OK
+    assert "`tidemill up` embeds Apache Kafka 4.4.0, from" in apache.says
 
 
 async def test_a_broker_that_does_not_answer_is_a_problem() -> None:

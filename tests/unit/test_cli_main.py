@@ -96,3 +96,19 @@ def test_help_imports_nothing_slow() -> None:
     slow = {"pydantic", "aiokafka", "apscheduler", "asyncpg", "faust", "httpx", "obstore", "polars", "pyarrow"}
     slow |= {"rich", "sklearn", "starlette", "uvicorn", "watchfiles", "stages", "triggers"}
     assert slow.isdisjoint(loaded.split())
+
+
+def test_to_embed_a_broker_where_one_is_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMILL_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    assert run(monkeypatch, "up", "--kafka", "apache") == 2
+    assert "--kafka apache: a broker is set already (127.0.0.1:1), so none is embedded" in capsys.readouterr().err
+
+
+def test_a_broker_that_cannot_be_embedded_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "up", "--kafka", "redpanda") == 2
+    assert "kafka.embedded" in (told := capsys.readouterr().err)
+    assert "one of tansu, apache" in told

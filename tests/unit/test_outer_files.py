@@ -154,7 +154,7 @@ def test_the_procfile_starts_one_process_for_each_role() -> None:
 
 def test_every_target_of_make_is_explained() -> None:
     phony = re.findall(r"^\.PHONY: (.+)$", text("Makefile"), flags=re.MULTILINE)[0].split()
-    told = re.findall(r"^([a-z]+):.*## .+$", text("Makefile"), flags=re.MULTILINE)
+    told = re.findall(r"^([a-z-]+):.*## .+$", text("Makefile"), flags=re.MULTILINE)
     assert sorted(phony) == sorted(told)
 
 

@@ -304,7 +304,9 @@ async def create_topics(
     """Create what is missing, with the broker's own defaults (the embedded one has none). Safe to call twice."""
     copies = 1 if access.embedded else -1
     partitions = partitions or (_EMBEDDED_PARTITIONS if access.embedded else -1)
-    wanted = [NewTopic(name, partitions, copies, topic_configs=settings) for name in topics]
+    # The library takes -1, which leaves it to the broker, only beside a list of who holds what.
+    who: dict[int, list[int]] | None = {} if -1 in (partitions, copies) else None
+    wanted = [NewTopic(name, partitions, copies, who, settings) for name in topics]
     admin = AIOKafkaAdminClient(**_connection(access))
     _connects_whole(admin._client)
     try:
