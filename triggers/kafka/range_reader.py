@@ -13,7 +13,7 @@ from triggers.base import AnyRange, KafkaAccess, OffsetRange, Record
 from triggers.errors import RecordsGone, SourceUnavailable
 from triggers.kafka.apart import BROKEN, read_apart
 from triggers.kafka.batch_values import key_at
-from triggers.kafka.client import MISSING, TROUBLE, BrokerLink, close, reading_consumer, trouble_note
+from triggers.kafka.client import MISSING, TROUBLE, BrokerLink, Sight, close, reading_consumer, trouble_note
 from triggers.kafka.kept_records import KeptRecords, RecordsView
 from triggers.ranges import Isolation
 
@@ -21,6 +21,7 @@ _KEPT_BYTES = 64 * 1024 * 1024
 _CONSUMERS = 4
 _READ_S = 30.0
 _POLL_MS = 500
+_SHORTER = "the partition ends before them now: its topic was made anew"
 _EXPIRED = "the broker has deleted these records: keep them longer (retention.ms) than a run may take"
 _ENDED = ": the embedded broker keeps nothing over its end, and is a new one with each `tidemill up`"
 
@@ -107,23 +108,32 @@ class _Puller:
     async def pull(self, offsets: OffsetRange) -> Sequence[ConsumerRecord]:
         """The records of a range, all of them. Raises `RecordsGone` or one of `TROUBLE`."""
         # Asked before, to know whether it is worth reading, and after, to know what was read.
-        await _check_there(self._link, offsets, self._replaced)
+        await self._check_there(offsets)
         partition = TopicPartition(offsets.topic, offsets.partition)
         self._consumer.assign([partition])
         self._consumer.seek(partition, offsets.first)
         try:
             records = await self._collect(partition, offsets)
         except OffsetOutOfRangeError:
-            raise RecordsGone(f"{_named(offsets)}: {_EXPIRED}") from None
+            oldest = (await self._consumer.beginning_offsets([partition]))[partition]
+            raise RecordsGone(f"{_named(offsets)}: {_EXPIRED if oldest > offsets.first else _SHORTER}") from None
         finally:
             # An assigned consumer fetches on, wanted or not.
             self._consumer.pause(partition)
-        await _check_there(self._link, offsets, self._replaced)
+        await self._check_there(offsets)
         if offsets.by is not None:
             key = key_at(offsets.by)
             records = [one for one in records if key(one) == offsets.key]
         _check_complete(records, offsets)
         return records
+
+    async def _check_there(self, offsets: OffsetRange) -> None:
+        last_chance_s = asyncio.get_running_loop().time() + self._shrunk_s
+        while not _is_there(await self._link.look([offsets.topic]), offsets, self._replaced):
+            # What others have of a new topic or partition, one broker of a cluster may be the last to hear of.
+            if asyncio.get_running_loop().time() > last_chance_s:
+                raise RecordsGone(f"{_named(offsets)}: the broker no longer has this partition")
+            await asyncio.sleep(_POLL_MS / 1000)
 
     async def _collect(self, partition: TopicPartition, offsets: OffsetRange) -> Sequence[ConsumerRecord]:
         loop = asyncio.get_running_loop()
@@ -143,8 +153,8 @@ class _Puller:
         return [one for one in found if one.offset <= offsets.last]
 
 
-async def _check_there(link: BrokerLink, offsets: OffsetRange, replaced: str) -> None:
-    sight = await link.look([offsets.topic])
+def _is_there(sight: Sight, offsets: OffsetRange, replaced: str) -> bool:
+    """Whether a broker has the partition. Raises `RecordsGone` when it has another one of that name."""
     if sight.cluster != offsets.cluster:
         raise RecordsGone(
             f"{_named(offsets)}: their cluster {offsets.cluster} was replaced by {sight.cluster}{replaced}"
@@ -154,8 +164,7 @@ async def _check_there(link: BrokerLink, offsets: OffsetRange, replaced: str) ->
         raise absent()
     if offsets.topic_id and sight.ids.get(offsets.topic, offsets.topic_id) != offsets.topic_id:
         raise RecordsGone(f"{_named(offsets)}: their topic was deleted and made anew, its records are others")
-    if offsets.partition not in sight.partitions.get(offsets.topic, ()):
-        raise RecordsGone(f"{_named(offsets)}: the broker no longer has this partition")
+    return offsets.partition in sight.partitions.get(offsets.topic, ())
 
 
 def _check_complete(records: Sequence[ConsumerRecord], offsets: OffsetRange) -> None:
