@@ -18,6 +18,7 @@ from service.cause import Cause
 from service.db.accept import Accept
 from service.db.attempts import PutAttempt
 from service.db.pausing import LiftPause, PutPause
+from service.db.results import LookUp
 from service.db.runs import Blame, MoveRun
 from service.db.steering import Cancel
 from service.db.writer import Writer
@@ -26,6 +27,7 @@ from service.limits import RunLimits
 from service.model import AttemptState, RunState
 from stages.artifacts import ArtifactRef
 from stages.outcome import ErrorRecord
+from stages.plan import StageKey
 from tests.db.writing import accept, refuse, rows, writing
 from triggers.base import Fate, Position
 
@@ -88,6 +90,23 @@ async def test_events_attempts_and_moves_of_one_flush_are_one_statement(database
     assert [tuple(row) for row in await rows(database, "select scope, value from positions")] == [("scope", "1")]
     last = await rows(database, f"{ENTRIES} where seq = (select max(seq) from run_log) order by n.at")
     assert [orjson.loads(row["e"])["move"] for row in last] == ["queued", "queued", "succeeded", "succeeded", "waiting"]
+
+
+async def test_what_is_looked_up_in_a_flush_is_answered_in_its_place_with_what_the_flush_wrote(
+    database: str, only_usual: Any
+) -> None:
+    key, other = StageKey("a" * 32), StageKey("b" * 32)
+    async with warm(database) as writer:
+        only_usual()
+        [one, two] = await taken(writer, "1", "2")
+        made, looked = await asyncio.gather(
+            writer.submit(replace(ends(one), key=key, reusable=True)),
+            writer.submit(ends(two), LookUp([key, other]), MoveRun(two, 1, RunState.SUCCEEDED)),
+        )
+    assert made == [False]
+    assert (looked[0], looked[2]) == (False, None)
+    assert {known.run_id for known in looked[1].values()} == {one}
+    assert looked[1].keys() == {key}
 
 
 async def test_each_new_run_is_told_to_whom_it_belongs(database: str, only_usual: Any) -> None:
