@@ -14,7 +14,7 @@ from service.clock import DatabaseClock
 from service.db.backfills import WAKE as BACKFILL_WAKE
 from service.db.daemons import Release
 from service.db.kept import WAKE as KEPT_WAKE
-from service.db.listen import Listening
+from service.db.listen import MISSED, Listening
 from service.db.notes import PutPipeline
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
@@ -30,7 +30,7 @@ from service.loops.deadlines import Deadlines
 from service.loops.executor import Executor
 from service.loops.kept_runs import KeptRuns
 from service.loops.listeners import StatusReports
-from service.loops.recovery import Recovery
+from service.loops.recovery import Recovery, Standing
 from service.loops.relay import Relay
 from service.loops.retention import Retention
 from service.loops.run_log import RunLogDays
@@ -195,7 +195,9 @@ class Daemon:
     def _loops(self) -> list[Coroutine[Any, Any, None]]:
         loops: list[Coroutine[Any, Any, None]] = []
         if self.executor is not None:
-            loops += [self.executor.run(), Recovery(self.writer, lease_s=self.settings.executor.lease_s).run()]
+            lease_s = self.settings.executor.lease_s
+            loops += [self.executor.run(), Recovery(self.writer, lease_s=lease_s).run()]
+            loops.append(Standing(self.writer, self.reads, lease_s=lease_s).run())
             loops += [Deadlines(self.writer, self.clock).run(), self._prepare_runners()]
             if self.settings.retention.policy.removes_anything:
                 loops.append(self.retention.run(self.settings.retention.policy, self.settings.retention.every_s))
@@ -230,11 +232,11 @@ class Daemon:
         return Listening(self.dsn, {WAKE_CHANNEL: self._woken, LOG_CHANNEL: self.news.hear})
 
     def _woken(self, payload: str) -> None:
-        if self.backfills is not None and payload in ("", BACKFILL_WAKE):
+        if self.backfills is not None and payload in ("", BACKFILL_WAKE, MISSED):
             self.backfills.hear()
-        if self.kept_runs is not None and payload == KEPT_WAKE:
+        if self.kept_runs is not None and payload in (KEPT_WAKE, MISSED):
             self.kept_runs.hear()
-        if payload in ("", TOKENS_WAKE):
+        if payload in ("", TOKENS_WAKE, MISSED):
             for hear in self.hear_tokens:
                 hear()
         if self.executor is None:
@@ -245,6 +247,8 @@ class Daemon:
             self.executor.insist(int(payload.removeprefix("insist ")))
         elif payload.startswith("poke "):
             self.executor.poked(int(payload.removeprefix("poke ")))
+        elif payload == MISSED:
+            self.executor.recover_owned()
         self.executor.wake()
 
     def _announce_pipelines(self) -> None:

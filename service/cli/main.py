@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,9 +18,14 @@ import service.cli
 
 
 def main() -> None:
-    """Run the command line. An error of ours becomes one message on stderr and exit code 2, without a traceback."""
+    """Run the command line."""
+    in_words(lambda: build_app()(prog_name="tidemill"))
+
+
+def in_words(command: Callable[[], None]) -> None:
+    """An error of ours becomes one message on stderr and exit code 2, without a traceback."""
     try:
-        build_app()(prog_name="tidemill")
+        command()
     except _our_errors() as error:  # evaluated only when something was raised: these imports would slow --help
         _fail([error])
     except ExceptionGroup as group:  # the daemon's tasks belong to groups

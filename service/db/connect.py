@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -102,6 +104,17 @@ async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
 
 async def _leave(connection: asyncpg.Connection) -> None:
     """What only reads leaves a connection as it was. To reset it is one more trip, for which each read would wait."""
+
+
+@contextmanager
+def telling(dsn: str) -> Iterator[None]:
+    """What is wrong with the connection, in our words."""
+    try:
+        yield
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
+        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error}") from error
 
 
 def _unavailable(dsn: str, error: BaseException) -> DatabaseUnavailable:

@@ -42,7 +42,6 @@ class Adopt(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Adopt]) -> Sequence[int]:
         """A lapsed process cannot commit after this: its lease row is no longer alive."""
-        await flush.connection.fetch(sql("end_standing"), flush.daemon)
         rows = await flush.connection.fetch(sql("adopt"), flush.daemon)
         for row in rows:
             flush.wakes.add("")

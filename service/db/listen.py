@@ -12,19 +12,22 @@ from service.errors import DatabaseUnavailable
 
 logger = logging.getLogger("tidemill.listen")
 
+# What is heard after each connect: there may have been anything.
+MISSED = "missed"
+
 RETRY_S = 0.25
 PROBE_S = 30.0
 
 
 class Listening:
-    """Calls a function for each notification on its channel, and every function once after a reconnect."""
+    """Calls a function for each notification on its channel, and every one, with `MISSED`, after each connect."""
 
     def __init__(self, dsn: str, hear: Mapping[str, Callable[[str], None]]) -> None:
         self._dsn = dsn
         self._hear = hear
 
     async def run(self) -> None:
-        """Listen until cancelled. A notification lost while disconnected is made up for by the call with `""`."""
+        """Listen until cancelled. A notification lost while disconnected is made up for by the call with `MISSED`."""
         while True:
             try:
                 await self._listen()
@@ -39,7 +42,7 @@ class Listening:
         try:
             for channel, hear in self._hear.items():
                 await connection.add_listener(channel, _relay(hear))
-                hear("")
+                hear(MISSED)
             while not await _set_within(broken, PROBE_S):
                 await connection.fetchval("select 1")
         finally:

@@ -7,7 +7,7 @@ from importlib import resources
 
 import asyncpg
 
-from service.db.connect import connect
+from service.db.connect import connect, telling
 from service.errors import MigrationError
 from triggers import faults
 
@@ -40,20 +40,22 @@ async def migrate(dsn: str) -> list[str]:
     than this code, `DatabaseUnavailable` when it does not answer.
     """
     connection = await connect(dsn)
-    try:
-        await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=LONGEST_S)
-        return [migration.name for migration in await _pending(connection) if await _apply(connection, migration)]
-    finally:
-        await connection.close()
+    with telling(dsn):
+        try:
+            await connection.execute("select pg_advisory_lock($1)", LOCK, timeout=LONGEST_S)
+            return [migration.name for migration in await _pending(connection) if await _apply(connection, migration)]
+        finally:
+            await connection.close()
 
 
 async def pending(dsn: str) -> list[str]:
     """The names of the migrations this database lacks."""
     connection = await connect(dsn)
-    try:
-        return [migration.name for migration in await _pending(connection)]
-    finally:
-        await connection.close()
+    with telling(dsn):
+        try:
+            return [migration.name for migration in await _pending(connection)]
+        finally:
+            await connection.close()
 
 
 async def _pending(connection: asyncpg.Connection) -> list[Migration]:

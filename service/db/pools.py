@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service.db.connect import connect, sql
+from service.db.connect import connect, sql, telling
 from service.db.writer import WAKE_CHANNEL
 from triggers import faults
 
@@ -15,11 +15,12 @@ async def put_pools(dsn: str, pools: Mapping[str, int]) -> Mapping[str, int]:
     The answer is what those of them were that were different before. Raises `DatabaseUnavailable`.
     """
     connection = await connect(dsn)
-    try:
-        arguments = (list(pools), list(pools.values()), WAKE_CHANNEL)
-        await faults.reach("put_pools.commit")
-        before = {row["name"]: row["capacity"] for row in await connection.fetch(sql("put_pools"), *arguments)}
-        await faults.reach("put_pools.committed")
-    finally:
-        await connection.close()
+    with telling(dsn):
+        try:
+            arguments = (list(pools), list(pools.values()), WAKE_CHANNEL)
+            await faults.reach("put_pools.commit")
+            before = {row["name"]: row["capacity"] for row in await connection.fetch(sql("put_pools"), *arguments)}
+            await faults.reach("put_pools.committed")
+        finally:
+            await connection.close()
     return {name: capacity for name, capacity in before.items() if capacity != pools[name]}

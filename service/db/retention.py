@@ -6,8 +6,8 @@ Over a connection of its own, in small transactions: the writer and its callers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import asyncpg
 
 from service.db.bodies import SCOPE
-from service.db.connect import OUTAGES, connect, is_outage, sql, where
+from service.db.connect import OUTAGES, connect, sql, telling
 from service.db.results import output_of
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
-from service.errors import Conflict, DatabaseUnavailable
+from service.errors import Conflict
 from stages.artifacts import ArtifactRef
 from triggers import faults
 
@@ -180,17 +180,6 @@ async def let_go(connection: asyncpg.Connection) -> None:
                 await connection.fetchval("select pg_advisory_unlock_all()")
     finally:
         connection.terminate()
-
-
-@contextmanager
-def telling(dsn: str) -> Iterator[None]:
-    """What is wrong with the connection, in our words."""
-    try:
-        yield
-    except OUTAGES as error:
-        if not is_outage(error):
-            raise
-        raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error}") from error
 
 
 @dataclass(eq=False, slots=True)

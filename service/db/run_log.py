@@ -13,8 +13,8 @@ from typing import Any
 
 import asyncpg
 
-from service.db.connect import connect, sql
-from service.db.retention import let_go, telling
+from service.db.connect import connect, sql, telling
+from service.db.retention import let_go
 from service.db.rows import Row
 from service.db.sinks import lock_of
 from service.errors import Conflict

@@ -16,8 +16,8 @@ from typing import Any
 import asyncpg
 import orjson
 
-from service.db.connect import connect, sql
-from service.db.retention import let_go, telling
+from service.db.connect import connect, sql, telling
+from service.db.retention import let_go
 from service.db.rows import Row
 from service.errors import Conflict
 from triggers import faults

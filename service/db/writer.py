@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import asyncpg
 import orjson
 
-from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql, where
+from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql, telling
 from service.db.order import let_go
 from service.db.pauses import NONE_KNOWN, Pauses
 from service.db.usual import Usual
@@ -150,10 +150,8 @@ class Writer:
     async def open(self) -> None:
         """Connect and register this process. Raises `DatabaseUnavailable`."""
         self._connection = await connect(self._dsn, by_index=True)
-        try:
+        with telling(self._dsn):
             self.daemon = await self._register(self._connection)
-        except OUTAGES as error:
-            raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} went away: {error}") from error
 
     def __len__(self) -> int:
         return len(self._units)

@@ -128,12 +128,19 @@ class Executor:
             await self._quiet.wait()
 
     def recover_owned(self) -> None:
-        """After an outage: drive the runs that the database says are ours and that we do not know of."""
+        """After an outage: drive the runs that the database says are ours and that we do not know of, and look at what
+        became of those that we drive.
+        """
         if self._tasks is not None and not self._closing:
             self._writer.post(Owned(self._recover))
 
     def _recover(self, rows: Sequence[Row]) -> None:
         known = self._catalogue.pipelines
+        for run in [self._runs[row["id"]] for row in rows if row["cancel"] and row["id"] in self._runs]:
+            if not run.view.cancel:
+                run.cancel()
+        for row in rows:
+            self.poked(row["id"])
         self._claimed(0, [row for row in rows if row["id"] not in self._runs and row["pipeline"] in known])
 
     def _claim(self) -> None:

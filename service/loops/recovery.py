@@ -6,7 +6,9 @@ import asyncio
 import logging
 
 from service.db.daemons import Adopt
+from service.db.reads import Reads
 from service.db.writer import Writer
+from service.errors import DatabaseUnavailable
 
 logger = logging.getLogger("tidemill.recovery")
 
@@ -32,4 +34,26 @@ class Recovery:
                 [adopted] = await self._writer.submit(Adopt())
                 if adopted:
                     logger.warning("adopted %s runs of a process that died", adopted)
+            await asyncio.sleep(self._lease_s / 4)
+
+
+class Standing:
+    """Ends the transactions of processes that stand still in the middle of them, past their lease.
+
+    Not by the writer: its own flush may be what waits for such a process.
+    """
+
+    def __init__(self, writer: Writer, reads: Reads, *, lease_s: float) -> None:
+        self._writer = writer
+        self._reads = reads
+        self._lease_s = lease_s
+
+    async def run(self) -> None:
+        """Look four times a lease, until cancelled."""
+        while True:
+            try:
+                for row in await self._reads.fetch("end_standing", self._writer.daemon):
+                    logger.warning("daemon %s stands still in a transaction, which was ended", row["id"])
+            except DatabaseUnavailable as error:
+                logger.debug("%s", error)
             await asyncio.sleep(self._lease_s / 4)

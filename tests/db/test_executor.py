@@ -368,3 +368,30 @@ async def test_an_approval_is_heard_while_another_branch_runs(database: str, tmp
             await went_on.wait()
         held.set()
         assert await reached(one, run) is RunState.SUCCEEDED
+
+
+async def test_a_request_to_cancel_that_was_not_heard_is_found_after_a_reconnect(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = asyncio.Event()
+
+    @stage
+    async def forever(event: Event) -> int:
+        started.set()
+        await asyncio.Event().wait()
+        return 1
+
+    async with daemon(settings(database, tmp_path), Pipeline("forever", [forever])) as one:
+        run = await start(one, "forever", "1")
+        await started.wait()
+        assert one.executor is not None
+        with monkeypatch.context() as deaf:
+            deaf.setattr(one.executor, "cancel", lambda run_id: None)
+            await one.writer.submit(Cancel(run, "kim"))
+            await rows(database, "select pg_notify('tidemill_wake', $1)", f"cancel {run}")
+        await rows(
+            database,
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and query like 'LISTEN%'",
+        )
+        assert await reached(one, run) is RunState.CANCELLED

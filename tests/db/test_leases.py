@@ -13,11 +13,15 @@ import pytest
 from service.db.attempts import PutAttempt
 from service.db.claims import Claim
 from service.db.daemons import Adopt, Release
+from service.db.notes import PutPipeline
+from service.db.reads import Reads
 from service.db.runs import Blame, MoveRun, PutGate
 from service.db.steering import Cancel, Resume
 from service.db.votes import DecideGate as Decide
-from service.db.writer import Writer
+from service.db.writer import Operation, Writer
 from service.errors import RunLost
+from service.loops.recovery import Recovery
+from service.loops.recovery import Standing as Ending
 from service.model import AttemptState, GateState, RunState
 from stages.artifacts import ArtifactRef
 from tests.db.writing import accept, rows, writing
@@ -26,13 +30,13 @@ from triggers import faults
 OUTPUT = ArtifactRef("a" * 64, "json", 1, b"1")
 
 
-async def claim(writer: Writer, limit: int = 10) -> list[asyncpg.Record]:
+async def claim(writer: Writer, limit: int = 10, beside: Sequence[Operation] = ()) -> list[asyncpg.Record]:
     claimed: list[asyncpg.Record] = []
 
     def note(limit: int, found: Sequence[asyncpg.Record]) -> None:
         claimed.extend(found)
 
-    await writer.submit(Claim({"a": "v1"}, limit, note))
+    await writer.submit(Claim({"a": "v1"}, limit, note), *beside)
     return claimed
 
 
@@ -282,22 +286,39 @@ async def test_nobody_waits_for_a_process_that_stands_still_in_a_transaction(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease_s = 0.5
+    reads = Reads(database, size=2)
+    await reads.open()
     async with writing(database, lease_s=lease_s) as still:
         await still.submit(accept("1", "a"))
         standing = Standing()
         monkeypatch.setattr(faults, "reach", standing.reach)
         monkeypatch.setattr(faults, "armed", lambda: True)
         async with asyncio.TaskGroup() as tasks:
-            claiming = tasks.create_task(claim(still))
+            claiming = tasks.create_task(claim(still, beside=[PutPipeline("a", "v1", b"{}")]))
             await standing.stands.wait()
             monkeypatch.setattr(faults, "armed", lambda: False)
-            await silence(database, still.daemon)
             before = still.daemon
-            async with writing(database) as heir, asyncio.timeout(20):
-                # Others go on at once, and take what it has once the server has ended its transaction.
-                await heir.submit(Adopt(), accept("2", "b"))
+            async with writing(database) as heir, asyncio.timeout(20), asyncio.TaskGroup() as others:
+                loops = [Recovery(heir, lease_s=lease_s), Ending(heir, reads, lease_s=lease_s)]
+                recovering = [others.create_task(one.run()) for one in loops]
+                # What it holds is free as soon as the server has ended its transaction, and its runs are adopted then.
+                await heir.submit(PutPipeline("a", "v1", b"{}"), accept("2", "b"))
                 while not await rows(database, "select from daemons where id = $1 and state = 'lapsed'", before):
-                    await heir.submit(Adopt())
+                    await asyncio.sleep(0.05)
+                for one in recovering:
+                    one.cancel()
             standing.goes_on.set()
             assert [row["epoch"] for row in await claiming] == [1]
         assert still.daemon != before
+    await reads.close()
+
+
+async def test_a_run_cancelled_between_two_processes_has_nothing_under_way(database: str) -> None:
+    async with writing(database) as dead, writing(database) as heir:
+        await dead.submit(accept("1", "a"))
+        [run] = await claim(dead)
+        await dead.submit(attempt(run, AttemptState.RUNNING))
+        await silence(database, dead.daemon)
+        await heir.submit(Adopt())
+        assert await heir.submit(Cancel(run["id"], "kim")) == [RunState.CANCELLED]
+    assert [row["state"] for row in await rows(database, "select state from attempts")] == ["cancelled"]

@@ -111,9 +111,9 @@ MUTANTS = (
     ),
     Mutant(
         "a process that stands still in a transaction keeps what it has",
-        "service/db/daemons.py",
-        '        await flush.connection.fetch(sql("end_standing"), flush.daemon)\n',
-        "",
+        f"{SQL}/end_standing.sql",
+        "a.wait_event = 'ClientRead'",
+        "a.wait_event = ''",
         [LEASES],
     ),
     Mutant(

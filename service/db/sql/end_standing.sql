@@ -2,7 +2,7 @@
 -- lease has lapsed, and its client has said nothing for as long, the server is told to end it. (One that is slow is busy, or
 -- waits for something else than its client.) By then the timeout of idle transactions may not count: a client that was to
 -- send the second half of a statement is not idle.
-select pg_terminate_backend(a.pid)
+select d.id, pg_terminate_backend(a.pid)
 from daemons d
 join pg_stat_activity a on a.application_name = 'tidemill daemon ' || d.id
 where d.state = 'alive' and d.id <> $1 and d.renewed_at < now() - make_interval(secs => d.lease_s)
