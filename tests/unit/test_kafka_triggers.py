@@ -17,7 +17,7 @@ from triggers.cloudevents import from_kafka, restore, to_json
 from triggers.errors import InvalidEvent, InvalidTrigger
 from triggers.kafka import values as kafka_values
 from triggers.kafka.batch_values import Times
-from triggers.kafka.batches import Gathering, batch_event
+from triggers.kafka.batches import Batches, Gathering, batch_event
 from triggers.kafka.group import Cursor
 from triggers.kafka.kept_records import KeptRecords, RecordsView
 from triggers.kafka.records import event_of, key_and_headers
@@ -169,8 +169,8 @@ def gathering(*adds: int) -> Gathering:
     return found
 
 
-def sizes(batches: list[list[Any]]) -> list[int]:
-    return [len(batch) for batch in batches]
+def sizes(batches: Batches) -> list[int]:
+    return [len(batch.records) for batch in batches]
 
 
 def test_full_batches_go_at_once_and_the_rest_waits_for_its_own_time() -> None:
@@ -178,7 +178,7 @@ def test_full_batches_go_at_once_and_the_rest_waits_for_its_own_time() -> None:
     assert sizes(some.cut(trigger, 1.0)) == [10, 10]
     assert sizes(some.cut(trigger, 5.9)) == []
     assert sizes(some.cut(trigger, 6.0)) == [5]
-    assert (some.records, some.size_bytes) == ([], 0)
+    assert (some.records, some.sizes_bytes) == ([], [])
 
 
 def test_the_first_record_decides_when_a_batch_is_due() -> None:
@@ -194,8 +194,9 @@ def test_a_batch_that_grows_too_large_does_not_wait() -> None:
 
 def test_no_batch_holds_more_than_it_may_unless_it_is_one_record() -> None:
     some, trigger = gathering(10), KafkaBatches("t", max_records=4, max_bytes=35)
-    assert sizes(some.cut(trigger, 0.0)) == [3, 3, 3]
-    assert (len(some.records), some.size_bytes) == (1, 10)
+    cut = some.cut(trigger, 0.0)
+    assert (sizes(cut), [one.size_bytes for one in cut]) == ([3, 3, 3], [30, 30, 30])
+    assert ([one.offset for one in some.records], some.sizes_bytes) == ([9], [10])
     assert sizes(gathering(10).cut(KafkaBatches("t", max_records=2, max_bytes=35), 0.0)) == [2] * 5
     assert sizes(gathering(3).cut(KafkaBatches("t", max_bytes=5), 0.0)) == [1, 1, 1]
     assert sizes(gathering(5).cut(KafkaBatches("t", max_bytes=20), 5.0)) == [2, 2, 1]
@@ -222,7 +223,7 @@ def test_what_was_not_looked_at_the_longest_is_kept_no_more() -> None:
 
 
 def test_a_view_is_a_sequence_of_records() -> None:
-    view = RecordsView([record(b"a", offset=1), record(b"b", offset=2)])
+    view = RecordsView("t", 3, [record(b"a", offset=1), record(b"b", offset=2)])
     assert (view[0], len(view)) == (Record("t", 3, 1, 0, None, b"a", ()), 2)
     assert [one.value for one in view[1:]] == [b"b"]
     assert [one.offset for one in view] == [1, 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -28,6 +28,21 @@ def test_records_are_a_sequence_that_decodes_nothing_by_itself() -> None:
 
 def test_values_come_as_json_and_a_tombstone_as_none() -> None:
     assert records(b'{"a": 1}', None, b"[2]").json() == [{"a": 1}, None, [2]]
+
+
+def test_the_bytes_alone_come_without_a_record_for_each() -> None:
+    assert records(b"{}", None, b"not json").values() == [b"{}", None, b"not json"]
+
+    class Columns(list[Record]):
+        def values(self) -> list[bytes | None]:
+            return [b"1", None]
+
+        def __iter__(self) -> Iterator[Record]:
+            raise AssertionError("nobody asked for records")
+
+    batch = Records(Columns())
+    assert batch.values() == [b"1", None]
+    assert batch.json() == [1, None]
 
 
 def test_values_come_as_a_frame_with_a_row_for_each_object() -> None:

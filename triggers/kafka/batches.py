@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from triggers.base import Arrival, Binding, ListenerState, OffsetRange, Surroundings, TriggerStatus
 from triggers.event import Event
@@ -20,6 +19,7 @@ from triggers.kafka.batch_values import Times
 from triggers.kafka.client import access_of
 from triggers.kafka.group import Cursor, Fetched, GroupReader, Membership, position_key
 from triggers.kafka.kept_records import RecordsView
+from triggers.kafka.parsed import Parsed, whole
 from triggers.kafka.records import event_of, source_of, time_of
 from triggers.kafka.session import keep_reading
 from triggers.ranges import Isolation
@@ -29,9 +29,17 @@ BATCH_TYPE = "dev.tidemill.kafka.batch"
 _WAIT_S = 0.5
 _ACCEPT_BATCHES = 500
 _ACCEPT_BATCHES_BY_KEY = 5
-_value_bytes = attrgetter("serialized_value_size")
 
-Batches = Sequence[Sequence[ConsumerRecord]]
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that are closed together. `size_bytes` is what their values take."""
+
+    records: Sequence[Parsed]
+    size_bytes: int
+
+
+Batches = Sequence[Batch]
 
 
 class BatchesListener:
@@ -64,35 +72,35 @@ class Gathering:
     life: int = 0
     topic_id: str = ""
     due_at_s: float = 0.0
-    size_bytes: int = 0
-    records: list[ConsumerRecord] = field(default_factory=list)
+    records: list[Parsed] = field(default_factory=list)
+    sizes_bytes: list[int] = field(default_factory=list)
 
-    def add(self, records: Sequence[ConsumerRecord], due_at_s: float) -> None:
+    def add(self, records: Sequence[Parsed], due_at_s: float) -> None:
         """Append what was read next."""
         if not self.records:
             self.due_at_s = due_at_s
         self.records += records
-        self.size_bytes += sum(map(_value_bytes, records))
+        self.sizes_bytes += map(_size_bytes, records)
 
     def cut(self, trigger: KafkaBatches, now_s: float) -> Batches:
         """Take out the batches that are closed: those that are full, and the rest when it is due."""
         ends = self._ends(trigger)
         if now_s >= self.due_at_s and self.records and (not ends or ends[-1] < len(self.records)):
             ends.append(len(self.records))
-        batches = [self.records[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        spans = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        batches = [Batch(self.records[one], sum(self.sizes_bytes[one])) for one in spans]
         if batches:
-            self.records = self.records[ends[-1] :]
-            self.size_bytes = sum(map(_value_bytes, self.records))
+            del self.records[: ends[-1]], self.sizes_bytes[: ends[-1]]
             self.due_at_s = now_s + trigger.max_wait_s
         return batches
 
     def _ends(self, trigger: KafkaBatches) -> list[int]:
         """Where full batches end. None holds more than `max_bytes`, unless it is a single record."""
-        if self.size_bytes < trigger.max_bytes:
+        if sum(self.sizes_bytes) < trigger.max_bytes:
             return list(range(trigger.max_records, len(self.records) + 1, trigger.max_records))
         ends: list[int] = []
         start = size = 0
-        for at, size_bytes in enumerate(map(_value_bytes, self.records)):
+        for at, size_bytes in enumerate(self.sizes_bytes):
             if at > start and size + size_bytes > trigger.max_bytes:
                 ends.append(at)
                 start, size = at, 0
@@ -110,10 +118,15 @@ def _gathering_at(cursor: Cursor, topic_id: str) -> Gathering:
     return Gathering(cursor, watermark_of(cursor.stored), life, topic_id or topic_of(cursor.stored))
 
 
-def range_of(cluster: str, topic_id: str, isolation: Isolation, records: Sequence[ConsumerRecord]) -> OffsetRange:
+def _size_bytes(record: Parsed) -> int:
+    return len(record.value or b"")
+
+
+def range_of(
+    cluster: str, at: TopicPartition, topic_id: str, isolation: Isolation, records: Sequence[Parsed]
+) -> OffsetRange:
     """Where these records of one partition, in the order of their offsets, can be read again."""
-    first, last = records[0], records[-1]
-    found = OffsetRange(cluster, first.topic, first.partition, first.offset, last.offset, len(records))
+    found = OffsetRange(cluster, at.topic, at.partition, records[0].offset, records[-1].offset, len(records))
     return replace(found, isolation=isolation, topic_id=topic_id)
 
 
@@ -135,8 +148,8 @@ def batch_event(group: str, offsets: OffsetRange, times: Times, now: datetime, l
     )
 
 
-def _plain_event(source: str, now: datetime, record: ConsumerRecord) -> Event:
-    return event_of(record, source, now)[0]
+def _plain_event(at: TopicPartition, source: str, now: datetime, record: Parsed) -> Event:
+    return event_of(whole(record, at), source, now)[0]
 
 
 class _Batcher:
@@ -165,6 +178,7 @@ class _Batcher:
             topic_of=topic_of,
             begun_as=lambda offset, topic_id: position_of(offset, None, 0, topic_id),
             isolation=self._trigger.isolation,
+            parsed=True,
         )
         await keep_reading(member, self._serve)
 
@@ -213,8 +227,9 @@ class _Batcher:
             closing = partial(self._closed, reader.cluster, gathering, bite)
             # Looking into every value takes its time.
             closed, dead = await asyncio.to_thread(closing) if self._trigger.looks_inside else closing()
+            self._keep(gathering.cursor.partition, closed, bite)
             arrivals = [*dead, *(self._arrival(reader, gathering, one) for one in closed)]
-            next_offset, watermark_ms = bite[-1][-1].offset + 1, closed[-1].times.watermark
+            next_offset, watermark_ms = bite[-1].records[-1].offset + 1, closed[-1].times.watermark
             position = position_of(next_offset, watermark_ms, gathering.life, gathering.topic_id)
             if not await reader.accept(gathering.cursor, arrivals, next_offset, position):
                 return
@@ -222,31 +237,36 @@ class _Batcher:
 
     def _closed(
         self, cluster: str, gathering: Gathering, bite: Batches
-    ) -> tuple[Sequence[Closed[ConsumerRecord]], Sequence[Arrival]]:
+    ) -> tuple[Sequence[Closed[Parsed]], Sequence[Arrival]]:
         """The batches that these records are, and the dead events among them."""
         now, before = self._surroundings.clock.now(), gathering.watermark_ms
-        place = partial(range_of, cluster, gathering.topic_id, self._trigger.isolation)
-        closed: list[Closed[ConsumerRecord]] = []
+        at = gathering.cursor.partition
+        place = partial(range_of, cluster, at, gathering.topic_id, self._trigger.isolation)
+        plain = partial(_plain_event, at, source_of(cluster, at.topic), now)
+        closed: list[Closed[Parsed]] = []
         dead: list[Arrival] = []
-        for records in bite:
-            closed += close(records, self._trigger, before, now, place)
+        for batch in bite:
+            closed += close(batch.records, self._trigger, before, now, place)
             before = closed[-1].times.watermark
             if self._trigger.bad == "dead":
-                dead += dead_arrivals(
-                    records, self._binding, partial(_plain_event, source_of(cluster, self._trigger.topic), now)
-                )
+                dead += dead_arrivals(batch.records, self._binding, plain)
         return closed, dead
 
-    def _arrival(self, reader: GroupReader, gathering: Gathering, closed: Closed[ConsumerRecord]) -> Arrival:
+    def _keep(self, at: TopicPartition, closed: Sequence[Closed[Parsed]], bite: Batches) -> None:
+        """Before their events are accepted, for their runs may start at once."""
+        if self._surroundings.fetched is None:
+            return
+        by_key = self._trigger.by is not None
+        sizes = (sum(map(_size_bytes, one.records)) for one in closed) if by_key else (one.size_bytes for one in bite)
+        for one, size_bytes in zip(closed, sizes, strict=True):
+            self._surroundings.fetched.keep(one.offsets, RecordsView(at.topic, at.partition, one.records), size_bytes)
+
+    def _arrival(self, reader: GroupReader, gathering: Gathering, closed: Closed[Parsed]) -> Arrival:
         self._status.last_seen_at = now = self._surroundings.clock.now()
         self._aside = ahead_note(closed.times, self._trigger) or self._aside
         self._status.read_until = time_of(closed.records[-1].timestamp, now)
         offsets = closed.offsets
         assert isinstance(offsets, OffsetRange)
-        # Before the event is accepted, for its run may start at once.
-        if self._surroundings.fetched is not None:
-            size_bytes = sum(map(_value_bytes, closed.records))
-            self._surroundings.fetched.keep(offsets, RecordsView(closed.records), size_bytes)
         event = batch_event(self._group, offsets, closed.times, now, gathering.life)
         shard = f"{reader.scope} {position_key(gathering.cursor.partition)}"
         return batch_arrival(self._binding, event, shard, offsets)

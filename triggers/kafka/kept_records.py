@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, overload
 from triggers.base import AnyRange, Record
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
+    from triggers.kafka.parsed import Parsed
 
 # What one record costs beside its key and value.
 _OVERHEAD_BYTES = 300
 
 
 class RecordsView(Sequence[Record]):
-    """Records as the Kafka client made them, turned into ours only when somebody looks at one."""
+    """Records of one partition as the Kafka client has them, turned into ours only when somebody looks at one."""
 
-    def __init__(self, records: Sequence[ConsumerRecord]) -> None:
+    def __init__(self, topic: str, partition: int, records: Sequence[Parsed]) -> None:
+        self._place = (topic, partition)
         self._records = records
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __iter__(self) -> Iterator[Record]:
-        return map(_record, self._records)
+        return map(self._record, self._records)
 
     @overload
     def __getitem__(self, at: int) -> Record: ...
@@ -33,16 +34,16 @@ class RecordsView(Sequence[Record]):
     def __getitem__(self, at: slice) -> RecordsView: ...
 
     def __getitem__(self, at: int | slice) -> Record | RecordsView:
-        found = self._records[at]
-        return RecordsView(found) if isinstance(at, slice) else _record(found)
+        if isinstance(at, slice):
+            return RecordsView(*self._place, self._records[at])
+        return self._record(self._records[at])
 
     def values(self) -> list[bytes | None]:
         """The values alone: the quick way, for a `Record` each is never made."""
         return [one.value for one in self._records]
 
-
-def _record(one: ConsumerRecord) -> Record:
-    return Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+    def _record(self, one: Parsed) -> Record:
+        return Record(*self._place, one.offset, one.timestamp, one.key, one.value, tuple(one.headers))
 
 
 class KeptRecords:

@@ -33,7 +33,7 @@ class Membership:
 
     `resume` is asked where to read on from what the inbox holds of a partition, `topic_of` of which topic's id that is
     ("": it does not tell), and `begun_as` words what it holds where reading begins; `places`, where there is one,
-    decides all of that by itself.
+    decides all of that by itself. `parsed`: what is read are `Parsed` records only.
     """
 
     access: KafkaAccess
@@ -47,6 +47,7 @@ class Membership:
     begun_as: Callable[[int, str], str] = _bare
     places: Places | None = None
     isolation: Isolation = "read_committed"
+    parsed: bool = False
 
 
 class Placing(Protocol):
@@ -92,7 +93,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records of one partition, in the order of their offsets, which may have gaps."""
+    """Records of one partition, in the order of their offsets, which may have gaps.
+
+    Of a `Membership` that asks for no more than that, they are `Parsed` ones.
+    """
 
     cursor: Cursor
     records: Sequence[ConsumerRecord]

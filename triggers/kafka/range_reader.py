@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from triggers.base import AnyRange, KafkaAccess, OffsetRange, Record
@@ -15,6 +15,7 @@ from triggers.kafka.apart import BROKEN, read_apart
 from triggers.kafka.batch_values import key_at
 from triggers.kafka.client import MISSING, TROUBLE, BrokerLink, Sight, close, reading_consumer, trouble_note
 from triggers.kafka.kept_records import KeptRecords, RecordsView
+from triggers.kafka.parsed import Parsed, hand_out_parsed
 from triggers.ranges import Isolation
 
 _KEPT_BYTES = 64 * 1024 * 1024
@@ -51,7 +52,7 @@ class RangeReader:
             raise RecordsGone(f"a batch of {offsets.kind} is not Kafka's: nobody here can read it")
         try:
             async with self._slots, asyncio.timeout(_READ_S), self._puller(offsets.isolation) as puller:
-                return RecordsView(await puller.pull(offsets))
+                return RecordsView(offsets.topic, offsets.partition, await puller.pull(offsets))
         except TROUBLE as error:
             raise SourceUnavailable(f"{_named(offsets)}: {trouble_note(self._access, error)}") from error
 
@@ -98,6 +99,7 @@ class _Puller:
         if not self._opened:
             await self._link.open()
             await self._consumer.start()
+            hand_out_parsed(self._consumer)
             self._opened = True
 
     async def close(self) -> None:
@@ -105,7 +107,7 @@ class _Puller:
         await close(self._consumer)
         await self._link.close()
 
-    async def pull(self, offsets: OffsetRange) -> Sequence[ConsumerRecord]:
+    async def pull(self, offsets: OffsetRange) -> Sequence[Parsed]:
         """The records of a range, all of them. Raises `RecordsGone` or one of `TROUBLE`."""
         # Asked before, to know whether it is worth reading, and after, to know what was read.
         await self._check_there(offsets)
@@ -135,9 +137,9 @@ class _Puller:
                 raise RecordsGone(f"{_named(offsets)}: the broker no longer has this partition")
             await asyncio.sleep(_POLL_MS / 1000)
 
-    async def _collect(self, partition: TopicPartition, offsets: OffsetRange) -> Sequence[ConsumerRecord]:
+    async def _collect(self, partition: TopicPartition, offsets: OffsetRange) -> Sequence[Parsed]:
         loop = asyncio.get_running_loop()
-        found: list[ConsumerRecord] = []
+        found: list[Parsed] = []
         last_chance_s = loop.time() + self._shrunk_s
         while await self._consumer.position(partition) <= offsets.last:
             try:
@@ -167,7 +169,7 @@ def _is_there(sight: Sight, offsets: OffsetRange, replaced: str) -> bool:
     return offsets.partition in sight.partitions.get(offsets.topic, ())
 
 
-def _check_complete(records: Sequence[ConsumerRecord], offsets: OffsetRange) -> None:
+def _check_complete(records: Sequence[Parsed], offsets: OffsetRange) -> None:
     edges = (records[0].offset, records[-1].offset) if records else ()
     if len(records) != offsets.count or edges != (offsets.first, offsets.last):
         raise RecordsGone(

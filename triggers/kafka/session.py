@@ -25,6 +25,7 @@ from triggers.kafka.client import (
 )
 from triggers.kafka.embedded_group import keep_led
 from triggers.kafka.group import GroupReader, Membership
+from triggers.kafka.parsed import hand_out_parsed
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ async def open_reader(member: Membership) -> AsyncIterator[GroupReader]:
         reader = GroupReader(member, consumer, link, await _topics_there(member, link))
         async with asyncio.timeout(_START_S):
             await consumer.start()
+        if member.parsed:
+            hand_out_parsed(consumer)
         if member.access.embedded:
             keep_led(consumer)
         try:
