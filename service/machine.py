@@ -204,18 +204,15 @@ def _go_on_with_items(run: RunView, stage: PlanStage, now: datetime, found: _Fou
 
 def _start_items(run: RunView, stage: PlanStage, items: Items, now: datetime, found: _Found) -> None:
     """Start what may be under way at once. An item that failed for good keeps no other from being tried."""
-    places = stage.stage.at_once
-    for item in items.open:
+    places = stage.stage.at_once - items.under_way
+    for item in items.idle():
         if places <= 0:
             return
-        unit, before = unit_of(stage.name, item), len(found.moves)
-        if unit in run.under_way:
-            places -= 1
-            continue
         if item in items.troubled and _hopeless(run, stage, item, now):
             continue
+        before = len(found.moves)
         _try(run, stage, item, now, found)
-        tried = run.tried.get(unit)
+        tried = run.tried.get(unit_of(stage.name, item))
         if len(found.moves) > before or (tried is not None and tried.state is AttemptState.WAITING):
             places -= 1
 

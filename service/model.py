@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 
 from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
@@ -119,19 +120,39 @@ class Checked:
 class Items:
     """The items of a mapped stage: their inputs, in order, and which of them have no result yet.
 
-    `open` keeps their order; `troubled` are those whose latest attempt failed or was lost.
+    `open` keeps their order; `troubled` are those whose latest attempt failed or was lost. Of the open ones `paused`
+    have been tried, and nobody is at them now; `untried` have never been. All others are under way.
     """
 
     inputs: list[ArtifactRef]
     open: dict[int, None]
     troubled: set[int] = field(default_factory=set)
+    paused: set[int] = field(default_factory=set)
+    untried: dict[int, None] = field(default_factory=dict)
+
+    @property
+    def under_way(self) -> int:
+        """How many somebody is at."""
+        return len(self.open) - len(self.paused) - len(self.untried)
+
+    def idle(self) -> Iterator[int]:
+        """Those that nobody is at: the ones that were begun before come first."""
+        return chain(sorted(self.paused), self.untried)
+
+    def begun(self, item: int) -> None:
+        """Somebody is at it."""
+        self.untried.pop(item, None)
+        self.paused.discard(item)
 
     def heard(self, item: int, state: AttemptState) -> None:
         """Take in what became of an attempt."""
+        self.begun(item)
         self.troubled.discard(item)
         if state in DONE:
             self.open.pop(item, None)
-        elif state in TROUBLE:
+        elif state is not RUNNING and item in self.open:
+            self.paused.add(item)
+        if state in TROUBLE:
             self.troubled.add(item)
 
 
@@ -169,10 +190,17 @@ class RunView:
 
     def begin(self, stage: str, item: int, attempt: int, now: datetime) -> None:
         """A unit is being tried."""
-        unit = unit_of(stage, item)
-        self.under_way.add(unit)
+        unit = self.take(stage, item)
         self.began_at.setdefault(unit, now)
         self.put(unit, Tried(attempt, RUNNING))
+
+    def take(self, stage: str, item: int) -> str:
+        """Somebody is at a unit, which is returned."""
+        unit = unit_of(stage, item)
+        self.under_way.add(unit)
+        if item != WHOLE and stage in self.items:
+            self.items[stage].begun(item)
+        return unit
 
     def put(self, unit: str, tried: Tried) -> None:
         """Know of the latest attempt of a unit, and nothing else."""

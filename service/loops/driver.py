@@ -377,7 +377,7 @@ def _job(run: LiveRun, move: Work, now: datetime) -> Job:
         case Check():
             run.view.checking.add(move.gate)
         case Collect():
-            run.view.under_way.add(unit_of(move.stage, move.item))
+            run.view.take(move.stage, move.item)
         case Split() | Gather() | Skip():
             run.view.under_way.add(move.stage)
     return Job(move)

@@ -70,4 +70,6 @@ def _items(run: LiveRun, stage: PlanStage, inputs: list[ArtifactRef]) -> Items:
         for item in unfinished
         if (one := tried[item]) is not None and one.state in (AttemptState.FAILED, AttemptState.LOST)
     }
-    return Items(inputs, unfinished, troubled)
+    untried = {item: None for item in unfinished if tried[item] is None}
+    under_way = {item for item in unfinished if unit_of(stage.name, item) in run.view.under_way}
+    return Items(inputs, unfinished, troubled, unfinished.keys() - untried.keys() - under_way, untried)

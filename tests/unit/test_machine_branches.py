@@ -66,7 +66,8 @@ def view(**stages: AttemptState) -> RunView:
 
 
 def split(run: RunView, count: int) -> RunView:
-    run.items["score"] = Items([OUTPUT] * count, dict.fromkeys(range(count)))
+    numbers = dict.fromkeys(range(count))
+    run.items["score"] = Items([OUTPUT] * count, numbers, untried=dict(numbers))
     return run
 
 
@@ -86,6 +87,27 @@ def test_no_more_items_are_under_way_than_it_says() -> None:
     assert decide(PLAN, run, NOW) == []
     run.record("score", tried(AttemptState.SUCCEEDED), 0)
     assert decide(PLAN, run, NOW) == [Start("score", 1, 2)]
+
+
+def test_an_item_that_is_due_again_comes_before_those_never_tried_and_waits_for_a_place() -> None:
+    run = split(view(files=AttemptState.SUCCEEDED), 4)
+    for item in (0, 1):
+        run.begin("score", item, 1, NOW)
+    run.record("score", tried(AttemptState.FAILED, transient=True, retry_at=NOW + timedelta(seconds=5)), 0)
+    assert decide(PLAN, run, NOW) == [Start("score", 1, 2)]
+    run.begin("score", 2, 1, NOW)
+    due = NOW + timedelta(seconds=5)
+    assert decide(PLAN, run, due) == []
+    run.record("score", tried(AttemptState.SUCCEEDED), 1)
+    assert decide(PLAN, run, due) == [Start("score", 2, 0)]
+
+
+def test_a_sub_run_is_collected_once() -> None:
+    run = split(view(files=AttemptState.SUCCEEDED), 1)
+    run.record("score", tried(AttemptState.WAITING, child=RunState.SUCCEEDED), 0)
+    assert decide(PLAN, run, NOW) == [Collect("score", 1, 0)]
+    run.take("score", 0)
+    assert decide(PLAN, run, NOW) == []
 
 
 def test_an_item_that_waits_for_its_retry_gives_its_place_to_others() -> None:
