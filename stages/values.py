@@ -22,6 +22,8 @@ from stages.kept import NOTHING, Kept
 T = TypeVar("T")
 
 AT_ONCE = 16
+# After so many values that need no waiting each of them lets others in between.
+BREATH = 100
 LIGHT_BYTES = 65_536
 LIGHT_ITEMS = 200
 _SCALARS = (bool, int, float, date, UUID, Enum)
@@ -101,18 +103,22 @@ async def _load_list(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratc
 
 async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     """The answers of all calls in their order, a few at a time. The first error ends the rest and is raised."""
-    room = asyncio.Semaphore(AT_ONCE)
+    answers: dict[int, T] = {}
+    left = iter(enumerate(calls))
 
-    async def answer(call: Callable[[], Awaitable[T]]) -> T:
-        async with room:
-            return await call()
+    async def work() -> None:
+        for at, call in left:
+            if at % BREATH == 0:
+                await asyncio.sleep(0)
+            answers[at] = await call()
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            answers = [tasks.create_task(answer(call)) for call in calls]
+            for _ in range(min(AT_ONCE, len(calls))):
+                tasks.create_task(work())
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
-    return [task.result() for task in answers]
+    return [answers[at] for at in range(len(calls))]
 
 
 def is_light(value: Any) -> bool:
