@@ -64,9 +64,7 @@ class Records(Sequence[Record]):
 
     def rows(self) -> list[dict[str, Any]]:
         """Every value that there is, as a JSON object. Raises `Permanent` for one that is none."""
-        if self._bad == "fail":
-            return [_row(record) for record in self._records if record.value is not None]
-        return [value for _, value in self._kept() if value is not None]
+        return [row for _, row in self._placed_rows()]
 
     def frame(self) -> pl.DataFrame:
         """One row for each record, its value a JSON object of columns; tombstones are left out.
@@ -99,46 +97,57 @@ class Records(Sequence[Record]):
         from pydantic import ValidationError
 
         found = []
-        for record in self._records:
-            if record.value is None:
+        for at, value in enumerate(self.values()):
+            if value is None:
                 continue
             try:
-                found.append(model.model_validate_json(record.value))
+                found.append(model.model_validate_json(value))
             except ValidationError as error:
-                self._refuse(record, f"{error.error_count()} wrong: {error.errors()[0]['msg']}")
+                self._refuse(at, f"{error.error_count()} wrong: {error.errors()[0]['msg']}")
         self._tell()
         return found
 
     def _table_rows(self) -> list[dict[str, Any]]:
-        if self._bad == "fail":
-            rows = [(record, _row(record)) for record in self._records if record.value is not None]
-        else:
-            rows = [(record, row) for record, row in self._kept() if row is not None]
-        found = list(misfits([row for _, row in rows], [record.value for record, _ in rows]))
+        values, rows = self.values(), self._placed_rows()
+        found = list(misfits([row for _, row in rows], [values[at] for at, _ in rows]))
         for one in found:
-            record = rows[one.at][0]
             if one.alone:
-                self._refuse(record, f"{one.why}: {_INSTEAD}")
+                self._refuse(rows[one.at][0], f"{one.why}: {_INSTEAD}")
         if any(one.alone for one in found):
             self._tell()
             alone = {one.at for one in found if one.alone}
             rows = [row for at, row in enumerate(rows) if at not in alone]
-            found = list(misfits([row for _, row in rows], [record.value for record, _ in rows]))
+            found = list(misfits([row for _, row in rows], [values[at] for at, _ in rows]))
         if found:
-            raise Permanent(f"{_place(rows[found[0].at][0])}: {found[0].why}: {_INSTEAD}")
+            raise Permanent(f"{_place(self._records[rows[found[0].at][0]])}: {found[0].why}: {_INSTEAD}")
         return [row for _, row in rows]
 
-    def _kept(self) -> list[tuple[Record, Any]]:
+    def _placed_rows(self) -> list[tuple[int, dict[str, Any]]]:
+        """Each row with the number of its record in the batch."""
+        if self._bad != "fail":
+            return [(at, row) for at, row in self._kept() if row is not None]
+        return [(at, self._row(at, value)) for at, value in enumerate(self.values()) if value is not None]
+
+    def _kept(self) -> list[tuple[int, Any]]:
         kept = []
-        for record in self._records:
+        for at, value in enumerate(self.values()):
             try:
-                kept.append((record, None if record.value is None else _row(record)))
+                kept.append((at, None if value is None else self._row(at, value)))
             except Permanent as error:
-                self.left_out[record.offset] = str(error)
+                self.left_out[self._records[at].offset] = str(error)
         self._tell()
         return kept
 
-    def _refuse(self, record: Record, why: str) -> None:
+    def _row(self, at: int, value: bytes) -> dict[str, Any]:
+        try:
+            row = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            row = None
+        # Only a record that is wrong is made, to say which it is.
+        return row if isinstance(row, dict) else _row(self._records[at])
+
+    def _refuse(self, at: int, why: str) -> None:
+        record = self._records[at]
         if self._bad == "fail":
             raise Permanent(f"{_place(record)}: {why}")
         self.left_out[record.offset] = f"{_place(record)}: {why}"
