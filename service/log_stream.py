@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,8 +27,9 @@ HELD = 5_000
 RETRY_S = 1.0
 # While an older transaction is open what came after it may not be read; most are over in a moment.
 HORIZON_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-# Between two looks, so that under load one look finds much.
+# Between two looks, so that under load one look finds much: the longer, the more are to be told of it.
 GATHER_S = 0.02
+GATHER_LISTENER_S = 40e-6
 
 
 class Place(NamedTuple):
@@ -52,11 +53,28 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One entry of the log."""
+    """One entry of the log. `frame`: as a server-sent event, made once for all who listen."""
 
     place: Place
     at: datetime
     told: dict[str, Any]
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that came together, and their frames as they are sent to whoever wants all of them."""
+
+    entries: Sequence[Told]
+    frames: bytes
+
+    @classmethod
+    def of(cls, entries: Sequence[Told]) -> Batch:
+        """These entries."""
+        return cls(entries, b"".join([one.frame for one in entries]))
+
+
+NOTHING = Batch((), b"")
 
 
 class TooSlow(ServiceError):
@@ -72,6 +90,8 @@ class LogStream:
         self._grew = News()
         self._held: deque[Told] = deque(maxlen=held)
         self._begin = self._end = Place(0, 0, 0)
+        self._latest: tuple[Place, Batch] = (self._end, NOTHING)
+        self._silent = False
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self.listeners = 0
@@ -87,6 +107,7 @@ class LogStream:
             await self._wanted.wait()
             try:
                 self._begin = self._end = await self.end()
+                self._latest = (self._end, NOTHING)
                 self._held.clear()
                 self._ready.set()
                 while self.listeners:
@@ -106,15 +127,20 @@ class LogStream:
         if rows:
             self._take(rows)
             self._grew.hear("")
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(GATHER_S + self.listeners * GATHER_LISTENER_S)
         else:
+            if self._silent:
+                self._grew.hear("")
             await self._news.changed(seen)
+            self._silent = self._news.count == seen
 
     def _take(self, rows: Sequence[Row]) -> None:
-        for entry in _entries(rows):
+        found = list(_entries(rows))
+        for entry in found:
             if len(self._held) == self._held.maxlen:
                 self._begin = self._held[0].place
             self._held.append(entry)
+        self._latest = (self._end, Batch.of(found))
         self._end = _past(rows[-1])
 
     async def _page(self, after: Place) -> list[Row]:
@@ -124,7 +150,7 @@ class LogStream:
         [row] = await self._reads.fetch("sink_more", str(self._end.xid), self._end.seq)
         return bool(row["more"])
 
-    async def follow(self, after: Place | None = None) -> AsyncGenerator[Sequence[Told], None]:
+    async def follow(self, after: Place | None = None) -> AsyncGenerator[Batch, None]:
         """Every entry after a place (default: from now on), once and in order; now and then nothing, after a silence.
 
         Raises `TooSlow`, and `DatabaseUnavailable` while it still reads what was before.
@@ -136,25 +162,28 @@ class LogStream:
                 rows = await self._page(place._replace(seq=place.seq - 1))
                 found = [one for one in _entries(rows) if one.place > place]
                 place = max(place, _past(rows[-1])) if rows else place
-                yield found
+                yield Batch.of(found)
                 if len(rows) < PAGE:
                     place = max(place, begin)
             while True:
                 seen = self._grew.count
                 if place < self._begin:
                     raise TooSlow("what was missed is no longer in memory: come again with the last place")
-                found = self._after(place)
+                batch = self._after(place)
                 place = max(self._end, place)
-                yield found
-                await self._grew.changed(seen)
+                yield batch
+                await self._grew.grown(seen)
 
-    def _after(self, place: Place) -> list[Told]:
+    def _after(self, place: Place) -> Batch:
+        since, latest = self._latest
+        if place == since:
+            return latest
         found: list[Told] = []
         for one in reversed(self._held):
             if one.place <= place:
                 break
             found.append(one)
-        return found[::-1]
+        return Batch.of(found[::-1]) if found else NOTHING
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -175,7 +204,12 @@ class LogStream:
 def _entries(rows: Sequence[Row]) -> Iterator[Told]:
     for row in rows:
         for index, told in enumerate(orjson.loads(row["entries"])):
-            yield Told(Place(int(row["xid"]), row["seq"], index), row["at"], told)
+            place = Place(int(row["xid"]), row["seq"], index)
+            yield Told(place, row["at"], told, _frame(place, row["at"], told))
+
+
+def _frame(place: Place, at: datetime, told: Mapping[str, Any]) -> bytes:
+    return b"id: %b\ndata: %b\n\n" % (str(place).encode(), orjson.dumps({"at": at, **told}, default=str))
 
 
 def _past(row: Row) -> Place:

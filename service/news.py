@@ -25,11 +25,13 @@ class News:
 
     async def changed(self, since: int | None = None) -> None:
         """Wait until the run log grows past `since` (default: now), or a few seconds, in case a notice was lost."""
-        if since is not None and since != self.count:
-            return
-        event = self._grew
         try:
             async with asyncio.timeout(SAFETY_S):
-                await event.wait()
+                await self.grown(since)
         except TimeoutError:
             return
+
+    async def grown(self, since: int | None = None) -> None:
+        """The same, however long it takes: for many who wait, without a timer for each."""
+        if since is None or since == self.count:
+            await self._grew.wait()

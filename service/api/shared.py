@@ -21,11 +21,11 @@ class Shared:
         self._held: dict[str, tuple[float, Any]] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def of(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
-        """The answer of this name, made by `make` where there is none or it is too old."""
+    async def of(self, name: str, make: Callable[[], Awaitable[T]], fits: Callable[[T], bool] = lambda _: True) -> T:
+        """The answer of this name, made by `make` where there is none, it is too old or does not fit."""
         async with self._making[name]:
             made_at, answer = self._held.get(name, (0.0, None))
-            if time.monotonic() - made_at > self._lasts_s or name not in self._held:
+            if time.monotonic() - made_at > self._lasts_s or name not in self._held or not fits(answer):
                 begun = time.monotonic()
                 answer = await make()
                 self._held[name] = (begun, answer)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -14,7 +13,7 @@ from service.api.endpoint import Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id
 from service.errors import DatabaseUnavailable
-from service.log_stream import Place, Told, TooSlow
+from service.log_stream import Batch, Place, Told, TooSlow
 
 STREAM = "text/event-stream"
 QUERY = {
@@ -35,9 +34,10 @@ async def stream(context: Context, request: Request) -> Response:
     if given and place is None:
         raise Problem(422, f"{given[:80]!r} is no place in the log: give the id of an event of this stream")
 
-    def wanted(one: Told) -> bool:
-        told = one.told
-        return (run is None or told.get("run") == run) and (pipeline is None or told.get("pipeline") == pipeline)
+    def frames(batch: Batch) -> bytes:
+        if run is None and pipeline is None:
+            return batch.frames
+        return b"".join([one.frame for one in batch.entries if _wanted(one, run, pipeline)])
 
     async def sent() -> AsyncIterator[bytes]:
         yield AGAIN
@@ -45,13 +45,12 @@ async def stream(context: Context, request: Request) -> Response:
             async for batch in batches:
                 if context.daemon.draining:
                     return
-                kept = [one for one in batch if wanted(one)]
-                yield b"".join(_event(one) for one in kept) or _passed(batch)
+                yield frames(batch) or _passed(batch)
 
     return StreamingResponse(sent(), media_type=STREAM, headers={"Cache-Control": "no-store"})
 
 
-async def _following(context: Context, place: Place | None) -> AsyncGenerator[Sequence[Told], None]:
+async def _following(context: Context, place: Place | None) -> AsyncGenerator[Batch, None]:
     """Ends where the listener is too slow, or the database is away: it comes again with its last place."""
     try:
         async with aclosing(context.stream.follow(place)) as batches:
@@ -61,13 +60,14 @@ async def _following(context: Context, place: Place | None) -> AsyncGenerator[Se
         return
 
 
-def _event(one: Told) -> bytes:
-    return b"id: %b\ndata: %b\n\n" % (str(one.place).encode(), orjson.dumps({"at": one.at, **one.told}, default=str))
+def _wanted(one: Told, run: int | None, pipeline: str | None) -> bool:
+    told = one.told
+    return (run is None or told.get("run") == run) and (pipeline is None or told.get("pipeline") == pipeline)
 
 
-def _passed(batch: Sequence[Told]) -> bytes:
+def _passed(batch: Batch) -> bytes:
     """Nothing to tell; but the place moves on."""
-    return b"id: %b\n\n" % str(batch[-1].place).encode() if batch else b": nothing new\n\n"
+    return b"id: %b\n\n" % str(batch.entries[-1].place).encode() if batch.entries else b": nothing new\n\n"
 
 
 ENDPOINTS = (

@@ -18,6 +18,7 @@ from service.api.schedules import EARLIEST, LATEST
 from service.console.glance import arrivals, batches, latencies, mode, totals
 from service.console.page import Shown
 from service.db.schedules import ScheduleViews
+from service.log_stream import Place
 from triggers.base import Binding
 from triggers.schedule import Schedule, due_times, newest_due
 
@@ -27,8 +28,10 @@ Ticks = tuple[list[datetime], list[datetime]]
 
 
 async def now(context: Context, request: Request) -> Shown:
-    """Everything at a glance; read once for all who look within a moment."""
-    return await context.shared.of("now", lambda: _shown(context))
+    """Everything at a glance; read once for all who look within a moment, and after what each has heard of."""
+    heard = Place.read(request.headers.get("last-event-id", ""))
+    knows = (lambda shown: shown.place > heard) if heard else (lambda shown: True)
+    return await context.shared.of("now", lambda: _shown(context), knows)
 
 
 async def _shown(context: Context) -> Shown:

@@ -47,6 +47,15 @@ async def test_what_happens_after_the_page_was_read_is_told_by_its_stream(databa
     assert {told["run"] for _, told in seen if "run" in told} >= {second}
 
 
+async def test_who_has_heard_of_something_is_shown_it_at_once(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one, following(one) as events:
+        await look(one, "/")
+        run = await one.start("sums")
+        [*_, (place, _)] = await taken(events, ends(run))
+        # The page of a moment ago is good for whoever has heard of nothing since.
+        assert f"sums #{run}" in text_of(await look(one, "/", **{"Last-Event-ID": place}))
+
+
 async def test_a_daemon_that_is_not_ready_says_why(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, Role.API) as one:
         one.daemon.draining = True

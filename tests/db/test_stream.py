@@ -165,18 +165,31 @@ async def stream_of(database: str, held: int) -> AsyncIterator[LogStream]:
 async def test_who_is_too_slow_is_cut_off_and_may_come_again(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path) as one, stream_of(database, held=3) as stream:
         slow = stream.follow()
-        assert await anext(slow) == []
+        assert (await anext(slow)).entries == ()
         last = await one.start("sums")
         await one.daemon.writer.drained()
         async with aclosing(stream.follow(Place(0, 0, 0))) as quick:
             told: list[dict[str, Any]] = []
             async with asyncio.timeout(20):
                 while not any(map(ends(last), told)):
-                    told += [each.told for each in await anext(quick)]
+                    told += [each.told for each in (await anext(quick)).entries]
             assert told == (await written(database))[: len(told)]
         with pytest.raises(TooSlow):
             await anext(slow)
         assert stream.listeners == 0
         again = stream.follow(Place(0, 0, 0))
-        assert [each.told for each in await anext(again)] == await written(database)
+        assert [each.told for each in (await anext(again)).entries] == await written(database)
         await again.aclose()
+
+
+async def test_listeners_that_keep_up_are_told_the_same_bytes(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one, stream_of(database, held=100) as stream:
+        first, second = stream.follow(), stream.follow()
+        assert [(await anext(each)).frames for each in (first, second)] == [b"", b""]
+        await one.start("sums")
+        waits = [asyncio.ensure_future(anext(each)) for each in (first, second)]
+        batches = await asyncio.gather(*waits)
+        assert batches[0] is batches[1]
+        assert batches[0].frames.count(b"\n\n") == len(batches[0].entries) > 0
+        await first.aclose()
+        await second.aclose()

@@ -4,8 +4,9 @@ import { keepTimes } from "./times.js";
 import { keepForms } from "./forms.js";
 import { followLogs } from "./logs.js";
 
-// Between two looks, however much happens; the first look is at once.
-const LEAST_MS = 150;
+// Between two looks, however much happens: twice as long as a look takes, so that a busy daemon is asked less; the first
+// look is at once.
+const LEAST_MS = 40;
 const address = document.body.dataset.stream;
 const status = document.getElementById("stream");
 let source = null;
@@ -36,14 +37,17 @@ async function look() {
   looking = true;
   while (wanted) {
     wanted = false;
+    const begun = performance.now();
     await refresh();
-    await new Promise((done) => setTimeout(done, LEAST_MS));
+    const pause = Math.max(LEAST_MS, 2 * (performance.now() - begun));
+    await new Promise((done) => setTimeout(done, pause));
   }
   looking = false;
 }
 
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  const headers = { Accept: "text/html", ...(place && { "Last-Event-ID": place }) };
+  const answer = await fetch(location.href, { headers }).catch(() => null);
   if (!answer || !answer.ok || answer.redirected) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {

@@ -23,16 +23,38 @@ export function followLogs() {
   const list = document.querySelector("[data-follow]");
   if (!list) return;
   const told = document.getElementById("following");
-  const source = new EventSource(list.dataset.follow);
-  source.addEventListener("open", () => (told.textContent = "following"));
-  source.addEventListener("log", (event) => {
-    const atEnd = window.innerHeight + window.scrollY >= document.body.scrollHeight - 40;
-    list.append(row(JSON.parse(event.data)));
-    if (list.children.length > MOST) list.firstElementChild.remove();
-    if (atEnd) window.scrollTo(0, document.body.scrollHeight);
-  });
-  source.addEventListener("end", (event) => {
-    told.textContent = `the run has ${JSON.parse(event.data).state}`;
-    source.close();
-  });
+  const address = new URL(list.dataset.follow, location.href);
+  let source = null;
+  let over = false;
+
+  function listen() {
+    source = new EventSource(address);
+    source.addEventListener("open", () => (told.textContent = "following"));
+    source.addEventListener("log", (event) => {
+      const line = JSON.parse(event.data);
+      const atEnd = window.innerHeight + window.scrollY >= document.body.scrollHeight - 40;
+      list.append(row(line));
+      address.searchParams.set("after", line.seq);
+      if (list.children.length > MOST) list.firstElementChild.remove();
+      if (atEnd) window.scrollTo(0, document.body.scrollHeight);
+    });
+    source.addEventListener("end", (event) => {
+      told.textContent = `the run has ${JSON.parse(event.data).state}`;
+      over = true;
+      source.close();
+    });
+  }
+
+  // As every page: one that nobody sees gives its connection back, and goes on from its last line when it is seen.
+  function seen() {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else if (!source && !over) {
+      listen();
+    }
+  }
+
+  document.addEventListener("visibilitychange", seen);
+  seen();
 }
