@@ -7,9 +7,7 @@ from pathlib import Path
 
 from tests.browser.pipelines import FLOUR
 from tests.browser.walking import browsing, posted, served, walking
-
-BREAD = "tests.browser.pipelines:bread"
-DAILY = "tests.browser.pipelines:daily"
+from tests.browser.world import BREAD, DAILY
 
 
 async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""A daemon in which something of everything has happened, and the addresses of all its pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from playwright.async_api import Browser
+
+from service.console.pages import PAGES
+from tests.browser.pipelines import FLOUR
+from tests.browser.walking import browsing, posted, served, walking
+
+BREAD = "tests.browser.pipelines:bread"
+DAILY = "tests.browser.pipelines:daily"
+
+
+@asynccontextmanager
+async def world(database: str, folder: Path) -> AsyncIterator[tuple[str, Browser, dict[str, str]]]:
+    """A daemon in which something of everything has happened, and what the pages are called that tell of it."""
+    flour = folder / "flour"
+    async with served(database, folder, BREAD, DAILY, **{FLOUR: str(flour)}) as base, browsing() as browser:
+        await posted(base, "/hooks/flour", {"kind": "oats"})
+        failed = await _started(base, 1)
+        async with walking(browser, base) as walk:
+            await walk.run_is(failed, "failed")
+            flour.write_text("1 2 3")
+            run = await _started(base, 2)
+            await walk.run_is(run, "waiting")
+            await posted(base, f"/api/v1/runs/{run}/gates/register-deploy/approve", {"by": "kim"})
+            await walk.run_is(run, "succeeded")
+        span = {"from": "2026-01-05", "to": "2026-01-06", "by": "kim"}
+        await posted(base, "/api/v1/backfills", {"trigger": "daily/cron:0 3 * * *", **span})
+        yield base, browser, await _names(base, failed, run)
+
+
+async def _started(base: str, sack: int) -> int:
+    answer = await posted(base, "/hooks/flour", {"kind": "wheat", "sack": sack})
+    run: int = answer["events"][0]["runs"][0]
+    return run
+
+
+async def _names(base: str, failed: int, ran: int) -> dict[str, str]:
+    """What stands for what in the addresses of pages."""
+    async with httpx.AsyncClient(base_url=base) as http:
+        run = (await http.get(f"/api/v1/runs/{ran}")).json()
+    [digest] = {stage["output"]["digest"] for stage in run["stages"] if stage["name"] == "ingest"}
+    return {
+        "failed": str(failed),
+        "{run}": str(ran),
+        "{pipeline:path}": "bread",
+        "{trigger:path}": "daily/cron%3A0%203%20%2A%20%2A%20%2A",
+        "{backfill}": "1",
+        "{model:path}": "bread",
+        "{version}": "1",
+        "{event}": run["event"]["key"],
+        "{event:path}": run["event"]["key"],
+        "{digest}": digest,
+    }
+
+
+def addresses(named: dict[str, str]) -> list[str]:
+    """Every page of the console once; of runs, also one that failed."""
+    found = ["/sign-in"]
+    for path, _ in PAGES:
+        for name, given in named.items():
+            path = path.replace(name, given)
+        found.append(path)
+    failed, plan = (
+        f"/runs/{named['failed']}",
+        "/backfills/new?trigger=daily%2Fcron%3A0+3+*+*+*&from=2026-01-05&to=2026-01-11",
+    )
+    return [*(path for path in found if not path.endswith("/resume")), failed, f"{failed}/resume", plan]
