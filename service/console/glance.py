@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -43,6 +44,19 @@ def batches(rows: Sequence[Row]) -> Mapping[str, Sequence[int]]:
             if len(sizes) < SHOWN_BATCHES and isinstance(count := _count(row["batch"]), int):
                 sizes.append(count)
     return {name: sizes[::-1] for name, sizes in found.items() if sizes}
+
+
+def rates(rows: Sequence[Row]) -> Mapping[str, float]:
+    """Records a second over the latest micro-batches, by `pipeline/trigger`; of one batch alone, nothing."""
+    found: dict[str, list[tuple[datetime, int]]] = {}
+    for row in rows:
+        if row["batch"] is not None and isinstance(count := _count(row["batch"]), int):
+            taken = found.setdefault(f"{row['pipeline']}/{row['trigger']}", [])
+            if len(taken) < SHOWN_BATCHES:
+                taken.append((row["queued_at"], count))
+    # The oldest only says when the time began that the others took.
+    spans = {name: (taken[0][0] - taken[-1][0]).total_seconds() for name, taken in found.items()}
+    return {name: sum(count for _, count in found[name][:-1]) / span for name, span in spans.items() if span > 0}
 
 
 def _count(envelope: bytes) -> Any:

@@ -15,7 +15,7 @@ from service.api.health import readiness
 from service.api.listings import known_triggers
 from service.api.reviews import reviews_page
 from service.api.schedules import EARLIEST, LATEST
-from service.console.glance import arrivals, batches, latencies, mode, totals
+from service.console.glance import arrivals, batches, latencies, mode, rates, totals
 from service.console.page import Shown
 from service.db.schedules import ScheduleViews
 from service.log_stream import Place
@@ -49,6 +49,7 @@ async def _shown(context: Context) -> Shown:
         "modes": modes,
         "ticks": await ticks_around(context),
         "batches": batches(newest),
+        "rates": rates(newest),
         "arrivals": arrivals(newest),
         "newest": len(newest),
         "latencies": latencies(newest, triggers),

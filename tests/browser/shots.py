@@ -62,7 +62,7 @@ async def _times(page: Page) -> str:
 
 
 def _file(path: str) -> str:
-    return re.sub(r"\W+", "-", path.partition("?")[0]).strip("-")[:60] or "now"
+    return re.sub(r"\W+", "-", path.partition("?")[0]).strip("-")[:120] or "now"
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str,
         await walk.sees("production")
         answer = await posted(base, "/models/bread/predict", {"hours": 3})
         assert answer["loaves"] == 15
+        await walk.to("/system")
+        await walk.sees("database.url")
 
 
 async def test_a_failed_run_tells_why_and_is_resumed(database: str, tmp_path: Path) -> None:

@@ -49,3 +49,5 @@ async def test_the_installation_is_shown(database: str, tmp_path: Path) -> None:
     assert "api, executor" in told
     assert "database ✓ ok" in told
     assert "Nobody outside is told how runs go." in told
+    assert "Every run has ended." in told
+    assert "All are as they are by default." in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.shared import Shared
-from service.console.glance import SHOWN_BATCHES, arrivals, batches, latencies, mode, share, totals
+from service.console.glance import SHOWN_BATCHES, arrivals, batches, latencies, mode, rates, share, totals
 from triggers import Cron, Every, Files, KafkaArrivals, KafkaBatches, Manual, Webhook
 
 
@@ -31,6 +32,13 @@ def test_batches_are_told_oldest_first_and_only_the_latest() -> None:
     rows = [row("k", count=size) for size in range(100, 0, -1)]
     assert batches(rows) == {"p/k": list(range(100 - SHOWN_BATCHES + 1, 101))}
     assert batches([row("k"), row("k", count="x"), {**row("k"), "batch": b"{}"}]) == {}
+
+
+def test_records_a_second_are_those_taken_since_the_oldest_batch() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [{**row("k", count=10), "queued_at": at + timedelta(seconds=second)} for second in (8, 4, 3)]
+    assert rates(rows) == {"p/k": 20 / 5}
+    assert rates(rows[:1]) == rates([]) == {}
 
 
 def test_how_soon_stages_start_is_told_by_kind() -> None:
