@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,8 +29,8 @@ class Claim(Operation):
     """Take up to `limit` runs that are ready. `claimed` is called with their rows once they are this process's.
 
     `limits` are the policies of those pipelines that have any. The answer is the rows, and in how many seconds it is
-    worth looking again (None: not before somebody says so). Fewer rows than `limit`: nothing more could start. With
-    `kept` only runs are taken that are for the kept code of their version.
+    worth looking again (None: not before somebody says so), from `looked_at` on by `time.monotonic`. Fewer rows than
+    `limit`: nothing more could start. With `kept` only runs are taken that are for the kept code of their version.
     """
 
     order: ClassVar[int] = 60
@@ -39,6 +40,7 @@ class Claim(Operation):
     claimed: Callable[[int, Sequence[Row]], None]
     limits: Mapping[str, RunPolicy] = field(default_factory=dict)
     kept: bool = False
+    looked_at: float | None = None
 
     def committed(self, answer: Any) -> None:
         """Drive what was claimed."""
@@ -51,6 +53,8 @@ class Claim(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Claim]) -> Sequence[tuple[Sequence[Row], float | None]]:
         """There is one claim at a time in a process; a second one in the flush gets what the first left."""
+        for operation in operations:
+            operation.looked_at = time.monotonic()
         answers = [await _claim(flush, operation) for operation in operations]
         flush.log.extend(_taken(row) for rows, _ in answers for row in rows)
         return answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -27,8 +28,8 @@ logger = logging.getLogger("tidemill.executor")
 
 SAFETY_POLL_S = 2.0
 RETRY_S = 0.5
-# What is due in a moment is asked for after one, not again and again.
-SOONEST_S = 0.001
+# The loop counts in whole milliseconds. What is asked for before it is due has to be asked for again.
+LATER_S = 0.001
 
 
 class Executor:
@@ -164,12 +165,13 @@ class Executor:
         if self._backlog or self._owed:
             self._wake.set()
         elif next_s is not None:
-            self._wake_in(next_s)
+            passed_s = 0.0 if claim.looked_at is None else time.monotonic() - claim.looked_at
+            self._wake_in(next_s - passed_s)
 
     def _wake_in(self, seconds: float) -> None:
         if self._next_wake is not None:
             self._next_wake.cancel()
-        self._next_wake = asyncio.get_running_loop().call_later(max(seconds, SOONEST_S), self._wake.set)
+        self._next_wake = asyncio.get_running_loop().call_later(max(seconds, 0.0) + LATER_S, self._wake.set)
 
     def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
         """Runs inside the writer, right after the commit: it must not wait. A process that stops drives nothing more:
