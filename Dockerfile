@@ -22,6 +22,7 @@ COPY examples examples
 # Ports of a container are published from its outer address, so a token is needed: TIDEMILL_API_TOKEN.
 ENV PATH=/opt/tidemill/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     TIDEMILL_HOME=/var/lib/tidemill \
     TIDEMILL_HTTP_HOST=0.0.0.0 \
     TIDEMILL_HTTP_PORT=8400

@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-ver
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup up test test-kafka check bench chaos mutants lock clean
+.PHONY: help setup up test test-kafka check bench chaos mutants audit lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,13 @@ chaos: $(VENV)/.dev ## Kill everything at random under load and say what came of
 mutants: $(VENV)/.dev ## Break the build in each way that matters and see that the tests notice (ARGS=... chooses by words)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
+# --strict: what the advisories do not know is a failure, and not a clean bill. Needs the index itself: mirrors that serve
+# packages only have no advisories. Not a part of `make test`, which says the same tomorrow as today.
+audit: $(VENV)/.audit ## Look up every pinned package in PyPI's advisories (ARGS="--vulnerability-service osv": in OSV's)
+	@for file in requirements.lock requirements-examples.lock requirements-bootstrap.lock; do echo "$$file"; \
+	  $(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(ARGS) -r "$$file" || exit; \
+	done
+
 lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) pyproject.toml --extra examples -c requirements.lock -o requirements-examples.lock
@@ -66,6 +73,8 @@ lock: $(VENV)/.bootstrap ## Write the lock files anew from pyproject.toml (UPGRA
 	for file in benchmarks/*/*.in; do $(LOCK) "$$file" -o "$${file%.in}.lock" || exit; done
 	printf 'uv\nhatchling\neditables\n' > bootstrap.in
 	$(LOCK) bootstrap.in -o requirements-bootstrap.lock; status=$$?; rm -f bootstrap.in; exit $$status
+	printf 'pip-audit\n' > audit.in
+	$(LOCK) audit.in -o requirements-audit.lock; status=$$?; rm -f audit.in; exit $$status
 
 clean: ## Remove .venv and caches; the data in .tidemill stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -87,6 +96,12 @@ $(BIN)/python:
 $(VENV)/.bootstrap: requirements-bootstrap.lock $(BIN)/python
 	@echo "Installing uv and the build backend"
 	@$(PIP) install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	@touch $@
+
+$(VENV)/.audit: requirements-audit.lock $(VENV)/.bootstrap
+	@$(BIN)/python -m venv --clear $(VENV)/audit
+	@mkdir -p $(VENV)/tmp && TMPDIR="$(CURDIR)/$(VENV)/tmp" $(UV) pip install --quiet --python $(VENV)/audit/bin/python \
+	  --require-hashes -r requirements-audit.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock pyproject.toml $(VENV)/.bootstrap

@@ -13,10 +13,12 @@ from service.db.daemons import Registration
 from service.db.migrations import migrate, pending
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
+from service.db.restored import settle
 from service.db.sinks import announce_sinks
 from service.db.writer import Writer
 from service.engine import Ground, open_engine
 from service.errors import ConfigError, MigrationError
+from service.in_clear import in_clear
 from service.inbox import NoHandOver, PostgresInbox
 from service.lending import Lending
 from service.loops.backfills import Backfills
@@ -46,6 +48,8 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     if dsn is None:
         raise ConfigError("no database is set: set TIDEMILL_DATABASE_URL, or run `tidemill up`, which embeds one")
     _check_needs(catalogue, kafka)
+    for told in in_clear(settings, [binding.trigger for binding in catalogue.bindings()]):
+        logger.warning("%s; or name the host in TIDEMILL_PLAIN_HOSTS where that is meant", told)
     for binding in catalogue.bindings(Schedule):
         binding.trigger.look_in(settings.root)
     pools = pools_of(settings.pools)
@@ -86,6 +90,8 @@ async def _prepare(settings: Settings, dsn: str) -> None:
             logger.info("migrated the database: %s", name)
     elif missing := await pending(dsn):
         raise MigrationError(f"the database lacks {', '.join(missing)}: run `tidemill migrate`")
+    if await settle(dsn):
+        logger.warning("this database was restored from a dump: its run log has been put in this server's order")
 
 
 def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:

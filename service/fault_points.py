@@ -68,6 +68,7 @@ WRITES: Mapping[str, str] = {
     "remove_bodies": "bodies of hooks are removed",
     "remove_events": "events are removed",
     "remove_runs": "runs are removed",
+    "settle_log": "the run log of a restored database is put in this server's order",
     "sink_begin": "a sink gets its place in the run log",
     "sink_move": "a sink's place moves over what was delivered",
     "sink_trouble": "a sink says why nothing is delivered",

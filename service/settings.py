@@ -180,6 +180,7 @@ class Http:
     idempotency_s: float = setting(
         86_400.0, values.seconds(60, 2_592_000), "how long a request is known by its `Idempotency-Key`"
     )
+    held_bytes: int = setting(1 << 26, values.whole(1 << 20, 1 << 34), "bytes of requests at once; for more, 503")
     event_origins: tuple[str, ...] = setting(
         ("*",), values.several(values.text), "senders that may post CloudEvents, for those that ask first; `*`: all"
     )
@@ -335,6 +336,9 @@ class Settings:
     )
     groups: tuple[values.Group, ...] = setting(
         (), values.groups, "who is in which group that gates name: `ml-leads=kim+lee,ops=sam`; none: anybody may decide"
+    )
+    plain_hosts: tuple[str, ...] = setting(
+        (), values.several(values.text), "hosts with which no TLS is needed: `pg,*.local`"
     )
     database: Database = field(default_factory=Database)
     kafka: Kafka = field(default_factory=Kafka)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from stages.errors import ArtifactCorrupted
+from stages.errors import ArtifactCorrupted, ArtifactMissing
 
 INLINE_LIMIT_BYTES = 8192
 DIGEST_DIGITS = 64
@@ -121,7 +121,9 @@ def is_digest(text: str) -> bool:
 
 
 def place_of(digest: str) -> str:
-    """The path of a digest below a store's root: `ab/cd/abcdef...`."""
+    """The path of a digest below a store's root: `ab/cd/abcdef...`. Raises `ArtifactMissing` for what is no digest."""
+    if not is_digest(digest):
+        raise ArtifactMissing(f"{digest[:80]!r} is the name of no artifact")
     return f"{digest[:2]}/{digest[2:4]}/{digest}"
 
 

@@ -120,7 +120,7 @@ class LocalStore:
         """See `ArtifactStore`."""
         for first in await self._entries(self._aside):
             for second in await self._entries(first):
-                for folder in await self._entries(second):
+                for folder in (one for one in await self._entries(second) if is_digest(one.name)):
                     for path, about in await asyncio.to_thread(_files, folder):
                         yield SetAside(folder.name, path.name, about.st_size, marked_at(path.name))
 

@@ -26,6 +26,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "tests/db/test_limits.py": ("put_pools", "cancel", "lookup", "migration"),
     "tests/db/test_progress.py": ("putprogress", "putloglines"),
     "tests/db/test_replay_versions.py": ("forversion", "refusekept", "putfenced", "putreplay"),
+    "tests/db/test_restored.py": ("settle_log",),
     "tests/db/test_resume.py": ("abandon", "resume"),
     "tests/db/test_resume_mapped.py": ("setaside",),
     "tests/db/test_retention.py": (

@@ -17,6 +17,7 @@ from service.api.intake import EVENTS, HOOKS, Intake
 from service.api.keys import once
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
 from service.api.requests import hung_up, linger
+from service.api.room import Room
 from service.api.standing import require
 from service.callers import Right
 from service.console.trouble import page_of
@@ -62,7 +63,7 @@ def _to_whom_is_there(send: Send) -> Send:
 
 async def _tell(answer: Response, status: int, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        if status == 413:
+        if status == 413 or answer.headers.get("connection") == "close":
             await _refuse_body(answer, receive, send)
         else:
             await answer(scope, receive, send)
@@ -86,12 +87,14 @@ class Front:
         self._audit = context.audit
         self._meters = context.meters
         self._intake = intake
+        self._room = Room(context.daemon.settings.http.held_bytes)
         self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = self._meters.watch(scope, _to_whom_is_there(send))
         try:
-            await self._serve(scope, receive, send)
+            with self._room.holding(scope):
+                await self._serve(scope, receive, send)
         except ClientGone:
             await hung_up(receive)
         except TOLD as error:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from service.api.problems import ClientGone, Problem
+from service.api.room import take
 from service.api.standing import in_own_name
 from service.audit import tell
 from triggers.payload import media_type, parse_json, require_utf8
@@ -37,7 +38,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int, limited_by: str = LIMITED_BY) -> bytes:
     """The whole body. Raises 413 as soon as it must be too large, 408 when it does not come, 415 if it is compressed,
-    `ClientGone`. `limited_by` is what sets the limit.
+    503 where the daemon holds too many, `ClientGone`. `limited_by` is what sets the limit.
     """
     coding = (header(scope, b"content-encoding") or "").strip().lower()
     if coding in COMPRESSED:
@@ -48,13 +49,13 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int, limited_by
         raise _too_large(limit_bytes, limited_by)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await _collect(receive, limit_bytes, limited_by)
+            return await _collect(scope, receive, limit_bytes, limited_by)
     except TimeoutError:
         detail = f"the request's body did not arrive within {BODY_TIMEOUT_S:g} s: send it again"
         raise Problem(408, detail, headers={"Connection": "close"}) from None
 
 
-async def _collect(receive: Receive, limit_bytes: int, limited_by: str) -> bytes:
+async def _collect(scope: Scope, receive: Receive, limit_bytes: int, limited_by: str) -> bytes:
     parts: list[bytes] = []
     size_bytes = 0
     while True:
@@ -65,6 +66,7 @@ async def _collect(receive: Receive, limit_bytes: int, limited_by: str) -> bytes
         size_bytes += len(part)
         if size_bytes > limit_bytes:
             raise _too_large(limit_bytes, limited_by)
+        take(scope, len(part))
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)

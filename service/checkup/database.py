@@ -46,9 +46,11 @@ def _server(facts: DatabaseFacts) -> Iterator[Finding]:
 
 
 def _schema(facts: DatabaseFacts, *, migrates: bool) -> Iterator[Finding]:
-    if facts.unknown:
-        numbers = ", ".join(map(str, facts.unknown))
-        yield problem("database", f"has migration {numbers}, which this version does not know", "upgrade tidemill")
+    if facts.ahead:
+        told = ", ".join(facts.ahead)
+        yield warning("database", f"is ahead of this version by {told}, which it can do without", "finish the upgrade")
+    if facts.too_old:
+        yield problem("database", facts.too_old)
     elif facts.missing and not facts.may_create:
         told = ", ".join(facts.missing)
         yield problem("database", f"lacks {told}, and this user may not create tables", MIGRATE_AS_OWNER)

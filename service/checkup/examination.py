@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
-from service.checkup import artifacts, broker, daemon, database, ledger, pipelines, triggers
+from service.checkup import artifacts, broker, daemon, database, ledger, pipelines, referred, transport, triggers
 from service.checkup.finding import Finding, fine
 from service.settings import Settings
 
 
-async def examine(settings: Settings, *, deep: bool = False) -> AsyncIterator[Finding]:
-    """What every check found. `deep` reads every row of the database as well."""
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What is read as well: every row of the database, every artifact that one refers to."""
+
+    rows: bool = False
+    artifacts: bool = False
+
+
+async def examine(settings: Settings, depth: Depth) -> AsyncIterator[Finding]:
+    """What every check found."""
     yield _settings(settings)
     catalogue, found = pipelines.load(settings)
-    for one in (*found, *triggers.check(settings, catalogue)):
+    for one in (*found, *triggers.check(settings, catalogue), *transport.check(settings, catalogue)):
         yield one
     for one in await database.check(settings):
         yield one
@@ -23,9 +32,11 @@ async def examine(settings: Settings, *, deep: bool = False) -> AsyncIterator[Fi
         yield one
     for one in await daemon.check(settings):
         yield one
-    if deep:
+    if depth.rows:
         async for one in ledger.check(settings):
             yield one
+    if depth.artifacts:
+        yield await referred.check(settings)
 
 
 def _settings(settings: Settings) -> Finding:

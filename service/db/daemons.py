@@ -13,6 +13,7 @@ import asyncpg
 
 from service.db.connect import sql
 from service.db.entries import held
+from service.db.migrations import check_not_too_old, newest
 from service.db.writer import Flush, Operation
 from triggers import faults
 
@@ -25,11 +26,15 @@ class Registration:
     lease_s: float
 
     async def __call__(self, connection: asyncpg.Connection) -> int:
-        """Insert a row and return its id."""
-        arguments = (socket.gethostname(), os.getpid(), list(self.roles), version("tidemill"), self.lease_s)
+        """Insert a row and return its id. Raises `MigrationError` where the database was upgraded past this version.
+
+        In that order: who upgrades it either sees the row, or had committed before it was there.
+        """
+        arguments = (socket.gethostname(), os.getpid(), list(self.roles), version("tidemill"), self.lease_s, newest())
         await faults.reach("register_daemon.commit")
         daemon: int = await connection.fetchval(sql("register_daemon"), *arguments)
         await faults.reach("register_daemon.committed")
+        await check_not_too_old(connection)
         return daemon
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import fcntl
+import io
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -136,3 +138,10 @@ def limits(memory_bytes: int | None, cpus: float | None) -> Sequence[str]:
     """The engine's options for what a container may take."""
     memory = [] if memory_bytes is None else ["--memory", str(memory_bytes)]
     return [*memory, *([] if cpus is None else ["--cpus", f"{cpus:g}"])]
+
+
+def mounted(source: Path, target: str) -> str:
+    """A `--mount` option, which engines read as a line of CSV: a comma in a folder's name adds no option."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(["type=bind", f"source={source}", f"target={target}"])
+    return line.getvalue()

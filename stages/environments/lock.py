@@ -12,7 +12,8 @@ from pathlib import Path
 from stages.artifacts import digest_of
 from stages.base import Stage
 
-IMAGE = re.compile(r"[^@\s]+@(sha256:[0-9a-f]{64})")
+# No option of the engine that would run it.
+IMAGE = re.compile(r"[^-@\s][^@\s]*@(sha256:[0-9a-f]{64})")
 
 
 class Format(enum.StrEnum):

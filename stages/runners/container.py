@@ -15,7 +15,7 @@ from uuid import uuid4
 from stages.call import Call
 from stages.commands.attempt import SCRATCH, Place, Preparing, attempt_folder, child_environment
 from stages.commands.attempt import make as make_attempt
-from stages.containers.engine import INSTALLATION, OWNER, Alive, Engine, find_cli, limits
+from stages.containers.engine import INSTALLATION, OWNER, Alive, Engine, find_cli, limits, mounted
 from stages.environments.lock import lock_problem
 from stages.environments.make import may_pass
 from stages.errors import NoEnvironment, NoWorker
@@ -103,11 +103,12 @@ class ContainerRunner:
             OWNER: self._alive.name,
         }
         options = ["--rm", "--name", name, "--entrypoint", "tidemill", "--pids-limit", str(MOST_PROCESSES)]
+        options += ["--security-opt", "no-new-privileges"]
         options += [*limits(stage.stage.memory_bytes, stage.stage.resources.get("cpu")), *_user(engine)]
         for label, value in labels.items():
             options += ["--label", f"{label}={value}"]
         for source, target in folders:
-            options += ["--mount", f"type=bind,source={source},target={target}"]
+            options += ["--mount", mounted(source, target)]
         options += [*_handed_on(variables), "--env", f"TMPDIR={CALL_FOLDER}/{SCRATCH}"]
         return Place(
             before=[engine.cli, "run", *options, str(stage.stage.image)],

@@ -8,6 +8,7 @@ themselves, under the names it was given. Variables other than those handed on d
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from pathlib import Path
 HERE = Path(os.environ["FAKE_ENGINE"])
 PULLED = HERE / "pulled"
 VALUED = {"--name", "--entrypoint", "--pids-limit", "--memory", "--cpus", "--label", "--mount", "--env", "--add-host"}
-VALUED |= {"--user"}
+VALUED |= {"--user", "--security-opt"}
 HOST = "host.docker.internal"
 TIDEMILL = "from service.cli.main import main; main()"
 
@@ -57,7 +58,7 @@ def run(arguments: list[str]) -> int:
     for given in options.get("--env", []):
         name, equals, value = given.partition("=")
         environment[name] = value if equals else os.environ[name]
-    mounts = [dict(part.split("=", 1) for part in one.split(",")) for one in options["--mount"]]
+    mounts = [dict(part.split("=", 1) for part in line) for line in csv.reader(options["--mount"])]
     command = [seen(one, mounts) for one in (sys.executable, "-c", TIDEMILL, *rest[1:])]
     inside = {
         name: seen(value, mounts).replace("host.docker.internal", "127.0.0.1") for name, value in environment.items()

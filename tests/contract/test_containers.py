@@ -213,3 +213,12 @@ async def test_the_digest_of_the_image_is_in_the_key() -> None:
 async def test_an_image_that_is_not_used_is_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(InvalidPipeline, match=told.replace("?", r"\?")):
         in_image(IMAGE, retry=Retry(), **settings)
+
+
+async def test_nothing_an_event_says_gets_onto_a_command_line(attempts: Attempts) -> None:
+    hostile = {"--privileged": "$(touch owned)", "x": "`touch owned`; touch owned", "y": "\n-v/:/host\n", "z": "canary"}
+    await attempts.made("process_id", **hostile)
+    said = " ".join(word for call in calls(attempts.folder, "run") for word in call)
+    assert not any(word in said for word in ("--privileged", "owned", "-v/:/host", "canary"))
+    assert options(calls(attempts.folder, "run")[0], "--security-opt") == ["no-new-privileges"]
+    assert not [path for path in (Path.cwd(), attempts.folder) if (path / "owned").exists()]

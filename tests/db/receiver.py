@@ -29,7 +29,9 @@ class Request:
 
 @dataclass(slots=True)
 class Receiver:
-    """`answers` are given in turn; after them, `201`. A `silent` one answers nothing until the other side hangs up."""
+    """`answers` are given in turn; after them, `201`. A `silent` one answers nothing until the other side hangs up, a
+    slow one takes `pause_s` for each, and a `forgetful` one keeps no requests.
+    """
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
@@ -37,6 +39,8 @@ class Receiver:
     answer_to: Callable[[Request], Answer] | None = None
     connections: int = 0
     silent: bool = False
+    forgetful: bool = False
+    pause_s: float = 0.0
     _grew: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def got(self, count: int, where: Callable[[Request], bool] = lambda one: True) -> list[Request]:
@@ -51,7 +55,9 @@ class Receiver:
         self.connections += 1
         try:
             while (request := await _read(reader)) is not None:
-                self.requests.append(request)
+                if not self.forgetful:
+                    self.requests.append(request)
+                await asyncio.sleep(self.pause_s)
                 self._grew.set()
                 if self.silent:
                     await reader.read()

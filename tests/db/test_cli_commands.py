@@ -295,7 +295,7 @@ def test_doctor_finds_nothing_wrong_here(
     monkeypatch.setenv("TIDEMILL_ROOT", str(root))
     code, out, _ = tidemill("doctor")
     assert {line.split()[1] for line in out.splitlines()} == {
-        *("settings", "pipelines", "triggers", "database", "clock", "broker", "artifacts", "daemon")
+        *("settings", "pipelines", "triggers", "database", "clock", "broker", "transport", "artifacts", "daemon")
     }
     assert (code, {line.split()[0] for line in out.splitlines()}) == (0, {"ok"})
     assert "durable, up to date" in out

@@ -133,8 +133,9 @@ async def test_who_holds_the_log_is_waited_for_a_moment_and_no_writer_longer(dat
 async def test_a_log_from_before_the_days_is_read_on_where_each_sink_was(
     empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = migrations()
-    monkeypatch.setattr(all_migrations, "migrations", lambda: [one for one in known if one.number < 39])
+    # 49 is for the writer of today, which also tells what it knows.
+    known = [one for one in migrations() if one.number < 39 or one.number == 49]
+    monkeypatch.setattr(all_migrations, "migrations", lambda: known)
     await migrate(empty_database)
     await announce_sinks(empty_database, ["sink"])
     async with writing(empty_database) as writer:

@@ -33,7 +33,7 @@ def told(findings: list[Finding], verdict: Verdict) -> str:
 
 def facts(**changed: object) -> DatabaseFacts:
     good = {"version": "18.1", "version_number": 180_001, "undurable": (), "standby": False, "may_create": True}
-    good |= {"missing": (), "unknown": (), "skew_s": 0.0, "unsure_s": 0.001}
+    good |= {"missing": (), "ahead": (), "too_old": "", "skew_s": 0.0, "unsure_s": 0.001}
     return DatabaseFacts(**{**good, **changed})  # type: ignore[arg-type]
 
 
@@ -53,7 +53,7 @@ def test_a_bucket_that_cannot_be_listed_is_complained_of() -> None:
         ({"version": "14.9", "version_number": 140_009}, "use version 15 or later"),
         ({"standby": True}, "name the primary"),
         ({"undurable": ("fsync=off",)}, "fsync=off: a crash loses acknowledged events"),
-        ({"unknown": (99,)}, "has migration 99"),
+        ({"too_old": "upgrade tidemill"}, "upgrade tidemill"),
         ({"missing": ("0001_spine",)}, "run `tidemill migrate`"),
         ({"missing": ("0001_spine",), "may_create": False}, "as a user who may"),
     ],
@@ -67,6 +67,8 @@ def test_a_server_that_will_do_is_not_complained_of() -> None:
     assert [*database._server(facts()), *database._schema(facts(), migrates=True)] == []
     [lacking] = database._schema(facts(missing=("0001_spine",)), migrates=True)
     assert lacking.verdict is Verdict.WARNING
+    [ahead] = database._schema(facts(ahead=("0099_more",)), migrates=True)
+    assert (ahead.verdict, "by 0099_more, which it can do without" in ahead.says) == (Verdict.WARNING, True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""A database as of one instant, for a backup: its dump, and what it refers to. Nothing is cleaned up meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from service.db.connect import connect, sql, telling
+from service.db.retention import removing
+from service.errors import ServiceError
+
+READ_TIMEOUT_S = 3600.0
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The instant. It lasts as long as the block that took it."""
+
+    dsn: str
+    id: str
+    newest: int
+    connection: asyncpg.Connection
+
+    async def dump(self, to: Path, programs: Path) -> None:
+        """Write everything to a file, in pg_dump's own format. Raises `ServiceError`."""
+        given = ("--format=custom", "--no-owner", "--no-privileges", f"--snapshot={self.id}", f"--file={to}")
+        await asyncio.to_thread(_run, programs / "pg_dump", given, self.dsn)
+
+    async def referred_to(self) -> AsyncIterator[str]:
+        """The digest of every artifact that its rows refer to."""
+        with telling(self.dsn):
+            async for row in self.connection.cursor(sql("referred_to"), prefetch=PAGE, timeout=READ_TIMEOUT_S):
+                yield row["digest"]
+
+
+@asynccontextmanager
+async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
+    """Raises `Conflict` while somebody cleans up, `DatabaseUnavailable`."""
+    async with removing(dsn):
+        connection = await connect(dsn)
+        try:
+            # It idles while files are copied.
+            await connection.execute("set idle_in_transaction_session_timeout = 0")
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                exported = await connection.fetchval("select pg_export_snapshot()")
+                newest = await connection.fetchval("select max(number) from migrations")
+                yield Snapshot(dsn, exported, newest, connection)
+        finally:
+            await connection.close()
+
+
+async def restore(dsn: str, dump: Path, programs: Path) -> None:
+    """Fill an empty database: all of it or nothing. Raises `ServiceError`."""
+    given = ("--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(dump))
+    await asyncio.to_thread(_run, programs / "pg_restore", given, dsn)
+
+
+def _run(program: Path, given: Sequence[str], dsn: str) -> None:
+    address, secrets = without_password(dsn)
+    try:
+        done = subprocess.run(
+            [program, f"--dbname={address}", *given],
+            env={**os.environ, **secrets},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise ServiceError(
+            f"cannot run {program}: {error}: name the folder of Postgres' programs: --programs"
+        ) from error
+    if done.returncode:
+        raise ServiceError(f"{program.name} failed: {done.stderr.strip()}")
+
+
+def without_password(dsn: str) -> tuple[str, dict[str, str]]:
+    """An address that everybody on the machine may see among the arguments of a process, and what it lacks."""
+    parts = urlsplit(dsn)
+    user, at, server = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    query = parse_qsl(parts.query)
+    found = [value for key, value in query if key == "password"] or ([unquote(password)] if password else [])
+    left = urlencode([(key, value) for key, value in query if key != "password"])
+    address = urlunsplit(parts._replace(netloc=f"{name}{at}{server}", query=left))
+    return address, {"PGPASSWORD": found[-1]} if found else {}
