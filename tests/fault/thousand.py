@@ -1,0 +1,295 @@
+"""`kill -9`, a thousand times, at random moments and at the fault points: what is lost, and who drives what is left.
+
+python -m tests.fault.thousand --kills 100 --seed 7
+
+Three daemons share a database; each is started again as it has died. Every other life is to end at a fault point, which
+are drawn in turn; one that does not come to its point, and all the others, are killed after a random while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from service.fault_points import points
+from tests.fault.matrix.cell import Acting, Recipe, make_topics
+from tests.fault.matrix.check import wrongs
+from tests.fault.matrix.ground import ground
+from tests.fault.warm import Living, Warm
+
+DAEMONS, LEASE_S = 3, 2.0
+# A life that is not to end at a point lasts so long; one that is, at most twice as long.
+LIVES_S = (1.0, 4.0)
+# Deaths are so far apart at least: somebody has to be there who takes over.
+APART_S = 0.7
+SETTLES_S = 60.0
+_PAUSE_S = 0.06
+_LOOK_S = 0.02
+PIPELINES = (
+    *("flow", "worked", "recorded", "landed", "ticked", "decided", "followed", "broken", "daily", "parent", "child"),
+    *("teller", "told", "models", "slow", "chatty"),
+)
+LOST = "select exists (select from runs where owner = any ($1::int[]))"
+DEAD = """
+    select id, (select count(*) from runs where owner = d.id) as runs from daemons d where pid = $1 and state = 'alive'
+"""
+UNDONE = "select count(*) from runs where state in ('queued', 'running', 'waiting') and pipeline <> 'ticked'"
+WAITING = "select run_id, gate from gates where state = 'waiting' order by run_id limit 20"
+FAILED = "select id from runs where state = 'failed' and abandoned_at is null order by id limit 20"
+
+
+@dataclass
+class Toll:
+    """What happened."""
+
+    died_at: Counter[str] = field(default_factory=Counter)
+    alone_s: list[float] = field(default_factory=list)
+    kills: int = 0
+
+
+class Thousand:
+    """The daemons, what they are told, and who kills them."""
+
+    def __init__(self, acting: Acting, kills: int, seed: int, say: Callable[[str], None]) -> None:
+        self.toll = Toll()
+        self._acting, self._kills, self._say = acting, kills, say
+        self._dice = random.Random(seed)
+        self._points = self._drawn()
+        self._next_death = 0.0
+        self._over = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._mourners: set[asyncio.Future[None]] = set()
+
+    async def run(self) -> list[str]:
+        """Until all kills are done and everything has settled; what is wrong."""
+        acting = self._acting
+        acting.urls += [""] * DAEMONS
+        async with asyncio.TaskGroup() as tasks:
+            lives = [tasks.create_task(self._live(number)) for number in range(DAEMONS)]
+            people = [tasks.create_task(self._decide()), tasks.create_task(self._tell_all())]
+            while self.toll.kills < self._kills:
+                await asyncio.sleep(_LOOK_S)
+            self._over.set()
+            await asyncio.wait(people)
+            left = await self._settled()
+            await asyncio.gather(*self._mourners)
+            for life in lives:
+                life.cancel()
+        ends = ("succeeded", "cancelled")
+        return [*left, *await wrongs(acting.dsn, acting.folder, ends, acting.acknowledged)]
+
+    def _drawn(self) -> Iterator[str]:
+        """All points that somebody has come by, in another order each time around; none before there are any."""
+        while True:
+            every = sorted(set(self._acting.points()) & set(points())) or [""]
+            self._dice.shuffle(every)
+            yield from every
+
+    # Daemons
+
+    async def _live(self, number: int) -> None:
+        while True:
+            point = next(self._points) if self._dice.random() < 0.6 else ""
+            faults = f"*=note:{self._acting.folder / 'points'}"
+            if point:
+                faults += f",{point}=crash@{self._dice.choice((1, 1, 2, 5))}"
+            one = await self._acting.daemon(faults, place=number, TIDEMILL_EXECUTOR_LEASE_S=f"{LEASE_S:g}")
+            await self._until_dead(one, point)
+
+    async def _until_dead(self, one: Living, point: str) -> None:
+        if self._over.is_set():
+            await one.ended()
+            return
+        lasts_s = self._dice.uniform(*LIVES_S) * (2 if point else 1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(lasts_s):
+                await one.ended()
+        if one.code is None and not self._over.is_set():
+            await self._my_turn()
+            one.signal(signal.SIGKILL)
+        await one.ended()
+        if one.code in (137, -signal.SIGKILL):
+            self.toll.kills += 1
+            self.toll.died_at[point if one.code == 137 else "anywhere"] += 1
+            self._mourners.add(asyncio.ensure_future(self._mourn(one.pid)))
+        else:
+            self.toll.died_at[f"ended with {one.code}"] += 1
+
+    async def _my_turn(self) -> None:
+        now = time.monotonic()
+        self._next_death = max(now, self._next_death) + APART_S
+        await asyncio.sleep(self._next_death - APART_S - now)
+
+    async def _mourn(self, pid: int) -> None:
+        """How long the runs that a daemon drove are nobody's."""
+        began = time.monotonic()
+        connection = await asyncpg.connect(self._acting.dsn)
+        try:
+            dead = {row["id"]: row["runs"] for row in await connection.fetch(DEAD, pid)}
+            while dead and await connection.fetchval(LOST, list(dead)):
+                await asyncio.sleep(_LOOK_S)
+            if any(dead.values()):
+                self.toll.alone_s.append(time.monotonic() - began)
+        finally:
+            await connection.close()
+
+    # What they are told
+
+    async def _tell_all(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            while not self._over.is_set():
+                number = next(self._numbers)
+                act = ACTS[number % len(ACTS)]
+                tasks.create_task(act(self._acting, number))
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _decide(self) -> None:
+        """The person who approves what waits, and resumes what lost its daemons too often."""
+        while not self._over.is_set():
+            await self._look()
+            await asyncio.sleep(0.3)
+
+    async def _look(self) -> None:
+        acting = self._acting
+        by = {"by": "kim"}
+        for row in await _rows(acting.dsn, WAITING):
+            path = f"/api/v1/runs/{row['run_id']}/gates/{row['gate']}/approve"
+            await acting.call("POST", path, by, expect=[404, 409])
+        for row in await _rows(acting.dsn, FAILED):
+            await acting.call("POST", f"/api/v1/runs/{row['id']}/resume", by, expect=[404, 409])
+
+    async def _settled(self) -> list[str]:
+        ends = time.monotonic() + SETTLES_S
+        left = -1
+        while time.monotonic() < ends:
+            await self._look()
+            [row] = await _rows(self._acting.dsn, UNDONE)
+            if (left := row["count"]) == 0 and not await _rows(self._acting.dsn, FAILED):
+                return []
+            await asyncio.sleep(0.1)
+        return [f"{SETTLES_S:.0f} s after the last kill {left} runs have not ended"]
+
+
+async def _rows(dsn: str, query: str) -> list[Any]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return list(await connection.fetch(query))
+    finally:
+        await connection.close()
+
+
+def _event(kind: str) -> Callable[[Acting, int], Awaitable[None]]:
+    async def act(acting: Acting, number: int) -> None:
+        await acting.tell(kind, str(number), number)
+
+    return act
+
+
+async def _drop_file(acting: Acting, number: int) -> None:
+    part, whole = (acting.folder / "landing" / name for name in (f".{number}.csv.part", f"{number}.csv"))
+    part.write_text(str(number))
+    part.rename(whole)
+
+
+async def _pause(acting: Acting, number: int) -> None:
+    await acting.call("POST", "/api/v1/pauses", {"by": "kim", "what": "teller/cloudevents", "reason": "to see"})
+    await acting.call("POST", "/api/v1/pauses/lift", {"by": "kim", "what": "teller/cloudevents"}, expect=[409])
+
+
+async def _backfill(acting: Acting, number: int) -> None:
+    day = f"2020-{number % 12 + 1:02}-{number % 28 + 1:02}"
+    asked = {"by": "kim", "trigger": "daily/nightly", "from": day, "to": day, "id": str(number)}
+    await acting.call("POST", "/api/v1/backfills", asked)
+
+
+async def _replay(acting: Acting, number: int) -> None:
+    told = [one for one in acting.acknowledged if one.startswith("flow ")]
+    if told:
+        event = told[-1].partition(" ")[2]
+        asked = {"by": "kim", "event": event, "pipeline": "flow", "effects": True, "id": str(number)}
+        await acting.call("POST", "/api/v1/replays", asked, expect=[409])
+
+
+async def _cancel(acting: Acting, number: int) -> None:
+    rows = await _rows(acting.dsn, "select max(id) as id from runs where pipeline = 'slow' and state = 'running'")
+    if rows[0]["id"]:
+        await acting.call("POST", f"/api/v1/runs/{rows[0]['id']}/cancel", {"by": "kim"}, expect=[409])
+
+
+KINDS = ("flow", "slow", "worked", "slow", "parent", "teller", "models", "slow", "decided", "broken", "slow", "chatty")
+ACTS = (*(_event(kind) for kind in KINDS), _drop_file, _pause, _backfill, _replay, _cancel)
+
+
+async def shoot(folder: Path, kills: int, seed: int, say: Callable[[str], None]) -> tuple[Toll, Sequence[str]]:
+    """So many kills, on servers of their own."""
+    recipe = Recipe("thousand", PIPELINES, _nothing, kafka=True)
+    (folder / "mended").touch()
+    (folder / "landing").mkdir()
+    async with Warm() as warm, ground(folder) as one, one.database() as dsn:
+        return await _shoot(Acting(one, warm, recipe, folder, dsn, "thousand"), kills, seed, say)
+
+
+async def _shoot(acting: Acting, kills: int, seed: int, say: Callable[[str], None]) -> tuple[Toll, Sequence[str]]:
+    await make_topics(acting)
+    whole = Thousand(acting, kills, seed, say)
+    try:
+        wrong = await whole.run()
+    finally:
+        for each in acting.living:
+            each.signal(signal.SIGKILL)
+    return whole.toll, wrong
+
+
+async def _nothing(acting: Acting) -> None:
+    """What these daemons are told is no recipe's."""
+
+
+def percentile(numbers: Sequence[float], of_100: int) -> float:
+    """Of at least two."""
+    return statistics.quantiles(numbers, n=100, method="inclusive")[of_100 - 1]
+
+
+def main() -> None:
+    """Read the arguments and run; exits with 1 where something is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    given = parser.parse_args()
+    print(f"seed {given.seed}, {given.kills} kills", flush=True)
+    began = time.monotonic()
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="tidemill-thousand-", dir=memory) as folder:
+        toll, wrong = asyncio.run(shoot(Path(folder), given.kills, given.seed, print))
+    at_points = {name: count for name, count in toll.died_at.items() if name in points()}
+    print(
+        f"{toll.kills} kills in {time.monotonic() - began:.0f} s: {sum(at_points.values())} at {len(at_points)} points"
+    )
+    print(*(f"{count:6} {name}" for name, count in sorted(toll.died_at.items())), sep="\n")
+    p50, p99, most = percentile(toll.alone_s, 50), percentile(toll.alone_s, 99), max(toll.alone_s)
+    print(f"{len(toll.alone_s)} of the dead drove runs, which were nobody's for:")
+    print(f"  {p50:.2f} s (median), {p99:.2f} s (p99), {most:.2f} s at most")
+    late = p99 > LEASE_S + 1.0
+    print(f"a lease is {LEASE_S:g} s: {'TOO LATE' if late else 'in time'} (p99 within a lease and a second)")
+    for one in wrong:
+        print(f"WRONG: {one}")
+    print("verdict: " + (f"{len(wrong)} things are wrong" if wrong else "nothing lost, nothing doubled"))
+    sys.exit(bool(wrong) or late)
+
+
+if __name__ == "__main__":
+    main()
