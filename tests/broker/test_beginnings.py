@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.broker.seam import (
     RecordingInbox,
@@ -14,7 +14,7 @@ from tests.broker.seam import (
     recreate_topic,
     told,
 )
-from triggers import KafkaArrivals
+from triggers import KafkaArrivals, KafkaBatches
 from triggers.base import Arrival, ListenerState, Position, Receipt
 
 NUMBERS = [b"%d" % number for number in range(100)]
@@ -111,3 +111,22 @@ async def test_a_topic_that_is_made_anew_is_read_from_its_start_and_its_records_
         await told(listener, ListenerState.LISTENING)
     assert inbox.offered["all"] == [*places(*range(5)), *inbox.offered["new"]]
     assert inbox.repeats == 0
+
+
+async def test_members_that_begin_together_at_the_latest_all_begin_at_the_end(
+    kafka: str, make_topic: Callable[..., str]
+) -> None:
+    """A partition that a member is given after another has begun is no partition that came later."""
+    inbox, access, topic = RecordingInbox(), access_to(kafka), make_topic(4)
+    for partition in range(4):
+        await produce(kafka, topic, [b"old"] * 3, partition=partition)
+    trigger = KafkaBatches(topic, max_wait_s=0.1, start="latest")
+    async with (
+        listening(listener_of([trigger], access, inbox)),
+        listening(listener_of([trigger], access, inbox)),
+    ):
+        await inbox.until(lambda: len(inbox.stored) == 4)
+        for partition in range(4):
+            await produce(kafka, topic, [b"new"], partition=partition)
+        await inbox.until(lambda: len(inbox.ranges()) == 4)
+    assert {(one.first, one.last) for one in inbox.ranges()} == {(3, 3)}

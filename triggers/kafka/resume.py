@@ -41,7 +41,7 @@ async def resumed(
         logger.warning("%s: %s", reader.scope, note)
         member.tell(ListenerState.LISTENING, note, [at.topic])
         found[at] = Placed(oldest, held[at], is_anew=True)
-    return found | await _begin(member, reader, [at for at in homeless if at not in held])
+    return found | await _begin(member, reader, [at for at in homeless if at not in held], stored)
 
 
 def _is_other(topic_id: str, reader: Placing, at: TopicPartition) -> bool:
@@ -62,15 +62,20 @@ async def _shorter(
 
 
 async def _begin(
-    member: Membership, reader: Placing, partitions: Sequence[TopicPartition]
+    member: Membership, reader: Placing, partitions: Sequence[TopicPartition], stored: Mapping[str, str]
 ) -> dict[TopicPartition, Placed]:
     """Where partitions that were never read begin, and what the inbox then holds of them."""
-    late = [at for at in partitions if member.starts[at.topic] == "latest"]
+    known = {key.rpartition("/")[0] for key in stored}
+    # Of a topic that we know a partition without a position came later: all of its records are new.
+    late = [at for at in partitions if member.starts[at.topic] == "latest" and at.topic not in known]
     begun = {at: Placed(offset, "") for at, offset in (await reader.oldest(set(partitions) - set(late))).items()}
-    ends = await newest_offsets(member.access, late) if late else {}
-    for at, offset in ends.items():
-        position = member.begun_as(offset, reader.topic_ids.get(at.topic, ""))
-        # Found anew after a restart the end would have moved, and what came in between would be lost.
-        if await reader.store([Position(reader.scope, position_key(at), position, expect="")]):
-            begun[at] = Placed(offset, position)
+    # Those of the others as well, or they would take theirs for one that came later.
+    topics = {at.topic for at in late}
+    every = [TopicPartition(topic, number) for topic in topics for number in sorted(reader.partitions[topic])]
+    ends = await newest_offsets(member.access, every) if every else {}
+    # Found anew after a restart the end would have moved, and what came in between would be lost.
+    begins = {at: member.begun_as(offset, reader.topic_ids.get(at.topic, "")) for at, offset in ends.items()}
+    moves = [Position(reader.scope, position_key(at), position, expect="") for at, position in begins.items()]
+    if moves and await reader.store(moves):
+        begun |= {at: Placed(ends[at], begins[at]) for at in late}
     return begun
