@@ -126,10 +126,11 @@ MUTANTS = (
     Mutant(
         "202 is answered before the event is accepted",
         "service/api/intake.py",
-        "            receipts = await self._inbox.accept(arrivals)\n",
-        "            await Json({'events': []}, 202)(scope, receiving, send)\n"
-        "            await self._inbox.accept(arrivals)\n"
-        "            return\n",
+        "        receipts = await (accept_once(self._inbox, hook, signed, arrivals)"
+        " if signed else self._inbox.accept(arrivals))\n",
+        "        self._later = asyncio.ensure_future(self._inbox.accept(arrivals))\n"
+        "        return Json({'events': []}, 202)\n"
+        "        receipts: list = []\n",
         ["tests/fault/test_answers.py::test_nothing_is_answered_that_is_not_durable"],
     ),
     Mutant(
