@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from service.errors import ConfigError
 from service.kafka_access import kafka_problems, registry_problems
+from service.oidc_settings import Oidc
 from service.settings import KNOWN, SECTIONS, Known, Settings
 from service.values import masked_url, postgres_url
 
@@ -225,10 +226,10 @@ def _absolute(settings: Settings) -> Settings:
 def _contradictions(settings: Settings) -> list[str]:
     """What no single setting shows to be wrong."""
     problems = [*kafka_problems(settings.kafka), *registry_problems(settings.registry)]
-    problems += lifecycle_problems(settings)
+    problems += [*lifecycle_problems(settings), *oidc_problems(settings.oidc)]
     if not settings.root.is_dir():
         problems.append(f"root (TIDEMILL_ROOT) is {settings.root}: expected a folder that exists")
-    if not settings.http.api_token and not is_loopback(settings.http.host):
+    if not settings.http.api_token and not settings.oidc.issuer and not is_loopback(settings.http.host):
         problems.append(
             f"http.host is {settings.http.host}, which others can reach, but there is no http.api_token: "
             "set TIDEMILL_API_TOKEN to a long random text, or listen on 127.0.0.1"
@@ -243,6 +244,22 @@ def lifecycle_problems(settings: Settings) -> list[str]:
     if parts.scheme == "https" or is_loopback(parts.hostname or ""):
         return []
     return [f"lifecycle.url is {url}: expected https://, since what runs tell would go there in clear"]
+
+
+def oidc_problems(oidc: Oidc) -> list[str]:
+    """What a provider of sign-in is to be, and what goes with it."""
+    if oidc.issuer is None:
+        given = [name for name in ("audience", "client_id", "client_secret", "roles") if getattr(oidc, name)]
+        return [f"oidc.{given[0]} is set, but no oidc.issuer: who signs people in?"] if given else []
+    problems = []
+    parts = urlsplit(oidc.issuer)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        problems.append(f"oidc.issuer is {oidc.issuer}: expected https://, or anybody on the way signs people in")
+    if not (oidc.audience or oidc.client_id):
+        problems.append("oidc.issuer is set, but neither oidc.audience nor oidc.client_id: whose tokens are for us?")
+    if not oidc.roles:
+        problems.append("oidc.issuer is set, but no oidc.roles: nobody could do anything; such as ml=operator,*=viewer")
+    return problems
 
 
 def is_loopback(host: str) -> bool:

@@ -45,3 +45,13 @@ class Conflict(ServiceError):
 
 class Invalid(ServiceError):
     """What was asked for makes no sense: bad parameters or a bad request body."""
+
+
+class NotLetIn(ServiceError):
+    """A token or a sign-in of a provider that does not hold."""
+
+
+class ProviderAway(ServiceError):
+    """The provider that signs people in does not answer, or not as it should."""
+
+    transient = True

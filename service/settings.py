@@ -11,13 +11,13 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from service import values
+from service.oidc_settings import Oidc
 from service.retention import Policy
-from service.values import Amount, Reader
-
-T = TypeVar("T")
+from service.setting import Setting, setting
+from service.values import Amount
 
 
 class Role(enum.StrEnum):
@@ -74,31 +74,6 @@ class LogFormat(enum.StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What is known of one setting. `default_text` replaces a default that depends on the machine."""
-
-    read: Reader[Any]
-    says: str
-    env: str | None = None
-    secret: bool = False
-    default_text: str | None = None
-
-
-def setting(
-    default: T,
-    read: Reader[Any],
-    says: str,
-    *,
-    env: str | None = None,
-    secret: bool = False,
-    default_text: str | None = None,
-) -> T:
-    """A dataclass field that is one setting."""
-    metadata = {"setting": Setting(read, says, env, secret, default_text)}
-    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +149,9 @@ class Registry:
 class Http:
     """Where the API, webhooks and health checks are answered."""
 
-    host: str = setting("127.0.0.1", values.text, "address to listen on; other than loopback needs `http.api_token`")
+    host: str = setting(
+        "127.0.0.1", values.text, "address to listen on; beyond loopback it needs `http.api_token` or `oidc.issuer`"
+    )
     port: int = setting(8400, values.whole(0, 65535), "port to listen on; 0 takes any free one")
     max_body_bytes: int = setting(1_048_576, values.whole(65_536, 1 << 30), "largest request body that is read")
     idempotency_s: float = setting(
@@ -344,6 +321,7 @@ class Settings:
     kafka: Kafka = field(default_factory=Kafka)
     registry: Registry = field(default_factory=Registry)
     http: Http = field(default_factory=Http)
+    oidc: Oidc = field(default_factory=Oidc)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     executor: Executor = field(default_factory=Executor)
     artifacts: Artifacts = field(default_factory=Artifacts)
@@ -358,6 +336,7 @@ SECTIONS: Mapping[str, type[Any]] = {
     "kafka": Kafka,
     "registry": Registry,
     "http": Http,
+    "oidc": Oidc,
     "lifecycle": Lifecycle,
     "executor": Executor,
     "artifacts": Artifacts,

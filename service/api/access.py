@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.types import Scope
@@ -12,9 +13,14 @@ from service.api.problems import Problem
 from service.api.requests import header
 from service.api.sessions import Sessions
 from service.api.standing import CALLER
-from service.callers import HOLDER, LOCAL, Caller
+from service.api.tries import Tries
+from service.callers import HOLDER, LOCAL, Caller, Right, Via
 from service.config import is_loopback
+from service.errors import NotLetIn
 from service.known_tokens import BEGINS, SHOWN, KnownTokens
+
+if TYPE_CHECKING:
+    from service.oidc import Provider
 
 _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -28,7 +34,11 @@ class Access:
     a page from elsewhere may post to it, or be served under a name that leads here (DNS rebinding).
     """
 
-    def __init__(self, token: str | None, sessions: Sessions, tokens: KnownTokens) -> None:
+    def __init__(
+        self, token: str | None, sessions: Sessions, tokens: KnownTokens, provider: Provider | None = None
+    ) -> None:
+        self.provider = provider
+        self.tries = Tries()
         self._token = token.encode() if token else None
         self._sessions = sessions
         self._tokens = tokens
@@ -36,7 +46,7 @@ class Access:
     @property
     def is_open(self) -> bool:
         """Whether programs and browsers of this machine need no token."""
-        return self._token is None
+        return self._token is None and self.provider is None
 
     async def check(self, scope: Scope, *, token_in_query: bool = False) -> None:
         """Know who asks: `caller_of(scope)` from now on.
@@ -52,16 +62,25 @@ class Access:
             found = await self.shown(given)
             caller = found[1] if found else LOCAL if self.is_open and not given.startswith(BEGINS) else None
         if caller is None and given is None:
-            raise _unauthorized("this address needs the API token: send Authorization: Bearer TOKEN", "")
+            raise _unauthorized("this address needs a token: send Authorization: Bearer TOKEN", "")
         if caller is None:
             raise _unauthorized(_wrong(given or ""), ', error="invalid_token"')
         scope[CALLER] = caller
 
     async def shown(self, given: str) -> tuple[int | None, Caller] | None:
-        """Whose token this is, and its id where it has one; None: nobody's. Raises `DatabaseUnavailable`."""
+        """Whose token this is, and its id where it has one; None: nobody's. Raises 401 for a token of
+        the provider that does not hold, `DatabaseUnavailable`, `ProviderAway`.
+        """
         if self._token is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
             return None, HOLDER
-        return await self._tokens.holder(given) if given.startswith(BEGINS) else None
+        if given.startswith(BEGINS):
+            return await self._tokens.holder(given)
+        if self.provider is None or given.count(".") != 2:
+            return None
+        try:
+            return None, await self.provider.bearer(given)
+        except NotLetIn as error:
+            raise _unauthorized(str(error), ', error="invalid_token"') from None
 
     async def _signed_in(self, scope: Scope) -> Caller | None:
         """Who asks by a browser in whose session a token was shown: to look, or by a form of ours, which has a token
@@ -71,12 +90,20 @@ class Access:
         may = scope["method"] in SAFE or scope["path"].startswith(ACT)
         if not may or session is None or not session.signed_in:
             return None
-        return HOLDER if session.token is None else await self._tokens.held(session.token)
+        if session.roles:
+            rights = frozenset(Right(one) for one in session.roles)
+            signed = Caller(session.name, Via.OIDC, rights, tuple(session.pipelines), session.known_as)
+            return signed if self.provider is not None and self.provider.issuer == session.issuer else None
+        if session.token is not None:
+            return await self._tokens.held(session.token)
+        return HOLDER if self._token is not None else None
 
 
 def check_form_origin(scope: Scope, public_url: str | None) -> None:
     """Raises 403 for a form that a browser sends from a page of another site."""
     own = {(header(scope, b"host") or "").lower(), urlsplit_host(public_url or "")}
+    # Not to be mistaken for the host of `null`, from where a sandboxed frame sends.
+    own.discard(None)
     origin, site = header(scope, b"origin"), header(scope, b"sec-fetch-site")
     if (origin is not None and urlsplit_host(origin) not in own) or site not in (None, "same-origin"):
         raise Problem(403, f"a page from {(origin or site or '')[:80]!r} may not do this: use the daemon's own pages")

@@ -78,6 +78,10 @@ async def _refuse_body(answer: Response, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+def _is_sign_in(path: str) -> bool:
+    return path == SIGN_IN or path.startswith(f"{SIGN_IN}/")
+
+
 class Front:
     """See the module."""
 
@@ -116,7 +120,7 @@ class Front:
                 require(scope, Right.OPERATOR)
             await self._intake.hook(scope, receive, send)
             return
-        if path not in OPEN and not path.startswith((DECIDE, ASSETS)) and path != SIGN_IN:
+        if path not in OPEN and not path.startswith((DECIDE, ASSETS)) and not _is_sign_in(path):
             await self._access.check(scope, token_in_query=path == EVENTS)
         if "\0" in path or b"%00" in scope["query_string"]:
             raise Problem(400, "the address holds a NUL character, which nothing here has in its name")

@@ -38,7 +38,7 @@ class Intake:
         self._inbox = daemon.inbox
         self._clock = daemon.clock
         self._limit_bytes = daemon.settings.http.max_body_bytes
-        self._guarded = daemon.settings.http.api_token is not None
+        self._guarded = daemon.settings.http.api_token is not None or daemon.settings.oidc.issuer is not None
         self._origins = daemon.settings.http.event_origins
         self._hooks = hooks(list(daemon.catalogue.bindings()))
         self._cloud_events = list(daemon.catalogue.bindings(CloudEvents))

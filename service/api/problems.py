@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.errors import Conflict, DatabaseUnavailable, Invalid, NotFound, ServiceError
+from service.errors import Conflict, DatabaseUnavailable, Invalid, NotFound, NotLetIn, ProviderAway, ServiceError
 from stages.errors import ArtifactCorrupted, ArtifactMissing, InvalidParams, StoreUnavailable, Undecodable
 from stages.registry import AliasMoved
 from triggers.errors import InboxBusy, InboxFull, InvalidEvent
@@ -53,7 +53,9 @@ STATUSES: Mapping[type[Exception], int] = {
     InvalidParams: 422,
     InboxFull: 429,
     InboxBusy: 503,
+    NotLetIn: 403,
     DatabaseUnavailable: 503,
+    ProviderAway: 503,
     StoreUnavailable: 503,
     ArtifactMissing: 500,
     ArtifactCorrupted: 500,

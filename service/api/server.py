@@ -18,6 +18,7 @@ from service.api.meters import Meters
 from service.api.routes import router
 from service.api.serving import Serving
 from service.api.sessions import Sessions
+from service.db.links import known_key, new_key
 from service.db.views import Views
 from service.errors import ConfigError
 from service.known_secrets import known_secrets
@@ -25,9 +26,11 @@ from service.known_tokens import KnownTokens
 from service.log_files import LogFiles
 from service.log_pages import LogPages
 from service.log_stream import LogStream
+from service.oidc_settings import Oidc
 
 if TYPE_CHECKING:
     from service.app import Daemon
+    from service.oidc import Provider
 
 CLOSE_TIMEOUT_S = 10
 KEEP_ALIVE_S = 65
@@ -56,10 +59,11 @@ class ApiServer:
             logs=LogPages(daemon.reads, self._log_files),
             stream=self._stream,
             sessions=sessions,
-            access=Access(http.api_token, sessions, tokens),
+            access=Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc)),
             tokens=tokens,
             audit=Audit(daemon.writer, secrets),
         )
+        self._sessions = sessions
         self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
         self._ended = asyncio.Event()
 
@@ -67,12 +71,22 @@ class ApiServer:
         """Listen, and return the address to be reached at. Raises `ConfigError` when it cannot be had."""
         http = self._daemon.settings.http
         listening = _bind(http.host, http.port)
+        if http.api_token is None and self._daemon.settings.oidc.issuer is not None:
+            self._sessions.signed_by(await self._key())
         config = self._server.config
         config.load()
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup(sockets=[listening])
         host = f"[{http.host.strip('[]')}]" if ":" in http.host else http.host
         return f"http://{host}:{listening.getsockname()[1]}"
+
+    async def _key(self) -> bytes:
+        """What every daemon of this installation knows: a browser signed in by one is signed in by all."""
+        given = self._daemon.settings.http.link_key
+        known = given.encode() if given else await known_key(self._daemon.reads)
+        if known is None:
+            [known] = await self._daemon.writer.submit(new_key())
+        return known or b""
 
     async def run(self) -> None:
         """Serve until `close`, or until cancelled."""
@@ -96,6 +110,14 @@ class ApiServer:
         self._daemon.news.hear("")
         self._stream.wake()
         await self._ended.wait()
+
+
+def _provider(settings: Oidc) -> Provider | None:
+    if settings.issuer is None:
+        return None
+    from service.oidc import Provider
+
+    return Provider(settings)
 
 
 def _config(app: object) -> uvicorn.Config:

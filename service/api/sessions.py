@@ -10,6 +10,7 @@ import hmac
 import secrets
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -18,15 +19,17 @@ import orjson
 from starlette.types import Scope
 
 from service.api.requests import header
+from service.callers import Caller
 
 LASTS_S = 7 * 86_400
 SAID_S = 60
+GOING_S = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A browser. `name` is who decides things in it; `signed_in`: whoever holds it has shown a token, the one with the
-    id `token` or that of the settings.
+    id `token`, that of the settings, or (`roles` are those it gave) one of the provider `issuer`.
     """
 
     id: str
@@ -34,6 +37,10 @@ class Session:
     signed_in: bool
     until_s: int
     token: int | None = None
+    roles: Sequence[str] = ()
+    pipelines: Sequence[str] = ()
+    known_as: str = ""
+    issuer: str = ""
 
 
 class Sessions:
@@ -59,9 +66,40 @@ class Sessions:
         """A new one."""
         return Session(secrets.token_urlsafe(18), name, signed_in, int(time.time()) + LASTS_S, token)
 
+    def by_provider(self, caller: Caller, issuer: str, lasts_s: float) -> Session:
+        """A new one, of somebody whom the provider knows."""
+        return Session(
+            secrets.token_urlsafe(18),
+            caller.name,
+            True,
+            int(time.time() + lasts_s),
+            roles=sorted(caller.rights),
+            pipelines=caller.pipelines,
+            known_as=caller.known_as,
+            issuer=issuer,
+        )
+
+    def signed_by(self, key: bytes) -> None:
+        """Use a key that all daemons of the installation know."""
+        self._key = hmac.digest(key, b"tidemill console", hashlib.sha256)
+
     def cookie(self, session: Session) -> str:
         """What sets it."""
         return self._cookie(self._name, self._signed("session", asdict(session)), LASTS_S)
+
+    def going(self, content: dict[str, Any]) -> str:
+        """A cookie for the time in which somebody signs in elsewhere."""
+        lasting = self._signed("going", {**content, "until_s": time.time() + GOING_S})
+        return self._cookie(f"{self._name}_going", lasting, GOING_S)
+
+    def gone(self, scope: Scope) -> dict[str, Any]:
+        """What it holds, if it is not too old."""
+        read = self._read(scope, f"{self._name}_going", "going")
+        return read if read.get("until_s", 0) > time.time() else {}
+
+    def came_back(self) -> str:
+        """What takes it away."""
+        return self._cookie(f"{self._name}_going", "", 0)
 
     def ended(self) -> str:
         """What takes it away."""
@@ -89,7 +127,7 @@ class Sessions:
 
     def _cookie(self, name: str, value: str, lasts_s: int) -> str:
         secure = "; Secure" if self._secure else ""
-        return f"{name}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}"
+        return f"{name}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Lax{secure}"
 
     def _signed(self, what: str, content: dict[str, Any]) -> str:
         body = urlsafe_b64encode(orjson.dumps(content)).decode()

@@ -22,6 +22,7 @@ from service.console import (
     models,
     now,
     pipelines,
+    provider,
     reviews,
     runs,
     schedules,
@@ -29,6 +30,7 @@ from service.console import (
     system,
 )
 from service.console.page import Act, Show, act, show
+from service.console.provider import CALLBACK, PROVIDER
 from service.console.standing import needed_to_act, needed_to_look
 
 PAGES: Sequence[tuple[str, Show]] = (
@@ -89,22 +91,28 @@ def page_routes(context: Context) -> list[Route]:
 
         return serve
 
-    async def file(request: Request) -> Response:
-        return await assets.serve(context, request)
-
     async def sign_in(request: Request) -> Response:
         if request.method == "POST":
             return await signing.sign_in(context, request)
         return await show(context, request, signing.asking, None)
 
-    async def image(request: Request) -> Response:
-        require(request.scope, Right.VIEWER)
-        return await artifacts.image(context, request)
+    def bare(handler: Callable[[Context, Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            return await handler(context, request)
+
+        return serve
 
     return [
-        Route("/runs/{run}/artifacts/{digest}/image", image, methods=["GET"]),
-        Route(ASSETS + "{version}/{name}", file, methods=["GET"]),
+        Route("/runs/{run}/artifacts/{digest}/image", bare(_image), methods=["GET"]),
+        Route(ASSETS + "{version}/{name}", bare(assets.serve), methods=["GET"]),
+        Route(PROVIDER, bare(provider.depart), methods=["GET"]),
+        Route(CALLBACK, bare(provider.arrive), methods=["GET"]),
         Route(SIGN_IN, sign_in, methods=["GET", "POST"]),
         *(Route(path, shown(path, handler), methods=["GET"]) for path, handler in PAGES),
         *(Route(ACT + path, done(path, handler), methods=["POST"]) for path, handler in FORMS),
     ]
+
+
+async def _image(context: Context, request: Request) -> Response:
+    require(request.scope, Right.VIEWER)
+    return await artifacts.image(context, request)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,8 +21,11 @@ MOST_NAME = 200
 async def asking(context: Context, request: Request) -> Shown:
     """The page that asks for the token, if one is needed, and for a name."""
     needed = not context.access.is_open
-    following = _inside(request.query_params.get("next", "/"))
-    return Shown("sign_in.html", {"title": "Sign in", "following": following, "needed": needed}, live=None)
+    following = inside(request.query_params.get("next", "/"))
+    provider = context.access.provider
+    elsewhere = None if provider is None or not provider.settings.client_id else urlsplit(provider.issuer).netloc
+    values = {"title": "Sign in", "following": following, "needed": needed, "elsewhere": elsewhere}
+    return Shown("sign_in.html", values, live=None)
 
 
 async def sign_in(context: Context, request: Request) -> Response:
@@ -28,9 +33,13 @@ async def sign_in(context: Context, request: Request) -> Response:
     check_form_origin(request.scope, context.daemon.settings.http.public_url)
     form = await read_form(request)
     said = form.get("name", "").strip()[:MOST_NAME]
+    address = str((request.scope.get("client") or ("",))[0])
     try:
+        context.access.tries.check(address, said)
         token, caller = await _shown(context, form.get("api_token", "").strip())
     except Problem as problem:
+        if problem.status == 401:
+            context.access.tries.fail(address, said)
         context.audit.signed_in(request.scope, said, problem.status, str(problem))
         raise
     name = (caller.name or said)[:MOST_NAME]
@@ -39,7 +48,7 @@ async def sign_in(context: Context, request: Request) -> Response:
     session = context.sessions.begin(name, signed_in=not context.access.is_open, token=token)
     request.scope[CALLER] = caller
     context.audit.signed_in(request.scope, name, 303)
-    return answered(context, Done(_inside(form.get("next", "/")), session=session))
+    return answered(context, Done(inside(form.get("next", "/")), session=session))
 
 
 async def _shown(context: Context, given: str) -> tuple[int | None, Caller]:
@@ -57,6 +66,6 @@ async def sign_out(context: Context, request: Request, form: Form) -> Done:
     return Done("/sign-in", session=Session("", "", signed_in=False, until_s=0))
 
 
-def _inside(given: str) -> str:
+def inside(given: str) -> str:
     """An address of ours, whatever was asked for."""
     return given if given.startswith("/") and not given.startswith(("//", "/\\")) else "/"

@@ -17,6 +17,7 @@ from service import values
 from service.app import Daemon
 from service.client import Client
 from service.model import RunState
+from service.oidc_settings import Oidc
 from service.settings import Http, Role
 from stages.base import StageContext, stage
 from stages.errors import Permanent
@@ -158,11 +159,13 @@ async def api(
     pipelines: tuple[Pipeline, ...] = PIPELINES,
     groups: str = "",
     kafka: KafkaAccess | None = None,
+    oidc: Oidc | None = None,
     **http: Any,
 ) -> AsyncIterator[Api]:
     """A daemon with these HTTP settings; it takes events and, by default, drives runs."""
     given = settings(database, folder, *(roles or (Role.API, Role.EXECUTOR)))
     given = dataclasses.replace(given, http=Http(**{"port": 0, **http}), groups=values.groups(groups))
+    given = dataclasses.replace(given, oidc=oidc or Oidc())
     async with (
         daemon(given, *pipelines, kafka=kafka) as one,
         httpx.AsyncClient(base_url=one.address, timeout=20) as client,

@@ -1,0 +1,94 @@
+"""Signing in by the provider: there and back again (authorization code with PKCE, state and nonce)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from service.api.access import SIGN_IN
+from service.api.context import Context
+from service.api.problems import Problem
+from service.api.standing import CALLER
+from service.console.look import HEADERS
+from service.console.page import Done, answered
+from service.console.signing import inside
+from service.errors import NotLetIn
+
+if TYPE_CHECKING:
+    from service.oidc import Provider
+
+PROVIDER, CALLBACK = f"{SIGN_IN}/provider", f"{SIGN_IN}/callback"
+# States that came back already: so many are remembered, by this process.
+MOST_STATES = 10_000
+_seen: OrderedDict[str, None] = OrderedDict()
+
+
+async def depart(context: Context, request: Request) -> Response:
+    """Send the browser to the provider. What it is to bring back is kept in a signed cookie of its own."""
+    provider = _provider(context)
+    state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+    challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    to = await provider.address(_redirect(context), state, nonce, challenge)
+    answer = RedirectResponse(to, 303, {**HEADERS, "Referrer-Policy": "no-referrer"})
+    following = inside(request.query_params.get("next", "/"))
+    going = {"state": state, "nonce": nonce, "verifier": verifier, "next": following}
+    answer.headers.append("Set-Cookie", context.sessions.going(going))
+    return answer
+
+
+async def arrive(context: Context, request: Request) -> Response:
+    """Begin the session of whoever comes back. Raises 403 for what is not the answer to what this browser asked."""
+    try:
+        return await _arrived(context, request)
+    except NotLetIn as error:
+        context.audit.signed_in(request.scope, "", 403, str(error))
+        raise Problem(403, str(error)) from None
+
+
+async def _arrived(context: Context, request: Request) -> Response:
+    provider, asked = _provider(context), request.query_params
+    going = context.sessions.gone(request.scope)
+    state = asked.get("state", "")
+    if not going or not hmac.compare_digest(str(going["state"]).encode(), state.encode("utf-8", "replace")):
+        raise NotLetIn("this answer belongs to no sign-in that this browser began: begin again at /sign-in")
+    if state in _seen:
+        raise NotLetIn("this answer was used before: begin again at /sign-in")
+    _remember(state)
+    if asked.get("iss", provider.issuer).rstrip("/") != provider.issuer:
+        raise NotLetIn(f"this answer is of another provider than {provider.issuer}")
+    if "code" not in asked:
+        told = asked.get("error_description") or asked.get("error") or "no code came back"
+        raise NotLetIn(f"{provider.issuer} did not sign you in: {told[:200]}")
+    caller = await provider.exchanged(asked["code"], _redirect(context), str(going["verifier"]), str(going["nonce"]))
+    request.scope[CALLER] = caller
+    context.audit.signed_in(request.scope, caller.name, 303)
+    session = context.sessions.by_provider(caller, provider.issuer, provider.settings.session_s)
+    answer = answered(context, Done(inside(str(going["next"])), session=session))
+    answer.headers.append("Set-Cookie", context.sessions.came_back())
+    return answer
+
+
+def _remember(state: str) -> None:
+    _seen[state] = None
+    while len(_seen) > MOST_STATES:
+        _seen.popitem(last=False)
+
+
+def _provider(context: Context) -> Provider:
+    provider = context.access.provider
+    if provider is None or not provider.settings.client_id:
+        raise Problem(404, "no provider signs people in here: set oidc.issuer and oidc.client_id")
+    return provider
+
+
+def _redirect(context: Context) -> str:
+    """Where the provider sends the browser back to: never what a Host header says."""
+    base = context.daemon.settings.http.public_url or context.daemon.address
+    return base.rstrip("/") + CALLBACK
