@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 from uuid import uuid4
 
-from service.calls import Calls, Json
+from service.calls import Calls, Json, asked
 
 
 class ScheduleCalls(Calls):
-    """Part of `service.client.Client`. Every method may raise `ApiError` and `DaemonUnavailable`."""
+    """Part of `service.all_calls.AllCalls`."""
 
-    def schedule(self, trigger: str, count: int = 10) -> Json:
+    async def schedule(self, trigger: str, count: int = 10) -> Json:
         """The latest ticks of a schedule and what became of them, and the coming ones."""
-        return self._get(f"/api/v1/schedules/{quote(trigger)}", count=count)
+        return await self._get(f"/api/v1/schedules/{quote(trigger)}", count=count)
 
-    def backfill(self, trigger: str, since: date, until: date | None = None, **wanted: Any) -> Json:
+    async def backfill(self, /, trigger: str, since: date, until: date | None = None, **wanted: Any) -> Json:
         """Run the ticks of a schedule that were due from `since` to `until` (default: now); see `BackfillBody`.
 
         Each is an aware datetime, or a date: all of that day in the schedule's time zone.
@@ -26,17 +26,16 @@ class ScheduleCalls(Calls):
         """
         path = "/api/v1/backfills/plan" if wanted.pop("dry_run", False) else "/api/v1/backfills"
         body = {"trigger": trigger, "from": since.isoformat(), "id": str(uuid4()), **wanted}
-        return self._ask("POST", path, body | ({"to": until.isoformat()} if until else {}))
+        return await self._ask("POST", path, body | ({"to": until.isoformat()} if until else {}))
 
-    def backfills(self, limit: int = 50, before: int | None = None) -> Json:
+    async def backfills(self, limit: int = 50, before: int | None = None) -> Json:
         """Backfills, newest first."""
-        return self._get("/api/v1/backfills", limit=limit, before=before)
+        return await self._get("/api/v1/backfills", limit=limit, before=before)
 
-    def show_backfill(self, backfill: int) -> Json:
+    async def show_backfill(self, backfill: int) -> Json:
         """One backfill and its ticks."""
-        return self._get(f"/api/v1/backfills/{backfill}")
+        return await self._get(f"/api/v1/backfills/{backfill}")
 
-    def stop_backfill(self, backfill: int, by: str | None = None) -> Json:
+    async def stop_backfill(self, backfill: int, by: str | None = None) -> Json:
         """Start no more ticks of a backfill; its runs go on."""
-        query = f"?{urlencode({'by': by})}" if by else ""
-        return self._ask("DELETE", f"/api/v1/backfills/{backfill}{query}")
+        return await self._ask("DELETE", asked(f"/api/v1/backfills/{backfill}", {"by": by}))

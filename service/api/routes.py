@@ -13,6 +13,7 @@ from starlette.routing import Route, Router
 from service.api import (
     artifacts,
     asking,
+    asyncapi,
     audit,
     backtests,
     events,
@@ -80,6 +81,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *audit.ENDPOINTS,
     *stream.ENDPOINTS,
     *health.ENDPOINTS,
+    *asyncapi.ENDPOINTS,
     Endpoint(
         method="GET",
         path="/api/v1/openapi.json",

@@ -193,7 +193,7 @@ ENDPOINTS = (
         handler=list_runs,
         query=LIST_QUERY,
         answers={200: RunsPage},
-        problems=(422,),
+        problems=(404, 422),
     ),
     Endpoint(
         method="GET",

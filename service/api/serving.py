@@ -123,7 +123,7 @@ def _ask(serve: Callable[..., Any], model: Any, payload: Any) -> Any:
         return asyncio.run(result) if inspect.iscoroutine(result) else result
     except ValidationError:
         raise
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         if _raised_in(serve, error):
             raise Problem(422, f"the payload does not fit: {type(error).__name__}: {error}") from error
         raise

@@ -1,0 +1,207 @@
+"""What a client asks about runs, and about the gates in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+from service.calls import Calls, Json, answer_of, given, part
+
+FINISHED = ("succeeded", "failed", "cancelled")
+PAGE = 500
+
+
+class RunCalls(Calls):
+    """Part of `service.all_calls.AllCalls`."""
+
+    async def run(
+        self,
+        pipeline: str,
+        params: Mapping[str, Any] | None = None,
+        data: Any = None,
+        event_id: str | None = None,
+        by: str | None = None,
+        tags: Sequence[str] = (),
+        priority: int | None = None,
+    ) -> Json:
+        """Start a run by hand. With the same `event_id` it is the same run, however often it is called.
+
+        `priority` (-100 to 100) replaces that of the pipeline.
+        """
+        body = {"params": dict(params or {}), "data": data, "id": event_id or str(uuid4()), "priority": priority}
+        body |= {"tags": list(tags)} if tags else {}
+        return await self._post(
+            f"/api/v1/pipelines/{part(pipeline)}/runs", body | ({"by": by} if by else {}), again=False
+        )
+
+    async def runs(
+        self,
+        /,
+        pipeline: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+        event: str | None = None,
+        tags: Sequence[str] = (),
+        **more: str | None,
+    ) -> Json:
+        """Runs, newest first; `next` of the answer is `before` of the next page. `event` is an event's key.
+
+        `more`: `trigger`, `text`, `since` and `until`, as in the API.
+        """
+        query = {"pipeline": pipeline, "state": state, "limit": limit, "before": before, "event": event, **more}
+        return await self._get("/api/v1/runs", **query, tag=list(tags) or None)
+
+    async def show(self, run_id: int) -> Json:
+        """Everything about a run."""
+        return await self._get(f"/api/v1/runs/{run_id}")
+
+    async def explain(self, run_id: int, stage: str | None = None, since: int | None = None) -> Json:
+        """Why each stage was computed or its result used again, compared with the run `since` (default: the last)."""
+        return await self._get(f"/api/v1/runs/{run_id}/explain", stage=stage, **{"with": since})
+
+    async def diff(self, run_id: int, other: int) -> Json:
+        """Two runs side by side."""
+        return await self._get(f"/api/v1/runs/{run_id}/diff/{other}")
+
+    async def report(self, run_id: int) -> Json:
+        """The audit record of a run."""
+        return await self._get(f"/api/v1/runs/{run_id}/report")
+
+    async def report_page(self, run_id: int) -> str:
+        """The audit record as a page of HTML."""
+        status, content = await self._exchange("GET", f"/api/v1/runs/{run_id}/report.html", None, {})
+        return content.decode() if status < 400 else str(answer_of(status, content))
+
+    async def reviews(self, pipeline: str | None = None, limit: int = 50, before: int | None = None) -> Json:
+        """Failed runs that wait for a person, newest first, with the commands that apply."""
+        return await self._get("/api/v1/reviews", pipeline=pipeline, limit=limit, before=before)
+
+    async def clean_up(self, /, **wanted: Any) -> Json:
+        """Remove what retention lets go of, or only tell: see `CleanUpBody`."""
+        return await self._post("/api/v1/retention", wanted)
+
+    async def logs(
+        self,
+        run_id: int,
+        stage: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        item: int | None = None,
+        attempt: int | None = None,
+    ) -> Json:
+        """Lines a run logged, oldest first, from the one after the place `after`."""
+        path = f"/api/v1/runs/{run_id}/logs"
+        return await self._get(path, stage=stage, after=after, limit=limit, item=item, attempt=attempt)
+
+    async def cancel(self, run_id: int, by: str | None = None) -> Json:
+        """Ask for a run to be cancelled; the answer's `state` is `running` while its stage is being stopped."""
+        return await self._post(f"/api/v1/runs/{run_id}/cancel", {"by": by} if by else {})
+
+    async def resume(
+        self,
+        run_id: int,
+        by: str | None = None,
+        *,
+        since: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        on: str = "same",
+        dry_run: bool = False,
+    ) -> Json:
+        """Queue a failed or cancelled run again; its finished stages stay.
+
+        `since` makes that stage and all that need it again, `params` replace those of the run, `on="latest"` moves it
+        to the version that is loaded. The answer's `plan` tells what runs again and why; `dry_run` only tells.
+        """
+        wanted = {"by": by, "from": since, "params": params, "on": on, "dry_run": dry_run}
+        body = given(wanted)
+        return await self._post(f"/api/v1/runs/{run_id}/resume", body)
+
+    async def skip(
+        self, run_id: int, stage: str, reason: str, by: str | None = None, *, on: str = "same", dry_run: bool = False
+    ) -> Json:
+        """Pass over a stage of a failed run, where what comes after can do without it, and go on; `on` and `dry_run` as
+        for `resume`.
+        """
+        wanted = {"reason": reason, "by": by, "on": on, "dry_run": dry_run}
+        body = given(wanted)
+        return await self._post(f"/api/v1/runs/{run_id}/stages/{part(stage)}/skip", body)
+
+    async def abandon(self, run_id: int, reason: str, by: str | None = None) -> Json:
+        """Close the review of a failed run: nobody will resume it."""
+        return await self._post(f"/api/v1/runs/{run_id}/abandon", {"reason": reason} | ({"by": by} if by else {}))
+
+    async def decide(
+        self, run_id: int, gate: str, decision: str, by: str, reason: str = "", subject: str | None = None
+    ) -> Json:
+        """Decide a waiting gate: `decision` is `approve` or `reject`. Doing it again changes nothing.
+
+        `subject` is the digest (or its first 8 characters or more) of the artifact that was looked at: where the gate
+        asks about another by now, nothing is decided.
+        """
+        body = {"by": by, "reason": reason} | ({"subject": subject} if subject else {})
+        return await self._post(f"/api/v1/runs/{run_id}/gates/{part(gate)}/{decision}", body)
+
+    async def link(
+        self, run_id: int, gate: str, person: str, decision: str, expires_s: float | None = None, by: str | None = None
+    ) -> Json:
+        """A one-time link by which `person` decides a waiting gate: `decision` is `approve` or `reject`."""
+        wanted = {"for": person, "decision": decision, "expires_s": expires_s, "by": by}
+        body = given(wanted)
+        return await self._post(f"/api/v1/runs/{run_id}/gates/{part(gate)}/links", body)
+
+    async def gates(
+        self, pipeline: str | None = None, gate: str | None = None, limit: int = 50, after: str | None = None
+    ) -> Json:
+        """Gates that wait for somebody, of the newest run first; `next` of the answer is `after` of the next page."""
+        return await self._get("/api/v1/gates", pipeline=pipeline, gate=gate, limit=limit, after=after)
+
+    async def each_run(self, /, **wanted: Any) -> AsyncGenerator[Json, None]:
+        """All runs that `runs` would list, page by page, newest first."""
+        before: int | None = None
+        while True:
+            page = await self.runs(limit=PAGE, before=before, **wanted)
+            for run in page["runs"]:
+                yield run
+            if (before := page["next"]) is None:
+                return
+
+    async def follow_logs(
+        self, run_id: int, stage: str | None = None, item: int | None = None, attempt: int | None = None
+    ) -> AsyncGenerator[Json, None]:
+        """Lines as they are logged, until the run has finished. A lost connection is taken up where it broke."""
+        query = {"follow": "true", "stage": stage, "item": item, "attempt": attempt}
+        async with aclosing(self._follow(f"/api/v1/runs/{run_id}/logs", query, "0")) as told:
+            async for kind, _, data in told:
+                if kind == "end":
+                    return
+                if kind == "log":
+                    yield data
+
+    async def stream(
+        self, run: int | None = None, pipeline: str | None = None, after: str | None = None
+    ) -> AsyncGenerator[tuple[str, Json], None]:
+        """What happens from now on, or after the place `after`: each entry of the run log with its place.
+
+        A lost connection is taken up where it broke; nothing is told twice.
+        """
+        query = {"run": run, "pipeline": pipeline}
+        async with aclosing(self._follow("/api/v1/stream", query, after or "")) as told:
+            async for _, place, data in told:
+                if data is not None:
+                    yield place, data
+
+    async def wait(self, run_id: int, until: Collection[str] = FINISHED) -> Json:
+        """The run, once it is in one of these states: told of by the daemon, not asked for over and over."""
+        run = await self.show(run_id)
+        if run["state"] in until:
+            return run
+        async with aclosing(self._follow("/api/v1/stream", {"run": run_id})) as told:
+            # The first that is told is that the stream stands: what happened before that is looked for.
+            async for _ in told:
+                run = await self.show(run_id)
+                if run["state"] in until:
+                    return run
+        return run
