@@ -143,28 +143,25 @@ async def test_nobody_is_waited_for_who_was_never_there() -> None:
 
 
 async def test_a_stream_is_taken_up_where_it_was_left(database: str, tmp_path: Path) -> None:
-    async with api(database, tmp_path) as one, AsyncClient(one.daemon.address) as client:
-        first = await one.start("sums")
-        seen: list[tuple[str, Any]] = []
-        async with aclosing(client.stream()) as told, asyncio.timeout(20):
-            async with asyncio.TaskGroup() as tasks:
-                second = tasks.create_task(one.start("sums"))
-                seen += [each async for each in _until(told, "succeeded")]
-            run = second.result()
-        middle = seen[0][0]
-        async with aclosing(client.stream(after=middle, run=run)) as told, asyncio.timeout(20):
-            again = [entry["move"] async for _, entry in _until(told, "succeeded")]
-        same = await one.call(_first, one.client.stream(after=middle, run=run))
-    assert run > first
-    assert again[-1] == "succeeded"
-    assert same in seen[1:]
+    async with api(database, tmp_path) as one, AsyncClient(one.daemon.address) as client, asyncio.timeout(20):
+        runs = [await one.start("sums") for _ in range(2)]
+        await one.daemon.writer.drained()
+        whole = await _until_it_succeeded(client.stream(after="0.0.0", run=runs[1]))
+        rest = await _until_it_succeeded(client.stream(after=whole[0][0], run=runs[1]))
+        second = await one.call(_first, one.client.stream(after=whole[0][0], run=runs[1]))
+    assert {entry["run"] for _, entry in whole} == {runs[1]}
+    assert rest == whole[1:]
+    assert second == whole[1]
 
 
-async def _until(told: Any, move: str) -> AsyncIterator[Any]:
-    async for place, entry in told:
-        yield place, entry
-        if entry.get("move") == move:
-            return
+async def _until_it_succeeded(stream: Any) -> list[Any]:
+    seen = []
+    async with aclosing(stream) as told:
+        async for place, entry in told:
+            seen.append((place, entry))
+            if entry["move"] == "succeeded" and "stage" not in entry:
+                break
+    return seen
 
 
 def _first(told: Any) -> Any:
