@@ -15,13 +15,13 @@ from service.api.events import events_page, found_event
 from service.api.replays import replay_event_of
 from service.api.requests import query_id
 from service.api.window import TIMES
-from service.console.page import Done, Form, Shown, who
+from service.console.page import Done, Form, Shown, pipeline_names, who
 from service.known_secrets import known_secrets
 from stages.secrets import Secrets
 from triggers.base import Fate
 
 LIMIT = 50
-FILTERS = ("type", "source", "fate", "key", "text", *TIMES)
+FILTERS = ("pipeline", "trigger", "fate", "type", "source", "key", "text", *TIMES)
 
 
 async def events(context: Context, request: Request) -> Shown:
@@ -35,6 +35,7 @@ async def events(context: Context, request: Request) -> Shown:
         "asked": asked,
         "narrowed": narrowed,
         "fates": list(Fate),
+        "pipelines": await pipeline_names(context),
         "page": page,
         "full": len(page["events"]) == LIMIT,
     }

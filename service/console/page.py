@@ -98,6 +98,12 @@ async def _done(context: Context, request: Request, handler: Act) -> Response:
     return answered(context, await handler(context, request, form))
 
 
+async def pipeline_names(context: Context) -> list[str]:
+    """Those that are loaded here or were anywhere."""
+    known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
+    return sorted(known | set(context.daemon.catalogue.pipelines))
+
+
 async def read_form(request: Request) -> Form:
     """The fields of a form, the first of each name. Raises 413 and what reading a body raises."""
     body = await read_body(request.scope, request.receive, MOST_FORM_BYTES, "the longest form there is")

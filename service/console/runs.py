@@ -15,7 +15,7 @@ from service.api.runs import run_called, runs_page
 from service.api.window import TIMES
 from service.console.gantt import chart
 from service.console.graph import Drawing, draw
-from service.console.page import Shown
+from service.console.page import Shown, pipeline_names
 from service.log_pages import Wanted
 from service.model import RunState
 from service.shapes import RunDetail, StageShape
@@ -32,16 +32,15 @@ async def runs(context: Context, request: Request) -> Shown:
     tags = [asked["tag"]] if asked["tag"] else []
     page = await runs_page(context, asked, tags, query_id(request, "before"), LIMIT)
     further = page["next"]
-    known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
     values: dict[str, Any] = {
         "title": "Runs",
         "asked": asked,
         "narrowed": narrowed,
         "states": list(RunState),
+        "pipelines": await pipeline_names(context),
         "page": page,
         "full": len(page["runs"]) == LIMIT,
     }
-    values["pipelines"] = sorted(known | set(context.daemon.catalogue.pipelines))
     values["older"] = urlencode({**narrowed, "before": further}) if further else ""
     values["newest"] = urlencode(narrowed) if "before" in request.query_params else None
     live = {"pipeline": asked["pipeline"]} if asked["pipeline"] else {}

@@ -48,6 +48,15 @@ async def test_runs_and_events_are_found_by_day_text_trigger_and_key(database: s
         trigger = (await one.http.get("/api/v1/runs")).json()["runs"][0]["trigger"]
         assert "Flights 3" in text_of(await look(one, f"/runs?trigger={trigger}"))
         assert "No run of this kind." in text_of(await look(one, "/runs?trigger=manual"))
+        [ran] = (await one.http.get("/api/v1/events?key=e3")).json()["events"]
+        pipeline = ran["outcomes"][0]["pipeline"]
+        for asked, there in (
+            (f"pipeline={pipeline}", True),
+            (f"pipeline={pipeline}&trigger={trigger}&since=2026-01-02", True),
+            ("pipeline=gone", False),
+            ("trigger=manual", False),
+        ):
+            assert ("Flights 3" in text_of(await look(one, f"/events?{asked}"))) is there, asked
         for key in (events[2]["key"], "e3"):
             found = text_of(await look(one, f"/events?key={key}"))
             assert ("Flights 3" in found, "Flights 2" in found) == (True, False)
