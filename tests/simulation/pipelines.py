@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from stages import Event, Pipeline, Retry, stage
-from stages.gates import approved
+from stages.gates import GateContext, GateResult, GateState
 
 patient = Retry(max_attempts=4, initial_s=0.2, max_delay_s=2.0)
 
@@ -48,9 +48,14 @@ async def total(each: list[int]) -> int:
     return sum(each)
 
 
+async def asked(evidence: GateContext) -> GateResult:
+    """Waits for a person."""
+    return GateResult(GateState.WAITING)
+
+
 ASKED, MAPPED, BATCHES, GATHERED = "asked", "mapped", "batches", "gathered"
 ALL = (
-    Pipeline(ASKED, stages=[first, second, third], gates={("second", "third"): approved()}),
+    Pipeline(ASKED, stages=[first, second, third], gates={("second", "third"): asked}),
     Pipeline(MAPPED, stages=[items, each, total]),
     Pipeline(BATCHES, stages=[first, second]),
     Pipeline(GATHERED, stages=[first, second]),
