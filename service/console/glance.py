@@ -12,6 +12,7 @@ import orjson
 
 from service.db.rows import Row
 from service.trigger_shapes import TriggerShape
+from triggers.base import Fate
 
 CONTINUOUS = ("-batches", "-stream")
 SCHEDULED = frozenset({"cron", "every"})
@@ -26,6 +27,15 @@ class Latency:
     runs: int
     p50_s: float
     p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How many events one kind of trigger brought, and how many of them had which fate."""
+
+    kind: str
+    events: int
+    fates: Sequence[tuple[Fate, int]]
 
 
 def mode(kind: str) -> str:
@@ -89,6 +99,16 @@ def arrivals(rows: Iterable[Row]) -> Mapping[str, int]:
         name = f"{row['pipeline']}/{row['trigger']}"
         found[name] = found.get(name, 0) + 1
     return found
+
+
+def heard(accepted: Mapping[tuple[str, Fate], int]) -> list[Heard]:
+    """By kind of trigger, the most frequent first; the fates of each in the order in which `Fate` names them."""
+    order = list(Fate)
+    found: dict[str, list[tuple[Fate, int]]] = {}
+    for (kind, fate), events in sorted(accepted.items(), key=lambda one: order.index(one[0][1])):
+        found.setdefault(kind, []).append((fate, events))
+    told = [Heard(kind, sum(events for _, events in fates), fates) for kind, fates in found.items()]
+    return sorted(told, key=lambda one: (-one.events, one.kind))
 
 
 def totals(unfinished: Mapping[tuple[str, str], tuple[int, int]]) -> Mapping[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -15,8 +15,9 @@ from service.api.health import readiness
 from service.api.listings import known_triggers
 from service.api.reviews import reviews_page
 from service.api.schedules import EARLIEST, LATEST
-from service.console.glance import arrivals, batches, latencies, mode, rates, totals
+from service.console.glance import arrivals, batches, heard, latencies, mode, rates, totals
 from service.console.page import Shown
+from service.console.timeline import timeline
 from service.db.schedules import ScheduleViews
 from service.log_stream import Place
 from triggers.base import Binding
@@ -29,8 +30,8 @@ Ticks = tuple[list[datetime], list[datetime]]
 
 async def now(context: Context, request: Request) -> Shown:
     """Everything at a glance; read once for all who look within a moment, and after what each has heard of."""
-    heard = Place.read(request.headers.get("last-event-id", ""))
-    knows = (lambda shown: shown.place > heard) if heard else (lambda shown: True)
+    told = Place.read(request.headers.get("last-event-id", ""))
+    knows = (lambda shown: shown.place > told) if told else (lambda shown: True)
     return await context.shared.of("now", lambda: _shown(context), knows)
 
 
@@ -52,6 +53,8 @@ async def _shown(context: Context) -> Shown:
         "rates": rates(newest),
         "arrivals": arrivals(newest),
         "newest": len(newest),
+        "heard": heard(context.daemon.inbox.accepted),
+        "since": datetime.fromtimestamp(context.meters.started, UTC),
         "latencies": latencies(newest, triggers),
         "totals": totals(await views.unfinished()),
         "running": (await views.runs(state="running", limit=LIMIT))["runs"],
@@ -63,14 +66,16 @@ async def _shown(context: Context) -> Shown:
 
 
 async def ticks_around(context: Context) -> Mapping[str, Mapping[str, Any]]:
-    """The latest ticks of each schedule with what became of them, and the coming ones."""
+    """The latest ticks of each schedule with what became of them and where their runs stand, and the coming ones."""
     bindings = [one for one in context.daemon.catalogue.bindings(Schedule) if one.trigger.enabled]
     at = context.daemon.clock.now()
     around = await asyncio.to_thread(lambda: [_around(one, at) for one in bindings])
     views = ScheduleViews(context.daemon.reads)
     past = await views.ticks_of([(one, past) for one, (past, _) in zip(bindings, around, strict=True)])
+    runs = [tick["run"] for ticks in past for tick in ticks if tick["run"] is not None]
+    states = await context.views.run_states(runs)
     return {
-        one.name: {"past": ticks, "coming": coming}
+        one.name: {"past": ticks, "coming": coming, "states": states, "line": timeline(ticks, coming, at, states)}
         for one, ticks, (_, coming) in zip(bindings, past, around, strict=True)
     }
 

@@ -36,7 +36,6 @@ async def schedules(context: Context, request: Request) -> Shown:
     backfills = await ScheduleViews(context.daemon.reads).backfills(before=None, limit=LIMIT)
     around = await ticks_around(context)
     values: dict[str, Any] = {"title": "Schedules", "schedules": found, "ticks": around}
-    values["states"] = await _states(context, [tick for one in around.values() for tick in one["past"]])
     return Shown("schedules.html", {**values, "backfills": backfills["backfills"]})
 
 

@@ -27,12 +27,15 @@ async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> 
         assert part in told, part
     assert f"gated #{waiting} for somebody to decide gate add-double" in told
     assert f"broken #{broken}" in told
-    assert "breaks: a permanent failure" in told
+    assert "breaks: Permanent: it is broken" in told
     assert re.search(r"Scheduled every:1h clocks ✓ listening", told)
     assert re.search(r"next in .*?, then in .*?, then in ", told)
     assert len(re.findall(r'<ol class="ticks"', one_page)) == 2
     assert "webhook:plain" in told
     assert re.search(r"manual \d+ ms \d+ ms 3", told)
+    assert re.search(r"manual 3 ✓ ran 3 New ones that this daemon accepted since it began", told)
+    assert len(re.findall(r'<svg class="line-of-time"', one_page)) == 2
+    assert len(re.findall(r'<rect class="coming"', one_page)) == 6
 
 
 async def test_what_happens_after_the_page_was_read_is_told_by_its_stream(database: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.console.gantt import WIDTH, chart
 from service.console.graph import BOX_H, BOX_W, draw
 from service.console.meter import meter
+from service.console.timeline import timeline
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -151,3 +152,23 @@ def test_a_meter_says_its_numbers(value: float, threshold: float | None, told: s
 def test_what_is_no_number_has_no_meter(value: Any) -> None:
     assert str(meter(value, 0.5)) == ""
     assert "<line" not in str(meter(1.0, value))
+
+
+def tick(seconds: float, fate: str | None = "ran", run: int | None = None) -> Any:
+    return {"due_at": at(seconds), "local": "", "fate": fate, "reason": "", "run": run}
+
+
+def test_ticks_stand_where_they_are_due_and_tell_how_their_runs_stand() -> None:
+    past = [tick(0, run=1), tick(10, run=2), tick(40, fate=None), tick(50, "coalesced")]
+    line = timeline(past, [at(100)], at(75), {1: "failed"})
+    assert line is not None
+    assert (line.begin, line.end) == (at(0), at(100))
+    assert [mark.state for mark in line.marks] == ["failed", "ran", "", "coalesced", None]
+    first, second, *_, last = (mark.x for mark in line.marks)
+    assert second - first == pytest.approx((last - first) / 10, abs=0.1)
+    assert line.now_x == pytest.approx(first + (last - first) * 0.75, abs=0.1)
+
+
+def test_without_a_tick_there_is_no_line() -> None:
+    assert timeline([], [], at(0), {}) is None
+    assert timeline([tick(0)], [], at(0), {}) is None

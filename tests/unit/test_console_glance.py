@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.shared import Shared
-from service.console.glance import SHOWN_BATCHES, arrivals, batches, latencies, mode, rates, share, totals
+from service.console.glance import SHOWN_BATCHES, arrivals, batches, heard, latencies, mode, rates, share, totals
 from triggers import Cron, Every, Files, KafkaArrivals, KafkaBatches, Manual, Webhook
+from triggers.base import Fate
 
 
 def row(trigger: str, waited_s: float | None = 0.1, count: Any = None) -> Any:
@@ -91,3 +92,9 @@ async def test_an_answer_that_could_not_be_made_is_made_anew() -> None:
     with pytest.raises(ValueError, match="away"):
         await shared.of("a", make)
     assert await shared.of("a", make) == "made"
+
+
+def test_events_are_counted_by_kind_of_trigger_and_by_fate() -> None:
+    found = heard({("manual", Fate.IGNORED): 1, ("webhook", Fate.COALESCED): 5, ("webhook", Fate.RAN): 2})
+    assert [(one.kind, one.events) for one in found] == [("webhook", 7), ("manual", 1)]
+    assert found[0].fates == [(Fate.RAN, 2), (Fate.COALESCED, 5)]
