@@ -63,7 +63,7 @@ class Provider:
                 key,
                 algorithms=[one.value for one in self.settings.algorithms],
                 audience=audience,
-                issuer=self.issuer,
+                issuer=str((await self._described())["issuer"]),
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )

@@ -181,6 +181,14 @@ async def test_a_provider_that_says_it_is_another_is_not_believed(there: Signer)
         await one.bearer(there.token())
 
 
+async def test_an_issuer_that_ends_in_a_slash_is_the_one_of_the_settings(there: Signer) -> None:
+    one = provider(there)
+    there.issuer += "/"
+    assert (await one.bearer(there.token())).name == "kim"
+    with pytest.raises(NotLetIn, match="[Ii]ssuer"):
+        await one.bearer(there.token(iss=there.issuer.rstrip("/")))
+
+
 @pytest.mark.parametrize("given", ["ml", "ml=king", "=viewer", "leads=approver", "ml=operator:flights", 5])
 def test_a_grant_that_makes_no_sense_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="group=role"):
