@@ -185,7 +185,7 @@ async def test_an_issuer_that_ends_in_a_slash_is_the_one_of_the_settings(there: 
     one = provider(there)
     there.issuer += "/"
     assert (await one.bearer(there.token())).name == "kim"
-    with pytest.raises(NotLetIn, match="[Ii]ssuer"):
+    with pytest.raises(NotLetIn, match=r"[Ii]ssuer"):
         await one.bearer(there.token(iss=there.issuer.rstrip("/")))
 
 
