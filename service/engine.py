@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from service.attended import AttendedRunner
 from service.catalogue import Catalogue
 from service.clock import DatabaseClock
+from service.db.costs import PutCost
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
+from service.db.stage_logs import place_of
 from service.db.writer import Writer
 from service.known_secrets import known_secrets
 from service.lending import Lending
@@ -109,6 +111,7 @@ def _runners(ground: Ground, logs: StageLogs, beginnings: Beginnings, strays: St
         reader=ground.reader,
         report=reports,
         began=began,
+        spent=lambda call, cost: ground.writer.later(PutCost(place_of(call), cost)),
         logs=logs,
         strays=strays,
     )

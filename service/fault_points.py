@@ -33,6 +33,7 @@ WRITES: Mapping[str, str] = {
     "putaudit": "what a request did goes on record, with what it does",
     "putbackfill": "a backfill is asked for",
     "putcausing": "an attempt ends, and what it causes is accepted with it",
+    "putcost": "what an attempt cost that ran in a process of its own",
     "putfenced": "what a shadow run would have caused is kept",
     "putgate": "a gate was checked",
     "putlink": "a one-time link to a gate is made",

@@ -178,11 +178,19 @@ class ProgressShape(TypedDict):
     at: datetime
 
 
+class CostShape(TypedDict):
+    """CPU time, also that of what was started in turn, and the most memory that the process held at once."""
+
+    cpu_s: float
+    memory_bytes: int | None
+
+
 class AttemptShape(TypedDict):
     """One try of a stage, or of one `item` of a mapped one. `reused_run` is the run whose result was used again.
 
     `reason` tells why it was skipped or cut short, `void` that its result counts no longer: `stale`, or `forced` by
-    somebody who wanted it made anew. `child_run` is the sub-run it waited for.
+    somebody who wanted it made anew. `child_run` is the sub-run it waited for. `cost` is known of what ended by itself
+    in a process of its own.
     """
 
     attempt: int
@@ -203,12 +211,14 @@ class AttemptShape(TypedDict):
     metrics: dict[str, float]
     reused_run: int | None
     progress: ProgressShape | None
+    cost: CostShape | None
 
 
 class StageShape(TypedDict):
     """A stage and its attempts. Its state is that of the last one, or `pending`; so are output and metrics.
 
     Of a mapped stage's items those under way or in trouble are among the attempts, and `items` counts all by state.
+    `cost` is that of all its attempts and items: their CPU time together, the memory of the one that held most.
     """
 
     name: str
@@ -217,6 +227,7 @@ class StageShape(TypedDict):
     attempts: list[AttemptShape]
     output: ArtifactShape | None
     metrics: dict[str, float]
+    cost: CostShape | None
 
 
 class CauseShape(TypedDict):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from service.settings import Settings
     from stages.call import Call
+    from stages.cost import Cost, Meter
     from stages.key_lines import KeyLines
     from stages.outcome import Outcome
     from stages.plan import PlanStage
@@ -72,6 +73,7 @@ def run(
     from service.known_secrets import known_secrets
     from service.one_stage import check_call, find_pipeline, find_stage
     from stages.call import Call
+    from stages.cost import Meter
 
     if (call is None) == (event is None):
         raise Invalid("give the call with --call, or an event to make one from with --event")
@@ -85,7 +87,7 @@ def run(
         check_call(made, found, planned)
         secrets = known_secrets(settings, found.on)
         wanted, reporting = _Wanted(result, records, code, out), _reporting(settings, secrets, tell)
-        attempt = _Attempt(settings, planned, made, wanted, reporting, secrets)
+        attempt = _Attempt(settings, planned, made, wanted, reporting, secrets, Meter())
         raise typer.Exit(attempt.make())
 
 
@@ -138,6 +140,7 @@ class _Attempt:
     wanted: _Wanted
     reporting: Reporting
     secrets: Secrets
+    meter: Meter
 
     def make(self) -> int:
         """Make it and write its result; returns the exit code. Interrupted, there is no result."""
@@ -175,6 +178,7 @@ class _Attempt:
         from stages.result import to_json
         from stages.secrets import masked_outcome
 
+        self.reporting.spent(self.meter.read())
         self.reporting.finish()
         sys.stdout.flush()
         told = to_json(masked_outcome(outcome, self.secrets)).decode() + "\n"
@@ -238,6 +242,9 @@ class Reporting(Protocol):
     def hide(self, value: str) -> None:
         """From now on this is not to be shown."""
 
+    def spent(self, cost: Cost) -> None:
+        """The attempt is over."""
+
     def finish(self) -> None:
         """Tell what was not told yet."""
 
@@ -257,6 +264,9 @@ class _ForPeople:
 
     def hide(self, value: str) -> None:
         """It is masked already."""
+
+    def spent(self, cost: Cost) -> None:
+        """The daemon keeps account; people have `time`."""
 
     def finish(self) -> None:
         """A person has seen enough."""

@@ -31,11 +31,12 @@ Row: TypeAlias = asyncpg.Record
 
 @dataclass(frozen=True, slots=True)
 class StageRows:
-    """What is on record of the stages of a run: attempts, how many items stand where, the runs they caused, and what
-    people did."""
+    """What is on record of the stages of a run: attempts, how many items stand where, what stages cost, the runs they
+    caused, and what people did."""
 
     attempts: Sequence[Row]
     items: Sequence[Row]
+    costs: Sequence[Row]
     caused: Sequence[Row]
     actions: Sequence[Row]
 
@@ -86,7 +87,7 @@ def run_detail(
     the limits that hold for it, `loaded` the version that it could go on with (None: its own).
     """
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
-    stages = stage_shapes(definition, tried.attempts, tried.items, over=row["finished_at"] is not None)
+    stages = stage_shapes(definition, tried.attempts, tried.items, tried.costs, over=row["finished_at"] is not None)
     base = run_base(row)
     in_line = place(definition.get("limits", {}), row, blocking) if is_ready(row) else None
     return {

@@ -11,14 +11,14 @@ import orjson
 from service.db.results import metrics_of
 from service.db.rows import Row
 from service.model import AttemptState
-from service.shapes import ArtifactShape, AttemptShape, ErrorShape, ProgressShape, StageShape
+from service.shapes import ArtifactShape, AttemptShape, CostShape, ErrorShape, ProgressShape, StageShape
 from stages.call import WHOLE
 
 PENDING = "pending"
 
 
 def stage_shapes(
-    definition: Mapping[str, Any], attempts: Sequence[Row], items: Sequence[Row], *, over: bool
+    definition: Mapping[str, Any], attempts: Sequence[Row], items: Sequence[Row], costs: Sequence[Row], *, over: bool
 ) -> list[StageShape]:
     """Every stage in the order of the graph, also those not reached yet; clean-ups once they have been tried.
 
@@ -30,7 +30,11 @@ def stage_shapes(
         by_stage.setdefault(row["stage"], []).append(row)
     for row in items:
         counts.setdefault(row["stage"], {})[row["state"]] = row["items"]
-    return [_stage(name, sorted(rows, key=_place), counts.get(name, {}), over) for name, rows in by_stage.items()]
+    spent = {row["stage"]: _cost(row) for row in costs}
+    return [
+        {**_stage(name, sorted(rows, key=_place), counts.get(name, {}), over), "cost": spent.get(name)}
+        for name, rows in by_stage.items()
+    ]
 
 
 def _place(row: Row) -> tuple[bool, int, int]:
@@ -48,6 +52,7 @@ def _stage(name: str, rows: Sequence[Row], items: Mapping[str, int], over: bool)
         "attempts": [_attempt(row) for row in rows],
         "output": last["output"] if last else None,
         "metrics": last["metrics"] if last else {},
+        "cost": None,
     }
 
 
@@ -83,7 +88,12 @@ def _attempt(row: Row) -> AttemptShape:
         "metrics": metrics_of(row),
         "reused_run": row["reused_run"],
         "progress": _progress(row),
+        "cost": _cost(row),
     }
+
+
+def _cost(row: Row) -> CostShape | None:
+    return None if row["cpu_s"] is None else {"cpu_s": row["cpu_s"], "memory_bytes": row["memory_bytes"]}
 
 
 def _progress(row: Row) -> ProgressShape | None:

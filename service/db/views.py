@@ -123,13 +123,14 @@ class Views:
             return None
         attempts = await self._reads.fetch("show_attempts", run_id, MOST_ITEMS)
         items = await self._reads.fetch("show_items", run_id)
+        costs = await self._reads.fetch("show_costs", run_id)
         caused = await self._reads.fetch("story_caused", run_id)
         actions = await self._reads.fetch("story_actions", run_id)
         gates = await self._reads.fetch("show_gates", run_id)
         votes = await self._reads.fetch("show_votes", run_id) if gates else []
         history = await self._reads.fetch("show_gate_history", run_id, MOST_FINDINGS)
         blocking = (await blocking_of(self._reads, [(row, limits_in(row))])).get(row["id"]) if is_ready(row) else None
-        stages = StageRows(attempts, items, caused, actions)
+        stages = StageRows(attempts, items, costs, caused, actions)
         pipeline = (loaded or {}).get(row["pipeline"])
         version = row["version"] if pipeline is None else pipeline.version
         shown = run_detail(row, stages, GateRows(gates, votes, history), blocking, version)

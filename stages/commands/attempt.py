@@ -21,6 +21,7 @@ from stages.call import Call
 from stages.code_root import CODE_VARIABLE
 from stages.commands.command import Ask, Command, ending
 from stages.commands.telling import told_in
+from stages.cost import Cost
 from stages.errors import Permanent
 from stages.outcome import ErrorRecord, Failed, Lost, Outcome, guarded
 from stages.plan import PlanStage
@@ -192,6 +193,8 @@ class _Hearing:
             self._begin()
         elif told["kind"] == "progress":
             self._tools.report(self._call, told["fraction"], told["message"])
+        elif told["kind"] == "spent":
+            self._tools.spent(self._call, Cost(told["cpu_s"], told["memory_bytes"]))
         elif told["kind"] == "mask":
             self._mask(told["message"])
         else:

@@ -10,11 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from stages.call import Call
+from stages.cost import Cost
 from stages.log_lines import line_of
 from stages.workers.lines import LINE_BYTES
 from stages.workers.link import PROGRESS_S
@@ -53,6 +55,10 @@ class Telling(logging.Handler):
         self._latest = {"kind": "progress", "fraction": fraction, "message": note[:LINE_BYTES]}
         if time.monotonic() >= self._next_s:
             self.finish()
+
+    def spent(self, cost: Cost) -> None:
+        """The attempt is over."""
+        self._tell({"kind": "spent", **asdict(cost)})
 
     def finish(self) -> None:
         """Tell the latest progress that was not told."""

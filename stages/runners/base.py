@@ -12,6 +12,7 @@ from typing import Protocol
 import stages.runners
 from stages.artifacts import ArtifactStore
 from stages.call import Call
+from stages.cost import Cost
 from stages.kept import DEFAULT_BYTES
 from stages.log_lines import Logs, NoLogs
 from stages.outcome import ErrorRecord, Failed, Outcome
@@ -32,6 +33,10 @@ def no_beginning(call: Call) -> None:
     """Nobody wants to know."""
 
 
+def no_cost(call: Call, cost: Cost) -> None:
+    """Nobody wants to know."""
+
+
 def no_api() -> tuple[str, str | None] | None:
     """There is no daemon that answers requests."""
     return None
@@ -43,6 +48,7 @@ class RunnerTools:
 
     `began` is called, from any thread, when an attempt has the place it waited for and its function is about to be
     called: from then on `Stage.heartbeat_s` counts.
+    `spent` is called on the loop with what an attempt cost, by runners that can measure it; not of one that was killed.
     `logs` has the log of every attempt under way. `store_url` is where another process opens the same store, None where
     none can.
     `warm` workers are started ahead. Each worker keeps `kept_bytes` of what its stages made and read.
@@ -56,6 +62,7 @@ class RunnerTools:
     reader: RecordReader | None = None
     report: Report = no_report
     began: Callable[[Call], None] = no_beginning
+    spent: Callable[[Call, Cost], None] = no_cost
     logs: Logs = field(default_factory=NoLogs)
     threads: int = 8
     strays: Strays = field(default_factory=Strays)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from stages.call import Call
+from stages.cost import Cost
 from stages.errors import NoWorker
 from stages.outcome import Failed, Lost, Outcome, record_of
 from stages.plan import PlanStage
@@ -147,6 +148,7 @@ class _Attempt:
             return timed_out(self.call.timeout_s)
         except WorkerLost as lost:
             return Lost(str(lost))
+        self.tools.spent(self.call, Cost(**done.head["spent"]))
         return from_json(done.body)
 
     def _packed(self) -> bytes:

@@ -12,11 +12,13 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from stages.artifacts import ArtifactStore
 from stages.call import Call
 from stages.commands.launch import die_with_the_daemon
+from stages.cost import Meter
 from stages.errors import CodeChanged
 from stages.invoke import invoke
 from stages.kept import NOTHING, Kept
@@ -101,16 +103,18 @@ class Worker:
     async def _done(self, message: Message) -> None:
         """Do what a message asks for and say how it went."""
         self._logs.begin()
+        head: dict[str, Any] = {}
         if message.kind == "load":
             loop = asyncio.get_running_loop()
             failure = await guarded(loop.run_in_executor(self._main, self._load, message.head))
             done = to_json(failure) if failure is not None else b""
         else:
-            outcome = await guarded(self._attempt(message))
-            done = to_json(outcome)
+            meter = Meter()
+            done = to_json(await guarded(self._attempt(message)))
+            head["spent"] = asdict(meter.read())
         self._outputs.flush()
         self._logs.tell_dropped()
-        self._link.send(pack("done", done, holds=self._kept.held))
+        self._link.send(pack("done", done, holds=self._kept.held, **head))
 
     def _load(self, head: Mapping[str, Any]) -> None:
         sys.path[:] = head["path"]

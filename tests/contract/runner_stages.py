@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,9 @@ from pydantic import BaseModel
 
 from stages import Event, Pipeline, Records, StageContext, Transient, stage
 from stages.registry import AliasMoved, NewVersion
+
+WORKED_S, HELD_BYTES = 0.6, 80_000_000
+SPIN = "import time\nuntil = time.process_time() + {}\nwhile time.process_time() < until: pass"
 
 
 class Params(BaseModel):
@@ -41,6 +45,17 @@ def source() -> list[int]:
 async def on_the_loop(source: list[int]) -> int:
     await asyncio.sleep(0)
     return sum(source)
+
+
+@stage
+def works() -> int:
+    """Half of the CPU time in a process that it starts; and memory that is let go of."""
+    held = bytes(bytearray(HELD_BYTES))
+    subprocess.run([sys.executable, "-ISc", SPIN.format(WORKED_S / 2)], check=True)
+    until = time.process_time() + WORKED_S / 2
+    while time.process_time() < until:
+        pass
+    return len(held)
 
 
 @stage
@@ -208,6 +223,7 @@ pipeline = Pipeline(
         source,
         on_the_loop,
         in_a_thread,
+        works,
         told,
         large,
         batch,

@@ -19,6 +19,7 @@ from stages import Event
 from stages.artifacts import ArtifactRef, ArtifactStore, digest_of
 from stages.call import Call
 from stages.codecs.base import Scratch
+from stages.cost import Cost
 from stages.environments.lock import environment_digest
 from stages.invoke import current_attempt
 from stages.log_lines import Passing
@@ -26,11 +27,12 @@ from stages.outcome import ErrorRecord, Failed, Outcome, Succeeded
 from stages.plan import PlanStage
 from stages.registry import AliasMoved, ModelVersion, NewVersion
 from stages.runners.base import Runner, RunnerTools, open_runner, runner_names
+from stages.runners.inline import InlineRunner
 from stages.stores import open_store
 from stages.values import load, save
 from tests.contract.engines import IMAGE, fake_engine
 from tests.contract.models_server import TOKEN, models_server
-from tests.contract.runner_stages import SPEC, pipeline
+from tests.contract.runner_stages import HELD_BYTES, SPEC, WORKED_S, pipeline
 from triggers.base import OffsetRange, Record
 from triggers.errors import SourceUnavailable
 
@@ -117,6 +119,7 @@ class World:
     reports: list[tuple[str, float, str]]
     logs: Opened
     begun: list[str]
+    spent: list[tuple[str, Cost]]
     packages: dict[str, str]
 
     @property
@@ -161,7 +164,7 @@ async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
     with models_server(models) as address, fake_engine(home) as engine:
         store = open_store(url)
-        logs, begun = Opened(), list[str]()
+        logs, begun, spent = Opened(), list[str](), list[tuple[str, Cost]]()
         tools = RunnerTools(
             store=store,
             store_url=url,
@@ -169,6 +172,7 @@ async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             reader=reader,
             report=report,
             began=lambda call: begun.append(call.stage),
+            spent=lambda call, cost: spent.append((call.stage, cost)),
             logs=logs,
             threads=2,
             home=home,
@@ -176,7 +180,7 @@ async def lent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             container_cli=engine,
         )
         runner = open_runner(request.param, tools)
-        yield World(runner, store, reader, models, reports, logs, begun, packages_for(request.param, home))
+        yield World(runner, store, reader, models, reports, logs, begun, spent, packages_for(request.param, home))
         await runner.close()
 
 
@@ -197,6 +201,7 @@ def world(lent: World) -> Iterator[World]:
     """A runner with nothing on record."""
     yield lent
     lent.reports.clear()
+    lent.spent.clear()
     lent.reader.away = False
 
 
@@ -215,6 +220,21 @@ async def test_values_of_every_kind_travel_between_stages(world: World) -> None:
 
 async def test_a_blocking_stage_may_run_a_loop_of_its_own(world: World) -> None:
     assert await world.value(await world.run("loops_of_its_own", inputs={"source": await world.made([2])})) == 2
+
+
+async def test_a_runner_with_processes_tells_what_each_attempt_cost(world: World) -> None:
+    await world.value(await world.run("works"))
+    await world.value(await world.run("source"))
+    if isinstance(world.runner, InlineRunner):
+        assert world.spent == []
+        return
+    (first, worked), (second, idle) = world.spent
+    assert (first, second) == ("works", "source")
+    assert worked.cpu_s >= WORKED_S > idle.cpu_s
+    assert worked.memory_bytes is not None
+    assert idle.memory_bytes is not None
+    # What the worker did before is not counted again.
+    assert worked.memory_bytes - idle.memory_bytes > HELD_BYTES / 2
 
 
 async def test_a_stage_uses_the_registry_of_the_daemon(world: World) -> None:

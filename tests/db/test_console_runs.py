@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from service.db.costs import PutCost
 from service.model import RunState
 from service.settings import Role
 from stages.base import stage
+from stages.cost import Cost
 from stages.pipeline import Pipeline
 from tests.db.api import PIPELINES, SECRET, STRUCTURED, Api, api, cloudevent
 from tests.db.console import form_of, look, send, text_of
@@ -91,6 +93,9 @@ async def test_a_run_is_shown_whole(database: str, tmp_path: Path) -> None:
         done = text_of(await look(one, f"/runs/{waiting}"))
         assert "approved by ann" in done
         assert "before 42" in done
+        assert "of CPU" not in done
+        await one.daemon.writer.submit(PutCost((waiting, "add", -1, 1), Cost(1.25, 81_000_000)))
+        assert text_of(await look(one, f"/runs/{waiting}")).count("1.25 s of CPU, 81 MB of memory") == 2
         assert "gate add-double" in done
         broken = await look(one, f"/runs/{await one.start('broken')}")
         assert "breaks: a permanent failure Permanent: it is broken where" in text_of(broken)

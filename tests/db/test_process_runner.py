@@ -7,8 +7,11 @@ from pathlib import Path
 
 import orjson
 
+from service.db.costs import PutCost
 from service.db.steering import Cancel
+from service.db.views import Views
 from service.model import RunState
+from stages.cost import Cost
 from tests.db.daemons import attempts, daemon, reached, settings, start
 from tests.db.process_stages import dying, sleeping, whole
 from tests.db.writing import rows
@@ -26,6 +29,24 @@ async def test_results_metrics_models_and_lines_come_from_the_worker(database: s
     assert (registered["output_inline"], registered["metrics"]) == (b"1", b'{"count":5000.0}')
     lines = await rows(database, "select stage, message from stage_logs")
     assert [tuple(line) for line in lines] == [("ingest", "ingesting")]
+
+
+async def test_what_attempts_cost_is_kept_and_told(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path, threads=1), whole) as one:
+        run = await start(one, "whole", "1", {"count": 5})
+        assert await reached(one, run) is RunState.SUCCEEDED
+        await one.writer.drained()
+        place = (run, "ingest", -1, 1)
+        await one.writer.submit(PutCost(place, Cost(99.0, None)), PutCost((run + 1, "ingest", -1, 1), Cost(1.0, 1)))
+        shown = await Views(one.reads).run(run)
+    kept = await rows(database, "select * from attempt_costs order by stage")
+    assert [tuple(row)[:4] for row in kept] == [place, (run, "register", -1, 1)]
+    assert shown is not None
+    for row, stage in zip(kept, shown["stages"], strict=True):
+        assert 0 < row["cpu_s"] < 99
+        assert row["memory_bytes"] > 1_000_000
+        cost = {"cpu_s": row["cpu_s"], "memory_bytes": row["memory_bytes"]}
+        assert (stage["cost"], stage["attempts"][0]["cost"]) == (cost, cost)
 
 
 async def test_a_lost_worker_is_a_lost_attempt_and_is_retried(database: str, tmp_path: Path) -> None:

@@ -23,6 +23,10 @@ insert into attempts (run_id, stage, attempt, epoch, state, output_digest, outpu
 select r.id, s, 1, 1, 'succeeded', md5(r.id::text || s) || md5(s || r.id::text), 'json', 9000, now(), now()
 from runs r, unnest(array['a', 'b']) s
 """
+COSTED = """
+insert into attempt_costs (run_id, stage, item, attempt, cpu_s, memory_bytes)
+select run_id, stage, item, attempt, 1, 1 from attempts
+"""
 FATED = """
 insert into fates (event_key, pipeline, trigger, fate, reason, run_id)
 select md5(n::text)::uuid, 'q', 't', f.fate, '', case when f.fate = 'coalesced' then n end
@@ -58,5 +62,6 @@ async def make_history(dsn: str) -> None:
     for statement in (SENT, RAN, FATED):
         await connection.execute(statement, RUNS)
     await connection.execute(TRIED)
+    await connection.execute(COSTED)
     await take_for_ten_million(connection)
     await connection.close()

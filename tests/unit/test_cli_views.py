@@ -52,12 +52,12 @@ def attempt(number: int, state: str, **more: Any) -> dict[str, Any]:
     made = {"attempt": number, "epoch": 1, "state": state, "started_at": AT, "finished_at": AT, "duration_s": 0.5}
     nothing = {"transient": None, "retry_at": None, "error": None, "output": None, "metrics": {}, "reused_run": None}
     plain = {"item": None, "version": "3b4c318ab35f", "reason": None, "void": None, "child_run": None, "progress": None}
-    return made | nothing | plain | more
+    return made | nothing | plain | {"cost": None} | more
 
 
 def stage(name: str, *attempts: dict[str, Any]) -> dict[str, Any]:
     state = attempts[-1]["state"] if attempts else "pending"
-    return {"name": name, "state": state, "items": {}, "attempts": list(attempts)}
+    return {"name": name, "state": state, "items": {}, "attempts": list(attempts), "cost": None}
 
 
 EVENT = {
@@ -173,6 +173,15 @@ def test_an_attempt_under_way_says_how_far_it_is_and_one_that_has_ended_what_cam
     shown = show(0, print_run, RUN | {"state": "running", "failure": None, "stages": stages}, NOW)
     assert shown.count("[####......]  42% epoch 3") == 1
     assert running({"stages": stages, "waits_for": None, "state": "running"}) == "train 42% epoch 3"
+
+
+def test_what_stages_cost_is_told_where_it_was_measured(show: Show) -> None:
+    cost = {"cpu_s": 1.25, "memory_bytes": 81_000_000}
+    measured = stage("train", attempt(1, "succeeded", cost=cost)) | {"cost": cost}
+    told = show(0, print_run, RUN | {"stages": [measured, stage("deploy")]}, NOW)
+    assert "COST" in told
+    assert "1.25 s CPU, 81 MB" in told
+    assert "COST" not in show(0, print_run, RUN, NOW)
 
 
 def test_the_end_of_a_run_that_waits_names_the_gate_and_the_command() -> None:

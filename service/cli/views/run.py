@@ -11,7 +11,7 @@ from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
-from service.cli.views.words import DIGEST_SHOWN, artifact, bar, event_name, metrics, moment, number, took
+from service.cli.views.words import DIGEST_SHOWN, artifact, bar, cost, event_name, metrics, moment, number, took
 from triggers.trace import trace_of
 
 SHORT_LINES = 6
@@ -21,6 +21,7 @@ STAGES = (
     Column("STATE"),
     Column("TRY", right=True),
     Column("TOOK", right=True),
+    Column("COST", from_width=100),
     Column("OUTPUT", from_width=80),
     Column("METRICS", wrap=True),
 )
@@ -40,7 +41,11 @@ def print_run(run: Mapping[str, Any], now: datetime) -> None:
     out.print(Text.assemble((f"run {run['id']}", "bold"), f" of {run['pipeline']} ", coloured(run["state"])))
     print_facts(_facts(run, now))
     out.print()
-    print_table(STAGES, _stages(run["stages"]), nothing="no stages are known of this version of the pipeline")
+    # A column of nothing, where no stage ran in a process of its own, says nothing.
+    shown = [index for index, one in enumerate(STAGES) if one.title != "COST" or _measured(run)]
+    rows = [[row[index] for index in shown] for row in _stages(run["stages"])]
+    nothing = "no stages are known of this version of the pipeline"
+    print_table([STAGES[index] for index in shown], rows, nothing=nothing)
     if run["gates"]:
         out.print()
         print_table(GATES, [_gate(gate, now) for gate in run["gates"]], nothing="")
@@ -132,15 +137,19 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Any]]:
     for stage in stages:
         if stage["items"]:
             counts = ", ".join(f"{count} {state}" for state, count in stage["items"].items())
-            yield stage["name"], coloured(stage["state"]), "", "", "", f"items: {counts}"
+            yield stage["name"], coloured(stage["state"]), "", "", cost(stage["cost"]), "", f"items: {counts}"
         elif not stage["attempts"]:
-            yield stage["name"], coloured(stage["state"]), "", "", "", ""
+            yield stage["name"], coloured(stage["state"]), "", "", "", "", ""
         for index, tried in enumerate(stage["attempts"]):
             name = stage["name"] if index == 0 and not stage["items"] else ""
             name = name if tried["item"] is None else f"  item {tried['item']}"
             told = _error(tried) or _so_far(tried) or _why(tried) or metrics(tried["metrics"])
-            output = artifact(tried["output"])
-            yield name, attempt_state(tried), tried["attempt"], took(tried["duration_s"]), output, told
+            output, lasted_for = artifact(tried["output"]), took(tried["duration_s"])
+            yield name, attempt_state(tried), tried["attempt"], lasted_for, cost(tried["cost"]), output, told
+
+
+def _measured(run: Mapping[str, Any]) -> bool:
+    return any(stage["cost"] for stage in run["stages"])
 
 
 def _why(tried: Mapping[str, Any]) -> str:

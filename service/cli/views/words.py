@@ -53,6 +53,14 @@ def size(count: int) -> str:
     return f"{amount:.3g} TB"
 
 
+def cost(given: Mapping[str, Any] | None) -> str:
+    """What was used, as far as it was measured: `1.2 s CPU, 81 MB`."""
+    if given is None:
+        return ""
+    memory = given["memory_bytes"]
+    return f"{lasted(given['cpu_s'])} CPU" + (f", {size(memory)}" if memory else "")
+
+
 def artifact(ref: Mapping[str, Any] | None) -> str:
     """An artifact by the first digits of its digest: `8f2c01d4aa parquet 1.4 MB`."""
     return "" if ref is None else f"{ref['digest'][:DIGEST_SHOWN]} {ref['codec']} {size(ref['size_bytes'])}"

@@ -10,6 +10,8 @@ with picked as materialized (
 ), tried as (
     delete from attempts a using picked p where a.run_id = p.id
     returning a.run_id, a.output_digest, a.output_size, a.output_inline is null as stored
+), costs as (
+    delete from attempt_costs c using picked p where c.run_id = p.id
 ), logged as (
     delete from stage_logs l using picked p where l.run_id = p.id returning l.run_id
 ), logged_more as (

@@ -1,4 +1,5 @@
--- The attempts of stages, and of the items of mapped stages those that are under way or went wrong: the latest $2.
+-- The attempts of stages, and of the items of mapped stages those that are under way or went wrong: the latest $2. With
+-- what they cost, where that was measured.
 with told as (
     select * from attempts where run_id = $1 and item = -1
     union all
@@ -11,5 +12,6 @@ with told as (
 )
 select stage, item, attempt, epoch, version, state, void, reason, child_run, transient, key, output_digest, output_codec,
     output_size, output_inline, metrics, failure, reused_run, started_at, finished_at, retry_at, progress, note,
-    progress_at
-from told order by started_at, stage, item, attempt
+    progress_at, cpu_s, memory_bytes
+from told left join attempt_costs using (run_id, stage, item, attempt)
+order by started_at, stage, item, attempt

@@ -18,7 +18,7 @@ MET: Mapping[str, Sequence[str]] = {
         *("sink_begin", "sink_move", "trim_log", "answer.send", "answer.sent", "artifact.put", "artifact.kept"),
         *("lease.renew", "sink.deliver", "sink.delivered"),
     ],
-    "worked": ["worker.start", "worker.started"],
+    "worked": ["worker.start", "worker.started", "putcost"],
     "chatty": ["putlogfile"],
     "streamed": ["offsets.commit", "offsets.committed"],
     "landed": ["file.accepted", "file.seen"],
