@@ -22,7 +22,10 @@ from service.db.rows import Row
 from service.errors import Conflict
 from triggers import faults
 
+# A page has as many rows, or as few as hold so many entries: a slow sink keeps it in memory until it is through, and
+# after a crash begins it anew.
 _PAGE = 100
+_MOST_ENTRIES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,21 @@ class Tail:
     name: str
     connection: asyncpg.Connection
     position: tuple[str, int]
+    rows: int = _PAGE
 
     async def page(self) -> LogPage | None:
-        """What comes next, or None where there is nothing that may be read yet."""
-        rows = await self._fetch("sink_page", *self.position, _PAGE)
-        if not rows:
-            return None
-        return LogPage([one for row in rows for one in _entries(row)], (rows[-1]["xid"], rows[-1]["seq"]))
+        """What comes next, or None where there is nothing that may be read yet. Where a row holds much, fewer are
+        asked for the next time.
+        """
+        found: list[LogEntry] = []
+        last, taken = self.position, 0
+        for row in await self._fetch("sink_page", *self.position, self.rows):
+            if len(found) >= _MOST_ENTRIES:
+                break
+            found += _entries(row)
+            last, taken = (row["xid"], row["seq"]), taken + 1
+        self.rows = min(2 * taken, _PAGE) or _PAGE
+        return LogPage(found, last) if taken else None
 
     async def more(self) -> bool:
         """Whether something is there that may not be read before older transactions are over."""

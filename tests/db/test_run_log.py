@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import orjson
 import pytest
 
 from service.clock import SystemClock
@@ -51,6 +53,26 @@ async def read_all(database: str, sink: str) -> int:
             count += len(page.entries)
             await tail.move(page.last, delivered=0, refused=0)
     return count
+
+
+async def test_a_page_for_a_sink_holds_few_entries_however_many_a_row_has(database: str) -> None:
+    """Rows with one entry come a hundred at a time; then one with 5,000, and thirty with 400."""
+    await announce_sinks(database, ["sink"])
+    sizes = [*[1] * 150, 5_000, *[400] * 30]
+    numbers = itertools.count()
+    for size in sizes:
+        entries = orjson.dumps([{"n": next(numbers)} for _ in range(size)])
+        await rows(database, "insert into run_log (daemon, entries) values (1, $1)", entries)
+    pages, told = [], []
+    async with tailing(database, "sink") as tail:
+        while (page := await tail.page()) is not None:
+            pages.append(len(page.entries))
+            told += [one.told["n"] for one in page.entries]
+            await tail.move(page.last, delivered=0, refused=0)
+    assert told == list(range(sum(sizes)))
+    assert pages[:2] == [100, 50 + 5_000]
+    assert max(pages[2:]) == 1_200
+    assert len(pages) == 2 + 10
 
 
 async def test_the_next_days_are_made_ahead_and_once(database: str) -> None:
