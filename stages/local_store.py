@@ -39,7 +39,8 @@ class LocalStore:
         self.root = root
         self._incoming = root / ".incoming"
         self._aside = root / ASIDE
-        self._durable: set[Path] = set()
+        # By the first digits of its digests: one of the 65,792 folders that there can be.
+        self._durable: set[str] = set()
         with self._telling("write to"):
             self._incoming.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._incoming):
@@ -213,9 +214,10 @@ class LocalStore:
         """Sync the entries in `folder` and, once, those on the way to it: another process may have just made them."""
         _sync_folder(folder)
         for inner in (folder, folder.parent):
-            if inner not in self._durable:
+            digits = inner.relative_to(self.root).as_posix()
+            if digits not in self._durable:
                 _sync_folder(inner.parent)
-                self._durable.add(inner)
+                self._durable.add(digits)
 
     @contextmanager
     def _telling(self, verb: str) -> Iterator[None]:

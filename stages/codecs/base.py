@@ -16,7 +16,8 @@ from typing import Any, Protocol, runtime_checkable
 from stages.errors import NoCodec, Undecodable
 
 Payload = bytes | Path
-_chosen: dict[type, Codec | None] = {}
+# Of so many types the codec is remembered: a stage may make a new one each time.
+TYPES = 256
 
 
 class Scratch:
@@ -93,11 +94,10 @@ def codecs() -> dict[str, Codec]:
     return {codec.name: codec for codec in loaded}
 
 
+@lru_cache(TYPES)
 def codec_for(kind: type) -> Codec | None:
     """The codec that stores values of a type, or None."""
-    if kind not in _chosen:
-        _chosen[kind] = next((codec for codec in codecs().values() if codec.takes(kind)), None)
-    return _chosen[kind]
+    return next((codec for codec in codecs().values() if codec.takes(kind)), None)
 
 
 @lru_cache(256)
@@ -113,16 +113,15 @@ def codec_of(label: str) -> Codec:
 
 def encode(value: Any, scratch: Scratch, what: str = "this") -> tuple[str, Payload]:
     """The label and bytes of a value. Raises `NoCodec` naming `what` it is (`stage 'train'`) and what can be stored."""
-    codec = codec_for(type(value))
+    kind: Any = type(value)
+    codec = codec_for(kind)
     if codec is None:
         known = "; ".join(codec.values for codec in codecs().values())
-        raise NoCodec(
-            f"{what} returned a value of type {spelled(type(value))}, which no codec stores; return one of: {known}"
-        )
+        raise NoCodec(f"{what} returned a value of type {spelled(kind)}, which no codec stores; return one of: {known}")
     try:
         return codec.encode(value, scratch)
     except NoCodec as error:
-        raise NoCodec(f"{what} returned a value of type {spelled(type(value))}, but {error}") from error.__cause__
+        raise NoCodec(f"{what} returned a value of type {spelled(kind)}, but {error}") from error.__cause__
 
 
 def decode(label: str, payload: Payload, wanted: Any, scratch: Scratch) -> Any:

@@ -37,7 +37,7 @@ class AttemptLog:
         if message.kind == "dropped":
             self._lines.drop(head["lines"], head["size_bytes"])
             return
-        if not logging.getLogger(head["name"]).isEnabledFor(head["level"]):
+        if not nearest_logger(head["name"]).isEnabledFor(head["level"]):
             return
         level = logging.getLevelName(head["level"]).lower()
         line = LogLine(head["created"], "log", level, head["name"], to_text(message.body), head["fields"])
@@ -72,7 +72,7 @@ class AttemptLog:
         record = {"name": line.logger, "levelno": level, "levelname": line.level.upper(), "created": line.at}
         record |= {"msg": line.message, "kept": line.source}
         with self._own():
-            logging.getLogger(line.logger).handle(logging.makeLogRecord(record))
+            nearest_logger(line.logger).handle(logging.makeLogRecord(record))
 
     def _mute_once(self, what: str) -> None:
         if what not in self._muted:
@@ -86,3 +86,16 @@ class AttemptLog:
             yield
         finally:
             current_attempt.reset(mark)
+
+
+def nearest_logger(name: str) -> logging.Logger:
+    """The logger of this name, or the one above it whose handlers and level it would have.
+
+    None is made: stages make up names, and a logger stays for as long as the daemon.
+    """
+    known = logging.Logger.manager.loggerDict
+    while name:
+        if isinstance(found := known.get(name), logging.Logger):
+            return found
+        name = name.rpartition(".")[0]
+    return logging.getLogger()

@@ -12,6 +12,7 @@ import pytest
 
 from stages.artifacts import ArtifactStore, digest_of, place_of
 from stages.errors import ArtifactCorrupted, ArtifactMissing, StageError, StoreUnavailable
+from stages.local_store import LocalStore
 from stages.stores import open_store
 
 ABSENT = digest_of(b"never stored")
@@ -115,6 +116,9 @@ async def test_a_local_write_is_synced_before_it_is_acknowledged(
     assert ".incoming" in synced[0]
     folder = (tmp_path / place_of(digest)).parent
     assert {str(folder), str(folder.parent), str(tmp_path)} <= set(synced)
+    # Of the folders that need it no more, there may be 65,792.
+    assert isinstance(store, LocalStore)
+    assert store._durable == {digest[:2], f"{digest[:2]}/{digest[2:4]}"}
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "relative/folder", "/absolute", "file://host/x", ""])

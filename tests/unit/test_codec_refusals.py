@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from pydantic import BaseModel
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from stages.codecs.base import Scratch, decode, encode
+from stages.codecs.base import TYPES, Scratch, codec_for, decode, encode
 from stages.errors import NoCodec, Undecodable
 
 
@@ -107,3 +109,14 @@ def test_a_stored_name_leads_nowhere_else(scratch: Scratch) -> None:
     copy = decode("path:file:../../escaped", b"x", None, scratch)
     assert copy.name == "escaped"
     assert copy.is_relative_to(Path(scratch.place()).parent)
+
+
+def test_types_that_a_stage_makes_anew_each_time_are_forgotten() -> None:
+    made = []
+    for number in range(3 * TYPES):
+        kind = type(f"Made{number}", (BaseModel,), {})
+        assert codec_for(kind) is not None
+        made.append(weakref.ref(kind))
+    del kind
+    gc.collect()
+    assert sum(one() is not None for one in made) <= TYPES

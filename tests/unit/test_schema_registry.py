@@ -281,6 +281,23 @@ async def test_an_unknown_schema_is_asked_for_again_in_a_while(
     assert await read(registry, value) == 1
 
 
+async def test_what_names_no_schema_is_not_remembered_for_ever(
+    registry: SchemaRegistry, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema_registry, "_SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr(schema_registry, "_MOST_UNUSABLE", 10)
+    good = framed(3, b"1")
+    assert await read(registry, good) == 1
+    for number in range(100, 120):
+        await dead(registry, framed(number, b""))
+    assert len(registry._known) == 21
+    monkeypatch.setattr(schema_registry, "_ASK_AGAIN_S", -100.0)
+    asked = len(server.asked)
+    assert await read(registry, good) == 1
+    assert len(registry._known) == 1
+    assert len(server.asked) == asked
+
+
 async def test_one_registered_a_moment_ago_is_looked_for_twice(
     registry: SchemaRegistry, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

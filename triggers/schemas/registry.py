@@ -35,6 +35,8 @@ _FRAME_BYTES = 5
 _SCHEMA_UNKNOWN = 40403
 _ASK_AGAIN_S = 30.0
 _SECOND_LOOK_S = 1.0
+# What begins with a zero byte names a schema by its next four, whatever it is: so many that name none are remembered.
+_MOST_UNUSABLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,20 @@ class SchemaRegistry:
 
     async def ready(self, values: Iterable[bytes | None]) -> None:
         """Have the schema of each value at hand. Raises `SourceUnavailable` while the registry does not tell it."""
+        self._forget()
         wanted = {number for value in values if (number := schema_id(value)) is not None}
         for number in sorted(wanted):
             known = self._known.get(number)
             if known is None or (isinstance(known, _Unusable) and time.monotonic() > known.until_s):
                 self._known[number] = await self._learn(number)
+
+    def _forget(self) -> None:
+        """Drop what would be asked for again anyway, once there is much: not yet what somebody may be about to read."""
+        long_ago_s = time.monotonic() - _ASK_AGAIN_S
+        unusable = [(number, one) for number, one in self._known.items() if isinstance(one, _Unusable)]
+        if len(unusable) > _MOST_UNUSABLE:
+            for number, _ in filter(lambda known: known[1].until_s < long_ago_s, unusable):
+                del self._known[number]
 
     def read(self, value: bytes) -> Value:
         """What a framed value holds. Raises `InvalidEvent`."""
