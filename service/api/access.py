@@ -105,6 +105,9 @@ def check_form_origin(scope: Scope, public_url: str | None) -> None:
     # Not to be mistaken for the host of `null`, from where a sandboxed frame sends.
     own.discard(None)
     origin, site = header(scope, b"origin"), header(scope, b"sec-fetch-site")
+    if origin is None:
+        # Browsers that leave the origin out of a form tell the page it was on.
+        origin = header(scope, b"referer")
     if (origin is not None and urlsplit_host(origin) not in own) or site not in (None, "same-origin"):
         raise Problem(403, f"a page from {(origin or site or '')[:80]!r} may not do this: use the daemon's own pages")
 
