@@ -33,9 +33,23 @@ TABLES = (
     *("run_actions", "run_log", "api_tokens", "gate_links", "attempts", "replays"),
 )
 FIELDS = {
-    **{"by": "kim", "verb": "approve", "decision": "approve", "reason": "r", "what": "sums", "trigger": "sums"},
-    **{"pipeline": "sums", "params": "", "on": "same", "from": "", "model": "line", "alias": "production"},
-    **{"version": "1", "stage": "breaks", "expect": "", "start": "2026-01-01", "until": "2026-01-02"},
+    "by": "kim",
+    "verb": "approve",
+    "decision": "approve",
+    "reason": "r",
+    "what": "sums",
+    "trigger": "sums",
+    "pipeline": "sums",
+    "params": "",
+    "on": "same",
+    "from": "",
+    "model": "line",
+    "alias": "production",
+    "version": "1",
+    "stage": "breaks",
+    "expect": "",
+    "start": "2026-01-01",
+    "until": "2026-01-02",
 }
 
 
@@ -123,6 +137,8 @@ async def _state(database: str) -> dict[str, str]:
     """What every table holds that a form could change."""
     found = {}
     for table in TABLES:
-        held = await rows(database, f"select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {table} t")
+        held = await rows(
+            database, f"select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {table} t"
+        )
         found[table] = str(held[0][0])
     return found
