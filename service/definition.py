@@ -9,6 +9,7 @@ import orjson
 
 from stages.pipeline import Pipeline
 from stages.plan import PlanStage
+from stages.secret_params import secret_paths
 from triggers.base import Trigger
 
 
@@ -39,9 +40,24 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
         ],
         "triggers": [describe_trigger(trigger) for trigger in pipeline.on],
         "limits": _limits(pipeline),
-        "params": None if pipeline.params is None else pipeline.params.model_json_schema(),
+        "params": None if pipeline.params is None else _schema(pipeline),
+        **({"secret_params": [list(path) for path in secret]} if (secret := secret_paths(pipeline.params)) else {}),
         "serves": pipeline.serve is not None,
     }
+
+
+def _schema(pipeline: Pipeline) -> Any:
+    """The schema of the parameters, without the values that those who wrote a secret's field gave beside it."""
+    schema = pipeline.params.model_json_schema() if pipeline.params is not None else {}
+    secret = {path[-1] for path in secret_paths(pipeline.params)}
+    for model in (schema, *schema.get("$defs", {}).values()):
+        for name, told in model.get("properties", {}).items():
+            if name in secret:
+                for value in ("default", "examples", "const", "enum"):
+                    told.pop(value, None)
+            elif secret and isinstance(told.get("default"), dict):
+                told.pop("default")
+    return schema
 
 
 def describe_trigger(trigger: Trigger) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from service.fates import STRENGTH
 from service.limits import limits_of
 from service.terms import judged, terms_of
 from stages.errors import InvalidParams
+from stages.params import plain_params
 from triggers.base import Arrival, Fate, Offer, Position, Receipt, RunId
 from triggers.cloudevents import to_json
 from triggers.errors import InboxBusy, InboxFull
@@ -249,7 +250,7 @@ def event_row(event: Event) -> EventRow:
 
 def encode_params(params: Any) -> bytes:
     """Checked parameters as they are stored: JSON of the model, or `{}` for a pipeline without any."""
-    return b"{}" if params is None else orjson.dumps(params.model_dump(mode="json"))
+    return b"{}" if params is None else orjson.dumps(plain_params(params))
 
 
 def _by_pipeline(offers: Sequence[Offer]) -> Iterable[Sequence[Offer]]:

@@ -17,7 +17,9 @@ from service.loops.live import LiveRun
 from service.model import unit_of
 from stages.errors import Permanent
 from stages.invoke import cause_of, emitted_source
+from stages.pipeline import Pipeline
 from stages.plan import PlanStage
+from stages.secret_params import secret_paths, without
 from stages.subrun import SubRun
 from triggers.base import Arrival, Offer
 from triggers.cloudevents import CloudEvents, from_json
@@ -102,7 +104,13 @@ class Outbox:
         offered = Offer(
             wanted.pipeline, child.trigger, params=dict(wanted.params), tags=tuple(child.tags), pausable=False
         )
-        return Arrival(child.event, [offered])
+        return Arrival(_without_secrets(child.event, wanted, pipeline), [offered])
+
+
+def _without_secrets(event: Event, wanted: SubRun, pipeline: Pipeline) -> Event:
+    """Of a secret only the run has the value."""
+    secret = secret_paths(pipeline.params)
+    return replace(event, data={**event.data, "params": without(wanted.params, secret)}) if secret else event
 
 
 def _started_by(run: LiveRun) -> tuple[str, Sequence[str]]:

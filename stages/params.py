@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from stages.base import Stage
 from stages.digests import digest_text
 from stages.errors import InvalidParams
 from stages.problems import Problems, nearest, place_of_function
+from stages.secret_params import check_filled, revealed, secret_paths, values_at
+from stages.secrets import MASK, Secrets
 from stages.signature import Signature
 
 Params = type[BaseModel]
@@ -36,35 +37,10 @@ def agreed_params(
     return chosen
 
 
-def check_secrets(model: Params | None, problems: Problems) -> None:
-    """Note fields that are secrets: parameters are kept with their run, where everybody may read them."""
-    for name in sorted(_secret_fields(model, frozenset())) if model is not None else ():
-        problems.add(
-            f"parameter {name!r} is a secret, and parameters are kept and shown with their run: take the name of an "
-            f"environment variable, and read that in the stage"
-        )
-
-
-def _secret_fields(model: Params, seen: frozenset[type]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        for kind in _types_in(field.annotation):
-            if issubclass(kind, SecretStr | SecretBytes):
-                yield name
-            elif issubclass(kind, BaseModel) and kind not in seen:
-                yield from (f"{name}.{inner}" for inner in _secret_fields(kind, seen | {model}))
-
-
-def _types_in(annotation: Any) -> Iterator[type]:
-    """Every class that an annotation names, however deep."""
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        yield annotation
-    for part in typing.get_args(annotation):
-        yield from _types_in(part)
-
-
 def check_trigger_params(model: Params | None, trigger: Any, problems: Problems) -> None:
     """Note parameters a trigger fills that the pipeline does not have, and values it gives that would never do."""
     known = _names(model)
+    check_filled(model, trigger, problems)
     for name in trigger.params:
         if known is not None and name not in known:
             has = f"the pipeline's are {', '.join(sorted(known))}" if known else "the pipeline takes none"
@@ -101,16 +77,26 @@ def parse_params(pipeline: str, model: Params | None, raw: Mapping[str, Any] | N
             parsed = model.model_validate(dict(given))
         except ValidationError as error:
             wrong += [_told(one) for one in error.errors(include_url=False, include_context=False)]
+    paths = secret_paths(model)
+    if paths:
+        secrets = values_at(given, paths)
+        wrong += [f"a secret is {MASK}: give its value"] * (MASK in secrets)
+        wrong = [Secrets(secrets).mask(one) for one in wrong]
     if wrong:
         raise InvalidParams(f"wrong parameters for pipeline {pipeline!r}: {'; '.join(wrong)}")
     return parsed
+
+
+def plain_params(params: BaseModel | None) -> dict[str, Any]:
+    """Validated parameters as JSON, with their secrets: what is kept with a run, and read again for each stage."""
+    return {} if params is None else revealed(params, params.model_dump(mode="json"))
 
 
 def digest_params(params: BaseModel | None) -> str:
     """What a stage key holds of validated parameters, defaults included. The order of fields changes nothing."""
     if params is None:
         return NO_PARAMS_DIGEST
-    plain = params.model_dump(mode="json", round_trip=True)
+    plain = revealed(params, params.model_dump(mode="json", round_trip=True))
     return digest_text(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode())
 
 

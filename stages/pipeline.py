@@ -20,13 +20,14 @@ from stages.digests import code_digest, digest_text, value_digest
 from stages.environments.lock import environment_digest, package_problems
 from stages.errors import InvalidPipeline, StageError
 from stages.fitting import element_type
-from stages.params import agreed_params, check_secrets, check_trigger_params, digest_params, parse_params
+from stages.params import agreed_params, check_trigger_params, digest_params, parse_params
 from stages.placing import DEFAULT_RUNNER, runner_of, unkept_time
 from stages.plan import Argument, Plan, PlanStage, Source, key_prefix
 from stages.policy import RunPolicy, RunSettings, read_policy
 from stages.problems import Problems, caller, nearest, place_of_error, place_of_function
 from stages.rules import Rule, broken, is_list, made_by, text
 from stages.runners.base import runner_names
+from stages.secret_params import check_secrets
 from stages.settings import check_settings
 from stages.signature import Signature, awaits, is_async, read_signature
 from triggers.base import Trigger

@@ -27,6 +27,7 @@ from service.callers import Right
 from service.db.offered import RunRow
 from service.shapes import EventAnswer, OutcomeShape
 from service.terms import judged
+from stages.secret_params import secret_paths
 from triggers.base import Binding
 from triggers.cloudevents import restore, to_json
 from triggers.event import Event
@@ -82,9 +83,10 @@ async def explained(
     found = await foreseen(daemon.reads, daemon.inbox.decided(timely), now)
     standings = Standings(daemon.reads, context.views)
     runs = [
-        await standings.foretell(row, daemon.catalogue.pipelines[row.pipeline].policy)
+        await standings.foretell(row, made.policy, secret_paths(made.params))
         for row in found.winners
         if isinstance(row, RunRow)
+        for made in [daemon.catalogue.pipelines[row.pipeline]]
     ]
     return {
         "key": str(asked.event.key),

@@ -32,6 +32,7 @@ from service.db.writer import Operation
 from service.errors import Conflict
 from service.inbox import event_row
 from service.shapes import EventFate, OutcomeShape
+from stages.secret_params import shown_whole
 from triggers.base import Arrival, Fate, Offer
 from triggers.cloudevents import restore
 from triggers.event import Event
@@ -162,7 +163,7 @@ async def _old(context: Context, found: EventFate, outcome: OutcomeShape) -> _Ol
         rows = await context.daemon.reads.fetch("gathered_events", [run["id"]])
         if len(rows) > MOST_SHARED:
             raise Conflict(f"run {run['id']} holds {len(rows) + 1} events, more than a replay carries ({MOST_SHARED})")
-        return _Old(run["id"], run["params"], await _shared(context, run["event"]["key"], rows))
+        return _Old(run["id"], shown_whole(run["params"]), await _shared(context, run["event"]["key"], rows))
     return _Old(None, _params_now(context, found, outcome))
 
 

@@ -20,6 +20,7 @@ from service.errors import Conflict, NotFound
 from service.model import RunState
 from service.shapes import EventsAnswer, RunDetail, RunEventsPage, RunsPage
 from stages.problems import nearest
+from stages.secret_params import secret_paths, without
 from triggers.base import Arrival, Binding, Fate, Receipt
 from triggers.event import Event
 from triggers.headers import fold, key_of
@@ -61,6 +62,8 @@ async def start_by_hand(context: Context, name: str, body: StartBody, event_id: 
     offer = replace(manual_offer(Binding(pipeline.name, trigger), event), priority=body.priority)
     if offer.fate is Fate.RAN:
         pipeline.parse_params(offer.params)
+    # Of a secret only the run has the value: events are kept and shown as they are.
+    event = replace(event, data={**event.data, "params": without(body.params, secret_paths(pipeline.params))})
     receipts = await context.daemon.inbox.accept([Arrival(event, [offer])])
     await _refuse_another(context, event, receipts[0])
     status, answer = events_answer(receipts)

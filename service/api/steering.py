@@ -19,14 +19,15 @@ from service.api.requests import path_id, read_model
 from service.db.rows import Row
 from service.db.steering import Abandon, Cancel, Resume
 from service.errors import NotFound
-from service.inbox import encode_params
 from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, recall
 from service.model import RunState, RunView
 from service.resume_shapes import GatePlanShape, ResumeAnswer, StagePlanShape
 from service.resumption import Before, Resumption, needing, passing_over, plan_resumption, unfinished_lists
 from service.shapes import RunState as StateShape
+from stages.params import plain_params
 from stages.pipeline import Pipeline
+from stages.secret_params import secret_paths, unmasked, without
 from triggers.cloudevents import restore
 
 RESUMABLE = (RunState.FAILED, RunState.CANCELLED)
@@ -166,9 +167,9 @@ def _refuse_gone_version(context: Context, row: Row) -> None:
 
 def _amended(pipeline: Pipeline, row: Row, changed: Mapping[str, Any] | None) -> dict[str, Any]:
     """The run's parameters with those changed, checked. Raises `InvalidParams`."""
-    params = {**orjson.loads(row["params"]), **(changed or {})}
-    checked: dict[str, Any] = orjson.loads(encode_params(pipeline.parse_params(params)))
-    return checked
+    before = orjson.loads(row["params"])
+    params = {**before, **unmasked(changed or {}, before, secret_paths(pipeline.params))}
+    return plain_params(pipeline.parse_params(params))
 
 
 async def _as_it_stands(
@@ -198,10 +199,9 @@ def _before(row: Row) -> Before:
 def _resumption(
     row: Row, pipeline: Pipeline, by: str, params: Mapping[str, Any], planned: Resumption, since: str | None = None
 ) -> Resume:
-    before = orjson.loads(row["params"])
-    changed = {
-        name: {"from": before.get(name), "to": params[name]} for name in params if before.get(name) != params[name]
-    }
+    before, secret = orjson.loads(row["params"]), secret_paths(pipeline.params)
+    old, new = without(before, secret), without(params, secret)
+    changed = {name: {"from": old.get(name), "to": new[name]} for name in params if before.get(name) != params[name]}
     detail = {
         "from_stage": since,
         "params": changed,

@@ -11,6 +11,8 @@ from service.db.offered import RunRow
 from service.db.reads import Reads
 from service.db.views import Views
 from stages.policy import RunPolicy
+from stages.secret_params import Path as SecretPath
+from stages.secret_params import masked
 
 
 class Standings:
@@ -20,14 +22,14 @@ class Standings:
         self._reads = reads
         self._views = views
 
-    async def foretell(self, row: RunRow, policy: RunPolicy) -> RunForetold:
-        """The run, and its limits as they are now. Raises `DatabaseUnavailable`."""
+    async def foretell(self, row: RunRow, policy: RunPolicy, secret: Sequence[SecretPath]) -> RunForetold:
+        """The run with its secrets hidden, and its limits as they are now. Raises `DatabaseUnavailable`."""
         limits = await self._limits(row, policy)
         return {
             "pipeline": row.pipeline,
             "version": row.version,
             "trigger": row.trigger,
-            "params": orjson.loads(row.params),
+            "params": masked(orjson.loads(row.params), secret),
             "priority": row.priority,
             "tags": list(row.tags),
             "due_at": row.due_at,

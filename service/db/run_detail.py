@@ -22,6 +22,7 @@ from service.shapes import (
     RunDetail,
     StageShape,
 )
+from stages.secret_params import masked
 from triggers.cloudevents import restore
 from triggers.event import REPLAY
 from triggers.replay import SHADOW_TRIGGER, again, replayed
@@ -95,7 +96,7 @@ def run_detail(
         "epoch": row["epoch"],
         "adoptions": row["adoptions"],
         "owner": row["owner"],
-        "params": orjson.loads(row["params"]),
+        "params": masked(orjson.loads(row["params"]), definition.get("secret_params", ())),
         "event": {
             **event_name(row),
             "occurred_at": row["occurred_at"],

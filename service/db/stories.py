@@ -16,6 +16,7 @@ from service.db.rows import Row
 from service.report import Around, ReportModel, ReportRelative
 from service.story import SharedEvent, Story, StoryAction, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
+from stages.secret_params import masked
 from triggers.coalesce import MOST_EVENTS
 from triggers.replay import carried_by, original_of
 
@@ -92,9 +93,11 @@ def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions:
     ends = ("cancelled_by", "abandoned_at", "abandoned_by", "abandon_reason", "due_at", "late_at")
     written = orjson.loads(row["envelope"])
     causes = ("cause_run", "cause_stage", "parent_run")
+    known = {one["version"]: orjson.loads(one["definition"]) for one in definitions}
+    secret = [path for one in known.values() for path in one.get("secret_params", ())]
     return Story(
         **{name: row[name] for name in (*plain, *ends, *causes)},
-        params=orjson.loads(row["params"]),
+        params=masked(orjson.loads(row["params"]), secret),
         tags=orjson.loads(row["tags"]),
         event_key=str(row["event_key"]),
         event=original_of(written),
@@ -102,7 +105,7 @@ def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions:
         failure=_document(row["failure"]),
         attempts=[story_attempt(one, row["version"]) for one in attempts],
         gates=[_gate(one) for one in gates],
-        definitions={one["version"]: orjson.loads(one["definition"]) for one in definitions},
+        definitions=known,
     )
 
 

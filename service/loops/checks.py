@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.db.registry import PRODUCTION
@@ -19,6 +19,8 @@ from stages.gates.base import GateContext, GateResult, GateState
 from stages.gates.evaluate import evaluate, output_for
 from stages.plan import PlanGate
 from stages.registry import ModelVersion, Registry
+from stages.secret_params import values_of
+from stages.secrets import Secrets
 from stages.strays import Strays
 from triggers.base import Clock
 
@@ -87,7 +89,12 @@ class Checks:
             now=self.clock.now(),
             production=await self._production(getattr(gate.gate, "models", ())),
         )
-        return await evaluate(gate.gate, context, self.store, self.strays)
+        found = await evaluate(gate.gate, context, self.store, self.strays)
+        secret = values_of(run.params, run.pipeline.params)
+        if not secret:
+            return found
+        secrets = Secrets(secret)
+        return replace(found, reason=secrets.mask(found.reason), evidence=secrets.mask_fields(found.evidence))
 
     async def _production(self, models: Any) -> Mapping[str, ModelVersion]:
         """The version in production of each model that has one, however long the database takes to answer."""
