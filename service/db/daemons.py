@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import asyncpg
 
@@ -38,21 +38,31 @@ class Registration:
         return daemon
 
 
+class Adopted(NamedTuple):
+    """How many runs were taken from lapsed processes, and in how many seconds the next lease may lapse (None: nobody
+    else has one).
+    """
+
+    runs: int
+    next_s: float | None
+
+
 @dataclass(eq=False, slots=True)
 class Adopt(Operation):
-    """Take the runs of lapsed processes away from them and queue them. The answer is how many there were."""
+    """Take the runs of lapsed processes away from them and queue them. The answer is an `Adopted`."""
 
     order: ClassVar[int] = 5
 
     @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[Adopt]) -> Sequence[int]:
+    async def write(cls, flush: Flush, operations: Sequence[Adopt]) -> Sequence[Adopted]:
         """A lapsed process cannot commit after this: its lease row is no longer alive."""
         rows = await flush.connection.fetch(sql("adopt"), flush.daemon)
         for row in rows:
             flush.wakes.add("")
             entry = {"run": row["id"], "pipeline": row["pipeline"], "move": "queued", "lost_by": row["daemon"]}
             flush.log.append(entry | held(row["key"], row["pool"]))
-        return [len(rows)] * len(operations)
+        next_s = await flush.connection.fetchval(sql("next_lapse"), flush.daemon)
+        return [Adopted(len(rows), next_s)] * len(operations)
 
 
 @dataclass(eq=False, slots=True)

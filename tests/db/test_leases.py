@@ -12,7 +12,7 @@ import pytest
 
 from service.db.attempts import PutAttempt
 from service.db.claims import Claim
-from service.db.daemons import Adopt, Release
+from service.db.daemons import Adopt, Adopted, Release
 from service.db.notes import PutPipeline
 from service.db.reads import Reads
 from service.db.runs import Blame, MoveRun, PutGate
@@ -24,7 +24,7 @@ from service.loops.recovery import Recovery
 from service.loops.recovery import Standing as Ending
 from service.model import AttemptState, GateState, RunState
 from stages.artifacts import ArtifactRef
-from tests.db.writing import accept, rows, writing
+from tests.db.writing import accept, rows, until, writing
 from triggers import faults
 
 OUTPUT = ArtifactRef("a" * 64, "json", 1, b"1")
@@ -72,12 +72,27 @@ async def test_a_dead_process_loses_its_runs_and_their_attempts_are_lost(databas
         await dead.submit(accept("1", "a"))
         [run] = await claim(dead)
         await dead.submit(attempt(run, AttemptState.RUNNING))
-        assert await heir.submit(Adopt()) == [0]
+        [adopted] = await heir.submit(Adopt())
+        assert adopted.runs == 0
+        assert 4.0 < adopted.next_s <= 5.0
         await silence(database, dead.daemon)
-        assert await heir.submit(Adopt()) == [1]
+        assert await heir.submit(Adopt()) == [Adopted(1, None)]
         [again] = await claim(heir)
     assert (again["id"], again["epoch"], again["adoptions"]) == (run["id"], 2, 1)
     assert [row["state"] for row in await rows(database, "select state from attempts")] == ["lost"]
+
+
+async def test_runs_are_adopted_as_a_lease_lapses_and_not_a_quarter_of_it_later(database: str) -> None:
+    lease_s = 80.0
+    async with writing(database, lease_s=lease_s) as dead, writing(database, lease_s=lease_s) as heir:
+        await dead.submit(accept("1", "a"))
+        await claim(dead)
+        lapses = "update daemons set renewed_at = now() - interval '79 s' where id = $1"
+        await rows(database, lapses, dead.daemon)
+        async with asyncio.TaskGroup() as others:
+            recovering = others.create_task(Recovery(heir, lease_s=lease_s).run())
+            await until(database, lease_s / 8, "select count(*) = 1 from runs where state = 'queued'")
+            recovering.cancel()
 
 
 async def test_a_process_that_wakes_after_its_lease_writes_nothing_for_runs_it_lost(database: str) -> None:

@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Warm:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._born: asyncio.Queue[int] = asyncio.Queue()
-        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._ends: dict[int, asyncio.Future[tuple[int, float]]] = {}
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Warm:
@@ -75,20 +76,25 @@ class Warm:
                 self._ends[told["born"]] = asyncio.get_running_loop().create_future()
                 self._born.put_nowait(told["born"])
             else:
-                self._ends[told["ended"]].set_result(told["code"])
+                self._ends[told["ended"]].set_result((told["code"], told["at"]))
 
 
 class Living:
     """One daemon. It is a child of the process that forked it."""
 
-    def __init__(self, pid: int, end: asyncio.Future[int]) -> None:
+    def __init__(self, pid: int, end: asyncio.Future[tuple[int, float]]) -> None:
         self.pid = pid
         self._end = end
 
     @property
     def code(self) -> int | None:
         """How it ended: minus the signal, or its exit code; None: it lives."""
-        return self._end.result() if self._end.done() else None
+        return self._end.result()[0] if self._end.done() else None
+
+    @property
+    def died_at(self) -> float:
+        """When it ended, in seconds since 1970."""
+        return self._end.result()[1]
 
     def signal(self, number: signal.Signals) -> None:
         """Send it, if there still is somebody to take it."""
@@ -98,7 +104,8 @@ class Living:
 
     async def ended(self) -> int:
         """Wait for its end."""
-        return await asyncio.shield(self._end)
+        code, _ = await asyncio.shield(self._end)
+        return code
 
     @property
     def stands(self) -> bool:
@@ -150,7 +157,7 @@ def _load() -> None:
     gc.freeze()
 
 
-def _tell(**told: int) -> None:
+def _tell(**told: float) -> None:
     os.write(1, json.dumps(told).encode() + b"\n")
 
 
@@ -162,7 +169,7 @@ def _bury() -> None:
             return
         if not pid:
             return
-        _tell(ended=pid, code=os.waitstatus_to_exitcode(status))
+        _tell(ended=pid, code=os.waitstatus_to_exitcode(status), at=time.time())
 
 
 def _fork(order: Mapping[str, Any], inherited: tuple[int, ...]) -> None:

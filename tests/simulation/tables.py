@@ -17,7 +17,7 @@ import orjson
 from service.db.accept import Accept, Accepted
 from service.db.attempts import PutAttempt
 from service.db.claims import Claim
-from service.db.daemons import Adopt
+from service.db.daemons import Adopt, Adopted
 from service.db.offered import Place, RunRow
 from service.db.results import LookUp
 from service.db.runs import Blame, MoveRun, Owned, PutGate
@@ -197,7 +197,7 @@ class Tables:
             "envelope": self.events[run.row.event_key],
         }
 
-    def _adopt(self, lease: int, lease_s: float) -> int:
+    def _adopt(self, lease: int, lease_s: float) -> Adopted:
         """Those whose lease has lapsed lose their runs; what was begun for one counts against it."""
         dead = {
             one
@@ -213,7 +213,8 @@ class Tables:
                 for place, attempt in self.attempts.items()
             )
             run.adoptions = 1 if finished else run.adoptions + (run.blamed or run.adoptions == 0)
-        return len(lost)
+        others = (renewed_s for one, renewed_s in self.renewed_s.items() if one != lease and one not in self.lapsed)
+        return Adopted(len(lost), min((renewed_s + lease_s - self.now_s() for renewed_s in others), default=None))
 
     def _accept(self, lease: int, one: Accept) -> Accepted | PositionMoved:
         for position in one.positions:
