@@ -37,6 +37,23 @@ async def test_watching_ends_as_the_run_does(database: str, tmp_path: Path) -> N
         assert (code, json.loads(out)["state"]) == (0, "succeeded")
 
 
+async def test_scripts_go_by_the_exit_code(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+
+        async def code(*arguments: str) -> int:
+            return (await tidemill(one, *arguments))[0]
+
+        assert [await code("run", name, "--wait") for name in ("sums", "broken", "gated")] == [0, 1, 3]
+        assert await code("run", "nothing", "--wait") == 2
+        [waiting] = (await one.http.get("/api/v1/runs?state=waiting")).json()["runs"]
+        gate = (str(waiting["id"]), "add-double", "--by", "kim")
+        assert await code("approve", *gate, "--subject", "0123456789") == 2
+        assert await code("approve", *gate) == 0
+        assert await code("watch", gate[0]) == 0
+        assert await code("reject", *gate) == 2
+        assert await code("approve", "99", *gate[1:]) == 2
+
+
 async def test_what_goes_on_is_printed_once_where_nobody_looks(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, *Role, pipelines=(*PIPELINES, clocks)) as one:
         waiting = await one.start("gated", RunState.WAITING)
