@@ -115,7 +115,8 @@ class Watch:
         daemon = {self.process, *descendants(self.process)}
         others = set(descendants(os.getpid())) - daemon
         answered = sum(self.posts.answers.values())
-        return Spent(time.monotonic(), answered, sum(map(cpu_s, daemon)), sum(map(cpu_s, others)), time.process_time())
+        cpu = (sum(map(cpu_s, daemon)), sum(map(cpu_s, others)), time.process_time())
+        return Spent(time.monotonic(), answered, waited_s(self.process), *cpu)
 
     async def _tell(self, minutes: float, before: Spent, now: Spent) -> None:
         states = "select string_agg(state || ' ' || n, ', ') from (select state, count(*) as n from runs group by 1) s"

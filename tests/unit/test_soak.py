@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.fault.flatness import MOST_GROWTH, growth, judged
 from tests.fault.posts import Posts
+from tests.fault.soak import Watch, cpu_s, request, resident, waited_s
 
 DICE = random.Random(7)
 
@@ -75,3 +78,18 @@ async def test_posts_are_answered_counted_and_left_out() -> None:
     assert set(posts.answers) == {202, 503, 0}
     assert abs(posts.answers[202] - len(got) / 2) <= 2
     assert len(posts.took_s) == posts.sent
+
+
+def test_what_this_process_used_is_read() -> None:
+    began = cpu_s(os.getpid()), time.process_time()
+    while time.process_time() - began[1] < 0.1:
+        pass
+    assert cpu_s(os.getpid()) - began[0] >= 0.05
+    assert waited_s(os.getpid()) >= 0
+    assert resident(os.getpid()) > 1e6
+    watch = Watch(os.getpid(), Path(), "", Posts(0, request))
+    spent = watch._spent()
+    assert spent.daemon_s > 0
+    assert spent.sender_s > 0
+    assert request(100).endswith(b'y"}')
+    assert request(1).endswith(b'\r\n\r\n{"n":1}')
