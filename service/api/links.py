@@ -18,7 +18,7 @@ from service.api.gates import DECISIONS, Verb, decide, named, standing_of
 from service.api.problems import TOLD, Problem, problem_of
 from service.api.requests import read_body, read_model
 from service.api.runs import found_run, run_called
-from service.api.standing import require_gate
+from service.api.standing import require_gate, require_link_for
 from service.audit import tell
 from service.callers import Right
 from service.console.look import HEADERS, rendered
@@ -41,6 +41,7 @@ async def make(context: Context, request: Request) -> Response:
     body = await read_model(request, context.limit_bytes, LinkBody)
     run = await found_run(context, request)
     require_gate(request.scope, run["pipeline"])
+    require_link_for(request.scope, body.person)
     gate = named(run, request.path_params["gate"])
     _refuse_decided(run, gate)
     standing_of(context, run, gate, body.person)

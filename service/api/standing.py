@@ -36,6 +36,17 @@ def require_gate(scope: Scope, pipeline: str) -> None:
         )
 
 
+def require_link_for(scope: Scope, person: str) -> None:
+    """Raises 403 for whoever would be handed a link by which somebody else decides: to have it is to vote as them."""
+    caller = caller_of(scope)
+    if caller.name != person and not caller.speaks_for_others:
+        raise Problem(
+            403,
+            f"a link for {person[:80]!r} votes as them, and you are {caller.tells()}: ask for one in your own name, or"
+            " let an admin's program make it",
+        )
+
+
 def recorded_as(scope: Scope, given: str | None, *, personal: bool = False) -> str | None:
     """Under which name something is recorded. Who has a name of their own has no other, unless they speak for others.
 

@@ -144,6 +144,23 @@ async def test_whom_a_gate_asks_for_counts_besides(database: str, tmp_path: Path
         assert done.json()["decided_by"] == "kim"
 
 
+async def test_nobody_but_an_admin_is_handed_a_link_by_which_somebody_else_decides(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path, api_token=TOKEN, groups="leads=kim") as one:
+        one.http.headers.update(ADMIN)
+        run = await one.start("gated", RunState.WAITING)
+        links = f"/api/v1/runs/{run}/gates/add-double/links"
+        eve = await token(one, "eve", "approver", "operator", pipelines=("*",))
+        kim = await token(one, "kim", "approver", pipelines=("*",))
+        assert "votes as them" in problem(await one.post(links, LINK, headers=eve), 403)
+        assert "votes as them" in problem(await one.post(links, {**LINK, "by": "kim"}, headers=eve), 403)
+        assert "eve may not decide" in problem(await one.post(links, {**LINK, "for": "eve"}, headers=eve), 403)
+        assert (await one.post(links, LINK, headers=kim)).status_code == 201
+        assert (await one.post(links, LINK, headers=await token(one, "bot", "admin"))).status_code == 201
+        assert (await one.post(links, LINK)).status_code == 201
+
+
 @pytest.mark.parametrize(("said", "recorded"), [({"by": "somebody"}, "sam"), ({}, "sam")])
 async def test_what_is_done_is_recorded_under_the_name_of_the_token(
     database: str, tmp_path: Path, said: dict[str, str], recorded: str
