@@ -8,8 +8,10 @@ backup.json      written last: without it, the backup did not come to its end
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -48,8 +50,16 @@ async def back_up(dsn: str, url: str, folder: Path, programs: Path) -> Backup:
 
     The database first: what is in the store after that has all that the dump refers to, for nothing is cleaned up
     meanwhile. Of what is set aside it takes only what a row refers to: the rest is on its way out. Raises `Conflict`
-    while somebody cleans up, `Invalid` for a folder that is something else, `ServiceError`, `StoreUnavailable`.
+    while somebody cleans up, `Invalid` for a folder that is something else or a database that no daemon ever used,
+    `ServiceError`, `StoreUnavailable`.
     """
+    if await is_empty(dsn):
+        raise Invalid("this database has no tables of tidemill's, so there is nothing to back up: is it the right one?")
+    with _nobody_elses():
+        return await _copied(dsn, url, folder, programs)
+
+
+async def _copied(dsn: str, url: str, folder: Path, programs: Path) -> Backup:
     _prepare(folder)
     fresh = folder / f"{DUMP}.new"
     store, copy = open_store(url), LocalStore(folder / ARTIFACTS)
@@ -119,6 +129,18 @@ def _prepare(folder: Path) -> None:
     if folder.exists() and (other := sorted({one.name for one in folder.iterdir()} - mine)):
         raise Invalid(f"{folder} has other things in it ({other[0]}): name a folder that is new, empty or a backup")
     folder.mkdir(parents=True, exist_ok=True)
+    # One of before may have been made for all to read.
+    folder.chmod(0o700)
+
+
+@contextmanager
+def _nobody_elses() -> Iterator[None]:
+    """What is made meanwhile is for this user alone to read, whatever the shell says."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _read(folder: Path) -> Backup:

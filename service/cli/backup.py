@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,31 +60,27 @@ def restore(folder: Folder, programs: Programs = None, config_file: ConfigFile =
 
 async def _back_up(settings: Settings, folder: Path, programs: Path | None) -> Backup:
     from service.backup import back_up
+    from service.cli.at_rest import database_of
     from service.embedded.postgres import packaged_programs
+    from service.errors import ConfigError
 
-    async with _database(settings) as dsn:
+    async with database_of(settings) as dsn:
+        if dsn is None:
+            raise ConfigError(
+                f"no database is set, and none is embedded in {settings.home}: set TIDEMILL_DATABASE_URL to the one to"
+                " back up, or TIDEMILL_HOME to that of `tidemill up`"
+            )
         return await back_up(dsn, settings.artifacts.url, folder, programs or packaged_programs())
 
 
 async def _restore(settings: Settings, folder: Path, programs: Path | None) -> Backup:
     from service import backup
+    from service.cli.at_rest import database_of
     from service.embedded.postgres import packaged_programs
 
-    async with _database(settings) as dsn:
+    async with database_of(settings, may_make=True) as dsn:
+        assert dsn is not None
         return await backup.restore(folder, dsn, settings.artifacts.url, programs or packaged_programs())
-
-
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
-    """The one that is set; else the one that is embedded, which is started where no daemon runs it."""
-    from service.embedded.postgres import EmbeddedPostgres, embedded_dsn
-
-    dsn = settings.database.url or embedded_dsn(settings.home)
-    if dsn is not None:
-        yield dsn
-        return
-    async with EmbeddedPostgres(settings.home) as started:
-        yield started
 
 
 def _tell(made: Backup, says: str, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,6 +59,7 @@ async def _examine(config_file: Path | None, depth: Depth, *, quiet: bool) -> li
     """Print each finding as it is made."""
     from service.checkup.examination import examine
     from service.checkup.finding import problem
+    from service.cli.at_rest import database_of
     from service.cli.output import working
     from service.cli.views.checkup import print_finding
     from service.config import read_settings
@@ -72,9 +74,11 @@ async def _examine(config_file: Path | None, depth: Depth, *, quiet: bool) -> li
             print_finding(found[0])
         return found
     sys.path.insert(0, str(settings.root))
+    reads = database_of(settings) if depth.rows or depth.artifacts else nullcontext()
     with working("checking") as out:
-        async for one in examine(settings, depth):
-            found.append(one)
-            if not quiet:
-                print_finding(one, out)
+        async with reads:
+            async for one in examine(settings, depth):
+                found.append(one)
+                if not quiet:
+                    print_finding(one, out)
     return found

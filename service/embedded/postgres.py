@@ -161,6 +161,11 @@ def embedded_dsn(home: Path) -> str | None:
     return _address(files) if (files.sockets / SOCKET_NAME).exists() else None
 
 
+def is_made(home: Path) -> bool:
+    """Whether a Postgres was ever embedded under `home`."""
+    return DataFolder(home.absolute() / "postgres").data.exists()
+
+
 def _address(files: DataFolder) -> str:
     return f"postgresql://{USER}@/{DATABASE}?host={quote(str(files.sockets))}"
 

@@ -106,3 +106,37 @@ async def test_what_was_backed_up_under_load_goes_on_elsewhere(
         assert (code, f"1 that rows refer to are missing or damaged: {gone.digest}" in out) == (1, True), out
         code, out = await tidemill("backup", tmp_path / "second", **new)
         assert (code, gone.digest in out) == (1, True), out
+
+
+async def test_the_steps_hold_for_the_embedded_database_and_a_backup_is_its_owners_alone(
+    database: str, tmp_path: Path, home: Path
+) -> None:
+    """As docs/backup.md has them, one after the other, without a daemon; whatever the umask."""
+    set_there = {"TIDEMILL_DATABASE_URL": database, "TIDEMILL_ARTIFACTS": (tmp_path / "artifacts").as_uri()}
+    await LocalStore(tmp_path / "artifacts").put(b"a payload")
+    folder = tmp_path / "backup"
+    folder.mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        code, out = await tidemill("backup", folder, **set_there)
+    finally:
+        os.umask(before)
+    assert code == 0, out
+    inside = list(folder.rglob("*"))
+    assert {one.stat().st_mode & 0o777 for one in (folder, *inside) if one.is_dir()} == {0o700}
+    assert {one.stat().st_mode & 0o777 for one in inside if one.is_file()} == {0o600}
+    assert len([one for one in inside if one.is_file()]) == 3
+
+    here = {"TIDEMILL_HOME": str(home), "TIDEMILL_HTTP_PORT": str(free_port())}
+    assert (await tidemill("restore", folder, **here))[0] == 0
+    code, out = await tidemill("doctor", "--deep", "--artifacts", **here)
+    assert "that rows refer to are there, and whole" in out, out
+    assert "an event" in out
+
+
+async def test_there_may_be_nothing_to_back_up(empty_database: str, tmp_path: Path) -> None:
+    code, out = await tidemill("backup", tmp_path / "backup", TIDEMILL_HOME=str(tmp_path / "empty"))
+    assert (code, "no database is set, and none is embedded" in out, len(out.splitlines())) == (2, True, 1), out
+    code, out = await tidemill("backup", tmp_path / "backup", TIDEMILL_DATABASE_URL=empty_database)
+    assert (code, "nothing to back up" in out, len(out.splitlines())) == (2, True, 1), out
+    assert not (tmp_path / "backup").exists()
