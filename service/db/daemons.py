@@ -52,6 +52,7 @@ class Adopt(Operation):
     """Take the runs of lapsed processes away from them and queue them. The answer is an `Adopted`."""
 
     order: ClassVar[int] = 5
+    alone: ClassVar[bool] = True
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Adopt]) -> Sequence[Adopted]:

@@ -65,6 +65,8 @@ class Operation:
     order: ClassVar[int]
     # Whether it need not be written once its caller has given up waiting.
     abandonable: ClassVar[bool] = False
+    # Whether it goes before whatever waits, in a transaction of its own: others may wait for rows, and it for them.
+    alone: ClassVar[bool] = False
     # Whether it writes nothing, and is as well done after the others have committed.
     reads: ClassVar[bool] = False
 
@@ -94,6 +96,11 @@ class Unit:
 
     operations: tuple[Operation, ...]
     future: asyncio.Future[list[Any]] | None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else is written with it."""
+        return any(operation.alone for operation in self.operations)
 
     @property
     def abandoned(self) -> bool:
@@ -174,7 +181,10 @@ class Writer:
             self._lazy_timer = self._loop.call_later(LAZY_S, self._wake.set)
 
     def _put(self, unit: Unit) -> None:
-        self._units.append(unit)
+        if unit.alone:
+            self._units.appendleft(unit)
+        else:
+            self._units.append(unit)
         self._idle.clear()
         self._wake.set()
 
@@ -213,7 +223,8 @@ class Writer:
         await asyncio.sleep(0)
 
     def _take(self) -> list[Unit]:
-        units = [self._units.popleft() for _ in range(min(len(self._units), FLUSH_LIMIT))]
+        most = 1 if self._units and self._units[0].alone else FLUSH_LIMIT
+        units = [self._units.popleft() for _ in range(min(len(self._units), most))]
         if not self._units:
             self._wake.clear()
             if self._lazy_timer is not None:

@@ -24,7 +24,7 @@ from service.loops.recovery import Recovery
 from service.loops.recovery import Standing as Ending
 from service.model import AttemptState, GateState, RunState
 from stages.artifacts import ArtifactRef
-from tests.db.writing import accept, rows, until, writing
+from tests.db.writing import accept, refuse, rows, until, writing
 from triggers import faults
 
 OUTPUT = ArtifactRef("a" * 64, "json", 1, b"1")
@@ -337,3 +337,19 @@ async def test_a_run_cancelled_between_two_processes_has_nothing_under_way(datab
         await heir.submit(Adopt())
         assert await heir.submit(Cancel(run["id"], "kim")) == [RunState.CANCELLED]
     assert [row["state"] for row in await rows(database, "select state from attempts")] == ["cancelled"]
+
+
+async def test_adoption_does_not_wait_for_what_is_written_beside_it(database: str) -> None:
+    async with writing(database) as dead, writing(database) as heir:
+        await dead.submit(accept("1", "a"))
+        await claim(dead)
+        await silence(database, dead.daemon)
+        holder = await asyncpg.connect(database)
+        async with holder.transaction():
+            await holder.execute("lock table fates in exclusive mode")
+            waiting = heir.submit(refuse("2", "a"))
+            [adopted] = await asyncio.wait_for(heir.submit(Adopt()), 10)
+            assert adopted.runs == 1
+            assert not waiting.done()
+        await waiting
+        await holder.close()
