@@ -169,7 +169,10 @@ class Mill(RuleBasedStateMachine):
     @rule(who=who, which=which)
     def cancel(self, who: int, which: int) -> None:
         run_id = sorted(self.world.runs)[which % len(self.world.runs)]
-        self.run(self.world.daemons[who].writer.submit(Cancel(run_id, "somebody")))
+        self.run(self._cancel(who, run_id))
+
+    async def _cancel(self, who: int, run_id: int) -> None:
+        await self.world.daemons[who].writer.submit(Cancel(run_id, "somebody"))
 
     @rule(who=who, which=which, since=st.sampled_from([(), ("each",), ("listed", "each", "rarely", "asks", "last")]))
     def resume(self, who: int, which: int, since: tuple[str, ...]) -> None:

@@ -23,6 +23,13 @@ insert into attempts (run_id, stage, attempt, epoch, state, output_digest, outpu
 select r.id, s, 1, 1, 'succeeded', md5(r.id::text || s) || md5(s || r.id::text), 'json', 9000, now(), now()
 from runs r, unnest(array['a', 'b']) s
 """
+CHECKED = """
+insert into gates (run_id, gate, source, target, state, reason, evidence, subject, decided_by)
+select id, 'a-b', 'a', 'b', 'passed', '', '{}', '', 'test' from runs
+"""
+LOGGED = """
+insert into run_log (at, daemon, entries) select now() - interval '60 days', 1, '[]' from runs
+"""
 COSTED = """
 insert into attempt_costs (run_id, stage, item, attempt, cpu_s, memory_bytes)
 select run_id, stage, item, attempt, 1, 1 from attempts
@@ -62,6 +69,8 @@ async def make_history(dsn: str) -> None:
     for statement in (SENT, RAN, FATED):
         await connection.execute(statement, RUNS)
     await connection.execute(TRIED)
+    await connection.execute(CHECKED)
+    await connection.execute(LOGGED)
     await connection.execute(COSTED)
     await take_for_ten_million(connection)
     await connection.close()
