@@ -11,6 +11,7 @@ from service.api.meters import Meters
 from service.api.serving import Serving
 from service.api.sessions import Sessions
 from service.api.shared import Shared
+from service.api.watched import Watched
 from service.db.views import Views
 from service.db.writer import Operation
 from service.known_tokens import KnownTokens
@@ -33,6 +34,7 @@ class Context:
     stream: LogStream
     sessions: Sessions
     access: Access
+    watched: Watched
     tokens: KnownTokens
     audit: Audit
     shared: Shared = field(default_factory=Shared)

@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import LIMIT, Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, whole
+from service.api.watched import MEDIA_TYPE, Stream
 from service.errors import DatabaseUnavailable, NotFound
 from service.log_pages import Wanted
 from service.log_shapes import LogsPage
@@ -22,7 +23,6 @@ from service.model import FINISHED_RUNS
 from stages.errors import StoreUnavailable
 from stages.problems import nearest
 
-STREAM = "text/event-stream"
 STREAM_PAGE = 500
 # Under load the run log grows all the time; a follower need not ask more often than a person can see.
 GATHER_S = 0.05
@@ -52,9 +52,7 @@ async def logs(context: Context, request: Request) -> Response:
     after = query_id(request, "after") or 0
     if _wants_stream(request):
         after = _last_seen(request) or after
-        return StreamingResponse(
-            _follow(context, run_id, wanted, after), media_type=STREAM, headers={"Cache-Control": "no-store"}
-        )
+        return Stream(_follow(context, run_id, wanted, after), context.watched)
     return Json(await context.logs.page(run_id, wanted, after=after, limit=query_limit(request)))
 
 
@@ -76,7 +74,7 @@ def _wants_stream(request: Request) -> bool:
     follow = request.query_params.get("follow", "")
     if follow not in ("", "true", "false"):
         raise Problem(422, f"follow={follow[:80]!r}: expected true or false")
-    return follow == "true" or (not follow and STREAM in request.headers.get("accept", ""))
+    return follow == "true" or (not follow and MEDIA_TYPE in request.headers.get("accept", ""))
 
 
 def _last_seen(request: Request) -> int | None:
@@ -119,7 +117,7 @@ ENDPOINTS = (
         handler=logs,
         query=QUERY,
         headers={"Last-Event-ID": "the last place that was seen of a stream"},
-        answers={200: (LogsPage, Content(media_type=STREAM))},
+        answers={200: (LogsPage, Content(media_type=MEDIA_TYPE))},
         problems=(404, 422),
     ),
 )

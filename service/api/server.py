@@ -18,6 +18,7 @@ from service.api.meters import Meters
 from service.api.routes import router
 from service.api.serving import Serving
 from service.api.sessions import Sessions
+from service.api.watched import Watched
 from service.db.links import known_key, new_key
 from service.db.views import Views
 from service.errors import ConfigError
@@ -49,7 +50,9 @@ class ApiServer:
         secure = (http.public_url or "").startswith("https:")
         sessions = Sessions(http.api_token, daemon.ground.lending.installation, secure=secure)
         tokens = KnownTokens(daemon.reads, daemon.writer)
-        daemon.hear_tokens.append(tokens.hear)
+        access = Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc))
+        self._watched = Watched(access)
+        daemon.hear_tokens += [tokens.hear, self._watched.hear]
         secrets = known_secrets(daemon.settings, [one.trigger for one in daemon.catalogue.bindings()])
         context = Context(
             daemon=daemon,
@@ -59,7 +62,8 @@ class ApiServer:
             logs=LogPages(daemon.reads, self._log_files),
             stream=self._stream,
             sessions=sessions,
-            access=Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc)),
+            access=access,
+            watched=self._watched,
             tokens=tokens,
             audit=Audit(daemon.writer, secrets),
         )
@@ -93,9 +97,11 @@ class ApiServer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._stream.run())
+                watching = tasks.create_task(self._watched.run())
                 await self._server.main_loop()
                 await self._server.shutdown()
                 reading.cancel()
+                watching.cancel()
         finally:
             for server in self._server.servers:
                 server.close()

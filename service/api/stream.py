@@ -6,16 +6,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id
+from service.api.watched import MEDIA_TYPE, Stream
 from service.errors import DatabaseUnavailable
 from service.log_stream import Batch, Place, Told, TooSlow
 
-STREAM = "text/event-stream"
 QUERY = {
     "run": "only what happens to this run",
     "pipeline": "only what happens to runs of this pipeline",
@@ -47,7 +47,7 @@ async def stream(context: Context, request: Request) -> Response:
                     return
                 yield frames(batch) or _passed(batch)
 
-    return StreamingResponse(sent(), media_type=STREAM, headers={"Cache-Control": "no-store"})
+    return Stream(sent(), context.watched)
 
 
 async def _following(context: Context, place: Place | None) -> AsyncGenerator[Batch, None]:
@@ -79,7 +79,7 @@ ENDPOINTS = (
         handler=stream,
         query=QUERY,
         headers={"Last-Event-ID": "the id of the last event that was seen"},
-        answers={200: Content(media_type=STREAM)},
+        answers={200: Content(media_type=MEDIA_TYPE)},
         problems=(422,),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from service.callers import Right, Via
 from service.db.tokens import PutToken, RevokeToken
 from service.known_tokens import AGAIN_S, FRESH_S, NOTED_S, KnownTokens, digest_of, new_token
+from service.model import RunState
 from service.settings import Role
 from stages.secrets import Secrets
 from tests.db.api import Api, api, problem
@@ -184,3 +186,46 @@ async def test_on_this_machine_a_token_counts_where_it_is_shown(database: str, t
         problem(await one.http.get("/api/v1/runs", headers=bearer(token[:-1])), 401)
         # A token for elsewhere is none of ours.
         assert (await one.http.get("/api/v1/runs", headers=bearer("other"))).status_code == 200
+
+
+async def ended(one: Api, path: str, headers: dict[str, str], begun: asyncio.Event) -> None:
+    """Listen until the daemon ends it."""
+    async with one.http.stream("GET", path, headers=headers) as answer:
+        assert answer.status_code == 200
+        async for _ in answer.aiter_bytes():
+            begun.set()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/stream", "/api/v1/runs/{run}/logs?follow=true"])
+@pytest.mark.parametrize("by_browser", [False, True])
+async def test_a_stream_ends_with_the_token_that_opened_it(
+    database: str, tmp_path: Path, path: str, by_browser: bool
+) -> None:
+    async with api(database, tmp_path, api_token=TOKEN) as one:
+        one.http.headers.update(ADMIN)
+        run = await one.start("gated", RunState.WAITING)
+        del one.http.headers["Authorization"]
+        headers, begun = bearer(await made(one, "ci")), asyncio.Event()
+        if by_browser:
+            await sign_in(one, headers)
+            headers = {}
+        stays, going = asyncio.Event(), asyncio.create_task(ended(one, path.format(run=run), headers, begun))
+        other = asyncio.create_task(ended(one, path.format(run=run), ADMIN, stays))
+        await asyncio.gather(begun.wait(), stays.wait())
+        assert (await one.http.delete("/api/v1/tokens/ci", headers=ADMIN)).status_code == 200
+        await asyncio.wait_for(going, 5)
+        assert not other.done()
+        assert (await one.http.get(path.format(run=run), headers=headers)).status_code == 401
+        other.cancel()
+        await asyncio.wait([other])
+
+
+async def test_a_stream_ends_when_its_token_is_over(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        headers = bearer(await made(one, "ci", expires_s=60))
+        begun = asyncio.Event()
+        going = asyncio.create_task(ended(one, "/api/v1/stream", headers, begun))
+        await begun.wait()
+        await rows(database, "update api_tokens set expires_at = now() + interval '1 s', created_at = now()")
+        await made(one, "another")  # of this the daemon hears, and so reads when that one is over
+        await asyncio.wait_for(going, 8)
