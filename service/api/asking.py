@@ -33,7 +33,6 @@ from triggers.cloudevents import restore, to_json
 from triggers.event import Event
 from triggers.firing import FIRED_WITH, Firing
 from triggers.firing import fire as make_event
-from triggers.headers import fold
 from triggers.route import Route, route_of
 
 
@@ -102,7 +101,7 @@ async def explained(
 async def fire(context: Context, request: Request) -> Response:
     """Accept the event that a trigger would make, or only tell what would become of it."""
     body = await read_model(request, context.limit_bytes, FireBody)
-    answer, status = await fire_trigger(context, body, start_id(fold(request.scope["headers"]), body.id))
+    answer, status = await fire_trigger(context, body, start_id(request, body.id))
     return Json(answer, status)
 
 

@@ -45,26 +45,48 @@ async def once(context: Context, request: Request, endpoint: Endpoint, handler: 
     key = key_of(fold(request.scope["headers"]), HEADER)
     if key is None:
         raise Problem(400, f"{HEADER} is empty: send 1 to 1,024 visible ASCII characters, or no such header")
-    if endpoint.keeps_key:
-        return await handler(context, request)
     body = await read_body(request.scope, request.receive, context.limit_bytes)
     claim = Claim(_caller(request), key, _fingerprint(request, body), uuid4())
     again = Request(request.scope, _given(body, request.receive))
+    if endpoint.keeps_key:
+        return await _bound(context, claim, lambda: handler(context, again))
     return await _claimed(context, claim, lambda: handler(context, again))
+
+
+async def _bound(context: Context, claim: Claim, handle: Callable[[], Awaitable[Response]]) -> Response:
+    """The answer of a handler that knows the key itself: it is asked each time, for this one request and no other."""
+    daemon = context.daemon
+    daemon.inbox.refuse_when_busy()
+    take = TakeKey(claim, daemon.settings.http.idempotency_s)
+    held: Held | None = await _write(context, take, KeepAnswer(claim, 200, {}, None))
+    if held is not None:
+        return _told_again(held, claim.key)
+    try:
+        answer = await handle()
+    except BaseException:
+        if not take.again:
+            daemon.writer.post(FreeKey(claim))
+        raise
+    if take.again and answer.status_code in (200, 201):
+        tell({"idempotency_replayed": True})
+        answer.headers[REPLAYED] = "true"
+    return answer
 
 
 async def _claimed(context: Context, claim: Claim, handle: Callable[[], Awaitable[Response]]) -> Response:
     """The answer of the handler to whoever comes first with a key; who does not wait for it lets go of the key."""
     daemon = context.daemon
     daemon.inbox.refuse_when_busy()
+    take = TakeKey(claim, daemon.settings.http.idempotency_s)
     try:
-        held: Held | None = await _write(context, TakeKey(claim, daemon.settings.http.idempotency_s))
+        held: Held | None = await _write(context, take)
         if held is not None:
             return _told_again(held, claim.key)
         answer = await handle()
         await _keep(context, claim, answer)
     except BaseException:
-        daemon.writer.post(FreeKey(claim))
+        # What was done before under this key stays what the key is for.
+        daemon.writer.post(KeepAnswer(claim, 200, {}, None) if take.again else FreeKey(claim))
         raise
     return answer
 
@@ -84,11 +106,11 @@ async def _keep(context: Context, claim: Claim, answer: Response) -> None:
         return
 
 
-async def _write(context: Context, operation: Operation) -> Any:
-    """Write what is no part of what is asked for, and so takes no note of it along. Raises `InboxBusy`."""
+async def _write(context: Context, *operations: Operation) -> Any:
+    """Write what is no part of what is asked for, and so takes no note along: the first answer. Raises `InboxBusy`."""
     try:
         async with asyncio.timeout(COMMIT_TIMEOUT_S):
-            [answer] = await context.daemon.writer.submit(operation)
+            answer, *_ = await context.daemon.writer.submit(*operations)
             return answer
     except TimeoutError as error:
         raise InboxBusy(f"Postgres did not commit within {COMMIT_TIMEOUT_S:g} s: try again") from error

@@ -11,6 +11,7 @@ from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit, read_json, read_model
+from service.api.standing import own_key
 from service.callers import Right
 from service.db.registry import MoveAlias, RegisterVersion
 from service.errors import NotFound
@@ -54,7 +55,9 @@ async def register(context: Context, request: Request) -> Response:
     if key is None:
         raise Problem(422, "Idempotency-Key is missing: send one that stays the same when you try again")
     body = await read_model(request, context.limit_bytes, VersionBody)
-    [made] = await context.write(RegisterVersion(NewVersion(model=name, **body.model_dump()), key))
+    [made] = await context.write(
+        RegisterVersion(NewVersion(model=name, **body.model_dump()), own_key(request.scope, key))
+    )
     if not _same(made, name, body):
         raise Problem(422, f"{key!r} was used before for another version: use another key", version=made.version)
     return Json(await version_called(context, name, made.version), 201)

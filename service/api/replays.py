@@ -36,7 +36,6 @@ from stages.secret_params import shown_whole
 from triggers.base import Arrival, Fate, Offer
 from triggers.cloudevents import restore
 from triggers.event import Event
-from triggers.headers import fold
 from triggers.replay import REPLAY_TAGS, SHADOW_TAGS, Replay, original_of, replay_event
 from triggers.route import route_of
 
@@ -57,7 +56,7 @@ class _Old:
 async def replay(context: Context, request: Request) -> Response:
     """Accept a replay: an event of its own. A repeat of the same key answers with the first run."""
     body = await read_model(request, context.limit_bytes, ReplayBody)
-    key = start_id(fold(request.scope["headers"]), body.id) or str(uuid4())
+    key = start_id(request, body.id) or str(uuid4())
     answer, first = await replay_event_of(context, body, key)
     return Json(answer, 202 if first else 200)
 

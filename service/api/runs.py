@@ -15,6 +15,7 @@ from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
+from service.api.standing import own_key
 from service.api.window import TIMES, window
 from service.errors import Conflict, NotFound
 from service.model import RunState
@@ -46,7 +47,7 @@ async def start(context: Context, request: Request) -> Response:
     """Accept a manual event. The parameters are checked first: what is wrong starts nothing."""
     context.daemon.catalogue.pipeline(request.path_params["pipeline"])
     body = await read_model(request, context.limit_bytes, StartBody)
-    event_id = start_id(fold(request.scope["headers"]), body.id)
+    event_id = start_id(request, body.id)
     answer, status = await start_by_hand(context, request.path_params["pipeline"], body, event_id)
     return Json(answer, status)
 
@@ -70,12 +71,12 @@ async def start_by_hand(context: Context, name: str, body: StartBody, event_id: 
     return answer, status
 
 
-def start_id(folded: Mapping[str, str], given: str | None) -> str | None:
-    """What identifies a start: the header `Idempotency-Key`, or the `id` given in the body. Raises 422 for two."""
-    header = key_of(folded, "Idempotency-Key")
+def start_id(request: Request, given: str | None) -> str | None:
+    """What identifies a start: the caller's `Idempotency-Key`, or the `id` given in the body. Raises 422 for two."""
+    header = key_of(fold(request.scope["headers"]), "Idempotency-Key")
     if header is not None and given is not None and header != given:
         raise Problem(422, f"Idempotency-Key is {header!r} and id is {given!r}: send one of them")
-    return header or given
+    return given if header is None else own_key(request.scope, header)
 
 
 async def _refuse_another(context: Context, event: Event, receipt: Receipt) -> None:

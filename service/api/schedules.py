@@ -26,7 +26,6 @@ from service.db.backfills import PutBackfill, StopBackfill
 from service.db.schedules import ScheduleViews
 from service.errors import Conflict, Invalid, NotFound
 from triggers.base import Binding
-from triggers.headers import fold
 from triggers.schedule import due_times, newest_due, tick_event
 
 PAGE = {"before": BEFORE, "limit": LIMIT}
@@ -68,7 +67,7 @@ def _around(binding: Binding, now: datetime, count: int) -> tuple[list[datetime]
 async def ask(context: Context, request: Request) -> Response:
     """Begin a backfill. The same `id` is the same backfill."""
     body = await read_model(request, context.limit_bytes, BackfillBody)
-    named = body.model_copy(update={"id": start_id(fold(request.scope["headers"]), body.id)})
+    named = body.model_copy(update={"id": start_id(request, body.id)})
     found, made = await begin_backfill(context, named)
     return Json(found, 201 if made else 200)
 

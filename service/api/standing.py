@@ -47,6 +47,12 @@ def require_link_for(scope: Scope, person: str) -> None:
         )
 
 
+def own_key(scope: Scope, key: str) -> str:
+    """A key that others cannot have: no key has a space."""
+    name = caller_of(scope).name
+    return f"{name} {key}" if name else key
+
+
 def recorded_as(scope: Scope, given: str | None, *, personal: bool = False) -> str | None:
     """Under which name something is recorded. Who has a name of their own has no other, unless they speak for others.
 

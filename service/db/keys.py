@@ -48,6 +48,8 @@ class TakeKey(Operation):
 
     claim: Claim
     kept_s: float
+    # Whether the key was taken before, for the same request unless that is long ago. Known once it is written.
+    again: bool = False
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[TakeKey]) -> Sequence[Held | None]:
@@ -59,7 +61,9 @@ async def _take(flush: Flush, op: TakeKey) -> Held | None:
     claim, connection = op.claim, flush.connection
     place = (claim.caller, claim.key)
     await connection.execute(sql("forget_keys"), op.kept_s)
-    if await connection.fetchval(sql("take_key"), *place, claim.fingerprint, claim.id, flush.daemon, op.kept_s):
+    given = (claim.fingerprint, claim.id, flush.daemon, op.kept_s)
+    if (taken := await connection.fetchrow(sql("take_key"), *place, *given)) is not None:
+        op.again = taken["again"]
         return None
     row = await connection.fetchrow(sql("key_taken"), *place)
     kept = None if row["body"] is None else Kept(row["status"], orjson.loads(row["headers"]), row["body"])

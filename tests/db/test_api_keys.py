@@ -66,6 +66,35 @@ async def test_a_key_belongs_to_who_sends_it(database: str, tmp_path: Path) -> N
     assert {row["key"] for row in unkept} == {"a", "b"}
 
 
+async def test_what_knows_its_key_for_good_knows_for_whom_and_for_what(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token="holder") as one:
+        holder = {"Authorization": "Bearer holder"}
+        made = await post(one, "/api/v1/tokens", {"name": "ci", "roles": ["operator"]}, "t", **holder)
+        ci = {"Authorization": f"Bearer {made.json()['token']}"}
+        first, again = [await post(one, "/api/v1/pipelines/sums/runs", **holder) for _ in range(2)]
+        others = (
+            ("/api/v1/pipelines/gated/runs", {}),
+            ("/api/v1/pauses", {"what": "sums"}),
+            ("/api/v1/fire", {"name": "x"}),
+        )
+        for path, body in (*others, ("/api/v1/pipelines/sums/runs", {"params": {"factor": 4}})):
+            assert "another request" in problem(await post(one, path, body, **holder), 422)
+        of_ci = [await post(one, "/api/v1/pipelines/sums/runs", **ci) for _ in range(2)]
+        problem(await post(one, "/api/v1/tokens", {"name": "ci", "roles": ["operator"]}, "t", **holder), 409)
+        told = problem(await post(one, "/api/v1/tokens", {"name": "other", "roles": ["admin"]}, "t", **holder), 422)
+        # What was refused did nothing: its key is free.
+        problem(await post(one, "/api/v1/pipelines/none/runs", key="free", **holder), 404)
+        freed = await post(one, "/api/v1/pipelines/sums/runs", key="free", **holder)
+        runs = await rows(database, "select id from runs")
+    assert "another request" in told
+    for once, repeated in ((first, again), of_ci):
+        assert (once.status_code, REPLAYED in once.headers) == (202, False)
+        assert (repeated.status_code, repeated.headers[REPLAYED]) == (200, "true")
+        assert repeated.json()["events"][0]["runs"] == once.json()["events"][0]["runs"]
+    assert of_ci[0].json()["events"][0]["runs"] != first.json()["events"][0]["runs"]
+    assert (freed.status_code, len(runs)) == (202, 3)
+
+
 @pytest.mark.parametrize("key", ["", '"', '"a" b', "x" * 1025, '""', "a b"])
 async def test_what_is_no_key_is_refused(database: str, tmp_path: Path, key: str) -> None:
     async with api(database, tmp_path, Role.API) as one:

@@ -111,9 +111,9 @@ async def test_a_version_is_registered_once_for_each_key(database: str, tmp_path
     async with api(database, tmp_path, Role.API) as one:
         register = one.client.register_version
         made = [await one.call(register, "m", body, key) for key in ("a", "a", "b")]
-        with pytest.raises(ApiError, match="another version"):
+        with pytest.raises(ApiError, match="another request"):
             await one.call(register, "m", body | {"run_id": 8}, "a")
-        with pytest.raises(ApiError, match="another version"):
+        with pytest.raises(ApiError, match="another request"):
             await one.call(register, "other", body, "a")
         path = "/api/v1/models/m/versions"
         assert "Idempotency-Key is missing" in problem(await one.post(path, body), 422)

@@ -25,7 +25,7 @@ async def test_the_same_key_is_the_same_run_and_another_payload_is_refused(datab
         first = await one.post(SUMS, {"params": {"factor": 3}, "data": [1.5, None]}, headers=key)
         again = await one.post(SUMS, {"params": {"factor": 3}, "data": [1.5, None]}, headers=key)
         named = await one.post(SUMS, {"params": {"factor": 3}, "data": [1.5, None], "id": "once"})
-        other = await one.post(SUMS, {"params": {"factor": 4}}, headers=key)
+        other = await one.post(SUMS, {"params": {"factor": 4}, "id": "once"})
         both = await one.post(SUMS, {"id": "another"}, headers=key)
     assert [answer.status_code for answer in (first, again, named)] == [202, 200, 200]
     assert again.json() == named.json()

@@ -10,4 +10,4 @@ where k.claim = $4 or k.taken_at < now() - make_interval(secs => $6)
         select from daemons d
         where d.id = k.daemon and d.state = 'alive' and d.renewed_at >= now() - make_interval(secs => d.lease_s)
     ))
-returning claim
+returning xmax <> 0 as again
