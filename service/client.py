@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from service.all_calls import AllCalls
 from service.calls import TIMEOUT_S, ApiError, DaemonUnavailable
+from service.run_calls import WaitTimeout
 from service.transport import Blocking
 
 if TYPE_CHECKING:
     from service.async_client import AsyncClient
 
-__all__ = ["TIMEOUT_S", "ApiError", "AsyncClient", "Client", "DaemonUnavailable"]
+__all__ = ["TIMEOUT_S", "ApiError", "AsyncClient", "Client", "DaemonUnavailable", "WaitTimeout"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

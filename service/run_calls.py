@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
 from service.calls import Calls, Json, answer_of, given, part
+from service.errors import ServiceError
 
 FINISHED = ("succeeded", "failed", "cancelled")
 PAGE = 500
+# How soon a run is asked for again, and how often at most in the long run.
+SOON_S, ONCE_A_S = 0.05, 1.0
 
 
 class RunCalls(Calls):
@@ -193,11 +197,17 @@ class RunCalls(Calls):
                 if data is not None:
                     yield place, data
 
-    async def wait(self, run_id: int, until: Collection[str] = FINISHED) -> Json:
-        """The run, once it is in one of these states: told of by the daemon, not asked for over and over."""
+    async def wait(self, run_id: int, until: Collection[str] = FINISHED, timeout_s: float | None = None) -> Json:
+        """The run, once it is in one of these states: told of by the daemon, not asked for over and over.
+
+        A run at a gate is `waiting` until somebody decides. With `timeout_s` it is asked for again at least every
+        second, and `WaitTimeout` raised with what it waits for.
+        """
         run = await self.show(run_id)
         if run["state"] in until:
             return run
+        if timeout_s is not None:
+            return await self._asked_again(run, until, timeout_s)
         async with aclosing(self._follow("/api/v1/stream", {"run": run_id})) as told:
             # The first that is told is that the stream stands: what happened before that is looked for.
             async for _ in told:
@@ -205,3 +215,26 @@ class RunCalls(Calls):
                 if run["state"] in until:
                     return run
         return run
+
+    async def _asked_again(self, run: Json, until: Collection[str], timeout_s: float) -> Json:
+        """The run in one of these states, or `WaitTimeout`."""
+        end_s, pause_s = time.monotonic() + timeout_s, SOON_S
+        while run["state"] not in until:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                raise WaitTimeout(run, until, timeout_s)
+            await self._transport.sleep(min(pause_s, left_s))
+            pause_s = min(2 * pause_s, ONCE_A_S)
+            run = await self.show(run["id"])
+        return run
+
+
+class WaitTimeout(ServiceError, TimeoutError):
+    """A run was not in the awaited state in time. `run` is its document as it was last."""
+
+    def __init__(self, run: Json, until: Collection[str], timeout_s: float) -> None:
+        self.run = run
+        named = ", ".join(run["waiting_gates"])
+        waits = run["waits_for"] or (f"a decision at {named}" if named else "")
+        told = f"is {run['state']}" + (f" and waits for {waits}" if waits else "")
+        super().__init__(f"after {timeout_s:g} s run {run['id']} {told}: it is not {' or '.join(until)} yet")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.all_calls import AllCalls
-from service.client import ApiError, AsyncClient, Client, DaemonUnavailable, finished
+from service.client import ApiError, AsyncClient, Client, DaemonUnavailable, WaitTimeout, finished
 from service.model import RunState
 from service.settings import Role
 from tests.db.api import Api, api, hold
@@ -81,6 +81,22 @@ async def test_who_waits_hears_of_the_end(database: str, tmp_path: Path) -> None
         assert (await client.wait(gated, until=["waiting"]))["waiting_gates"] == ["add-double"]
         hold.released.set()
         assert (await awaited)["state"] == (await blocked)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+async def test_who_waits_at_a_gate_is_told_for_what(database: str, tmp_path: Path, kind: type[Any]) -> None:
+    async with api(database, tmp_path) as one:
+        gated = await one.start("gated", RunState.WAITING)
+        client = kind(one.daemon.address)
+        with pytest.raises(WaitTimeout, match=r"after 0.2 s run \d+ is waiting and waits for .*add-double") as raised:
+            if kind is Client:
+                await one.call(client.wait, gated, timeout_s=0.2)
+            else:
+                async with client:
+                    await client.wait(gated, timeout_s=0.2)
+        assert raised.value.run["state"] == "waiting"
+        await one.call(one.client.decide, gated, "add-double", "approve", by="kim")
+        assert (await one.call(one.client.wait, gated, timeout_s=60))["state"] == "succeeded"
 
 
 class Cutting:
