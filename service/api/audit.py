@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 import orjson
 from starlette.requests import Request
@@ -14,7 +13,8 @@ from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.problems import Problem
-from service.api.requests import known_only, query_id, query_limit, whole
+from service.api.requests import flag, known_only, query_id, query_limit, whole
+from service.api.window import TIMES, moment
 from service.callers import Right
 from service.db.rows import Row
 
@@ -25,8 +25,7 @@ QUERY = {
     "action": "only what has this in its action or object, such as `cancel` or `/runs/12`",
     "run": "only what was done to this run",
     "refused": "`true`: only what was refused, or failed",
-    "since": "only from this instant on (RFC 3339)",
-    "until": "only before this instant",
+    **TIMES,
     "limit": LIMIT,
     "before": BEFORE,
 }
@@ -43,8 +42,8 @@ async def audit_page(context: Context, asked: Mapping[str, str], before: int | N
     run = whole(asked["run"]) if asked.get("run") else None
     if asked.get("run") and run is None:
         raise Problem(422, f"run={asked['run'][:80]!r}: expected a whole number")
-    refused = asked.get("refused", "").lower() in ("true", "1", "yes")
-    times = _instant(asked, "since"), _instant(asked, "until")
+    refused = flag(asked, "refused")
+    times = moment(asked, "since"), moment(asked, "until")
     chosen = (before, run, asked.get("who") or None, asked.get("action") or None, refused, *times)
     rows = await context.daemon.reads.fetch("list_audit", *chosen, limit, AT_ONCE)
     found = [row for row in rows if row["seq"] is not None]
@@ -52,19 +51,6 @@ async def audit_page(context: Context, asked: Mapping[str, str], before: int | N
     if following is None and rows and rows[0]["looked"] == AT_ONCE:
         following = rows[0]["looked_to"]
     return {"entries": [_entry(row) for row in found], "next": following}
-
-
-def _instant(asked: Mapping[str, str], name: str) -> datetime | None:
-    given = asked.get(name)
-    if not given:
-        return None
-    try:
-        read = datetime.fromisoformat(given)
-    except ValueError:
-        read = None
-    if read is None or read.tzinfo is None:
-        raise Problem(422, f"{name}={given[:80]!r}: expected an instant, as 2026-01-31T12:00:00Z")
-    return read
 
 
 def _entry(row: Row) -> AuditEntry:

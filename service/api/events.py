@@ -15,6 +15,7 @@ from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.intake import EVENTS, HOOKS
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit
+from service.api.runs import refuse_unknown_pipeline
 from service.api.window import TIMES, moment, window
 from service.db.views import WantedEvents
 from service.errors import NotFound
@@ -46,7 +47,10 @@ async def list_events(context: Context, request: Request) -> Response:
     known_only(request, LIST_QUERY)
     pause = query_id(request, "pause")
     asked = {name: request.query_params.get(name, "") for name in LIST_QUERY}
-    return Json(await events_page(context, asked, pause, query_id(request, "before"), query_limit(request)))
+    page = await events_page(context, asked, pause, query_id(request, "before"), query_limit(request))
+    if not page["events"] and asked["pipeline"]:
+        await refuse_unknown_pipeline(context, asked["pipeline"])
+    return Json(page)
 
 
 async def events_page(
@@ -156,7 +160,7 @@ ENDPOINTS = (
         handler=list_events,
         query=LIST_QUERY,
         answers={200: EventsPage},
-        problems=(422,),
+        problems=(404, 422),
     ),
     Endpoint(
         method="GET",

@@ -14,7 +14,7 @@ from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import LIMIT, Content, Endpoint
 from service.api.problems import Problem
-from service.api.requests import known_only, path_id, query_id, query_limit, whole
+from service.api.requests import flag, known_only, path_id, query_id, query_limit, whole
 from service.api.watched import MEDIA_TYPE, Stream
 from service.errors import DatabaseUnavailable, NotFound
 from service.log_pages import Wanted
@@ -71,14 +71,16 @@ async def _refuse_unknown_stage(context: Context, run_id: int, stage: str) -> No
 
 
 def _wants_stream(request: Request) -> bool:
-    follow = request.query_params.get("follow", "")
-    if follow not in ("", "true", "false"):
-        raise Problem(422, f"follow={follow[:80]!r}: expected true or false")
-    return follow == "true" or (not follow and MEDIA_TYPE in request.headers.get("accept", ""))
+    asked = request.query_params
+    return flag(asked, "follow") or (not asked.get("follow") and MEDIA_TYPE in request.headers.get("accept", ""))
 
 
 def _last_seen(request: Request) -> int | None:
-    return whole(request.headers.get("last-event-id", "").strip())
+    given = request.headers.get("last-event-id", "").strip()
+    found = whole(given)
+    if given and found is None:
+        raise Problem(422, f"Last-Event-ID {given[:80]!r} is no place in a log: give the id of an event of this stream")
+    return found
 
 
 async def _follow(context: Context, run_id: int, wanted: Wanted, after: int) -> AsyncIterator[bytes]:

@@ -141,6 +141,14 @@ def query_id(request: Request, name: str) -> int | None:
     return found
 
 
+def flag(asked: Mapping[str, str], name: str) -> bool:
+    """Whether a query says `true`. Raises 422 for what is neither that nor `false`."""
+    given = asked.get(name, "").lower()
+    if given not in ("", "true", "false"):
+        raise Problem(422, f"{name}={given[:80]!r}: expected true or false")
+    return given == "true"
+
+
 def query_limit(request: Request) -> int:
     """How many rows are wanted: 1 to 1,000."""
     limit = query_id(request, "limit")

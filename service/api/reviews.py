@@ -9,6 +9,7 @@ from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.requests import known_only, query_id, query_limit
+from service.api.runs import refuse_unknown_pipeline
 from service.db.stories import Stories
 from service.reviews import ReviewsPage, review
 
@@ -19,7 +20,10 @@ async def reviews(context: Context, request: Request) -> Response:
     """A page of failed runs that nobody has resumed or abandoned."""
     known_only(request, QUERY)
     pipeline = request.query_params.get("pipeline") or None
-    return Json(await reviews_page(context, pipeline, query_id(request, "before"), query_limit(request)))
+    page = await reviews_page(context, pipeline, query_id(request, "before"), query_limit(request))
+    if not page["reviews"] and pipeline:
+        await refuse_unknown_pipeline(context, pipeline)
+    return Json(page)
 
 
 async def reviews_page(context: Context, pipeline: str | None, before: int | None, limit: int) -> ReviewsPage:
@@ -42,6 +46,6 @@ ENDPOINTS = (
         handler=reviews,
         query=QUERY,
         answers={200: ReviewsPage},
-        problems=(422,),
+        problems=(404, 422),
     ),
 )

@@ -41,8 +41,9 @@ async def schedule(context: Context, request: Request) -> Response:
     """The ticks of a schedule around now. Raises `NotFound` naming the schedules there are."""
     known_only(request, COUNT)
     binding = find_schedule(context.daemon.catalogue, request.path_params["trigger"])
-    count = query_id(request, "count") or DEFAULT_COUNT
-    if count > MOST_COUNT:
+    given = query_id(request, "count")
+    count = DEFAULT_COUNT if given is None else given
+    if not 1 <= count <= MOST_COUNT:
         raise Invalid(f"count={count}: expected 1 to {MOST_COUNT}")
     now = context.daemon.clock.now()
     past, coming = await asyncio.to_thread(_around, binding, now, count)

@@ -12,8 +12,9 @@ from service.api.context import Context
 from service.api.endpoint import Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id
+from service.api.runs import refuse_unknown_pipeline
 from service.api.watched import MEDIA_TYPE, Stream
-from service.errors import DatabaseUnavailable
+from service.errors import DatabaseUnavailable, NotFound
 from service.log_stream import Batch, Place, Told, TooSlow
 
 QUERY = {
@@ -29,6 +30,7 @@ async def stream(context: Context, request: Request) -> Response:
     """Entries of the run log, each once and in order."""
     known_only(request, QUERY)
     run, pipeline = query_id(request, "run"), request.query_params.get("pipeline") or None
+    await _refuse_unknown(context, run, pipeline)
     given = request.headers.get("last-event-id", "").strip() or request.query_params.get("after", "")
     place = Place.read(given) if given else None
     if given and place is None:
@@ -48,6 +50,14 @@ async def stream(context: Context, request: Request) -> Response:
                 yield frames(batch) or _passed(batch)
 
     return Stream(sent(), context.watched)
+
+
+async def _refuse_unknown(context: Context, run: int | None, pipeline: str | None) -> None:
+    """Raises `NotFound` for what nothing can ever be told of."""
+    if run is not None and await context.views.run_state(run) is None:
+        raise NotFound(f"there is no run {run}: `tidemill runs` lists them")
+    if pipeline is not None:
+        await refuse_unknown_pipeline(context, pipeline)
 
 
 async def _following(context: Context, place: Place | None) -> AsyncGenerator[Batch, None]:
@@ -80,6 +90,6 @@ ENDPOINTS = (
         query=QUERY,
         headers={"Last-Event-ID": "the id of the last event that was seen"},
         answers={200: Content(media_type=MEDIA_TYPE)},
-        problems=(422,),
+        problems=(404, 422),
     ),
 )

@@ -11,7 +11,7 @@ from service.api.bodies import TokenBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.problems import Problem
-from service.api.requests import known_only, query_id, query_limit, read_model
+from service.api.requests import flag, known_only, query_id, query_limit, read_model
 from service.api.standing import recorded_as
 from service.callers import Right
 from service.db.rows import Row
@@ -52,7 +52,7 @@ async def listed(context: Context, request: Request) -> Response:
     """Tokens, newest first."""
     known_only(request, QUERY)
     limit = query_limit(request)
-    revoked = request.query_params.get("all", "").lower() in ("true", "1", "yes")
+    revoked = flag(request.query_params, "all")
     rows = await context.daemon.reads.fetch("list_tokens", query_id(request, "before"), revoked, limit)
     answer: TokensPage = {
         "tokens": [_shape(row) for row in rows],

@@ -12,7 +12,7 @@ from service.api.requests import query_id
 from service.console.page import Shown
 
 SHOWN_ROWS = 50
-FIELDS = ("who", "action", "run", "refused")
+FIELDS = ("who", "action", "run", "refused", "since", "until")
 
 
 async def audit(context: Context, request: Request) -> Shown:

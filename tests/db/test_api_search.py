@@ -113,3 +113,37 @@ async def test_an_artifact_is_had_once_and_for_ever(database: str, tmp_path: Pat
     assert "immutable" in content.headers["cache-control"]
     assert (kept.status_code, kept.content) == (304, b"")
     assert (lineage["stage"], lineage["models"], again > run) == ("add", [], True)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("audit?refused=banana", 422, "refused='banana': expected true or false"),
+        ("audit?since=abc", 422, "since='abc': expected a day"),
+        ("tokens?all=banana", 422, "all='banana': expected true or false"),
+        ("events?pipeline=nope", 404, "no pipeline 'nope' is known"),
+        ("reviews?pipeline=nope", 404, "no pipeline 'nope' is known"),
+        ("stream?pipeline=nope", 404, "no pipeline 'nope' is known"),
+        ("stream?run=99999", 404, "there is no run 99999"),
+        ("schedules/clocked/hourly?count=0", 422, "count=0: expected 1 to 1000"),
+    ],
+)
+async def test_what_is_asked_for_wrongly_is_not_passed_over(
+    database: str, tmp_path: Path, path: str, status: int, says: str
+) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        assert says in problem(await one.http.get(f"/api/v1/{path}"), status)
+
+
+async def test_what_is_asked_for_rightly_is_answered(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        run = await one.start("sums")
+        for path in ("audit?since=2026-01-01&refused=True", "tokens?all=true", "reviews?pipeline=sums"):
+            assert (await one.http.get(f"/api/v1/{path}")).status_code == 200, path
+        last = {"Last-Event-ID": "zzz"}
+        refused = await one.http.get(f"/api/v1/runs/{run}/logs?follow=true", headers=last)
+        assert "Last-Event-ID 'zzz' is no place" in problem(refused, 422)
+        made = {"artifacts": {}, "metrics": {"rmse": 1.0}}
+        key = {"Idempotency-Key": "one"}
+        assert (await one.http.post("/api/v1/models/m/versions", json=made, headers=key)).status_code == 201
+        assert (await one.http.get("/api/v1/models/m?before=0")).json()["versions"] == []

@@ -88,12 +88,11 @@ async def test_who_waits_at_a_gate_is_told_for_what(database: str, tmp_path: Pat
     async with api(database, tmp_path) as one:
         gated = await one.start("gated", RunState.WAITING)
         client = kind(one.daemon.address)
+        waited = one.call(client.wait, gated, timeout_s=0.2) if kind is Client else client.wait(gated, timeout_s=0.2)
         with pytest.raises(WaitTimeout, match=r"after 0.2 s run \d+ is waiting and waits for .*add-double") as raised:
-            if kind is Client:
-                await one.call(client.wait, gated, timeout_s=0.2)
-            else:
-                async with client:
-                    await client.wait(gated, timeout_s=0.2)
+            await waited
+        if kind is AsyncClient:
+            await client.close()
         assert raised.value.run["state"] == "waiting"
         await one.call(one.client.decide, gated, "add-double", "approve", by="kim")
         assert (await one.call(one.client.wait, gated, timeout_s=60))["state"] == "succeeded"
