@@ -10,7 +10,7 @@ import httpx
 from playwright.async_api import Browser
 
 from service.console.pages import PAGES
-from tests.browser.pipelines import FLOUR
+from tests.browser.pipelines import FLOUR, measured
 from tests.browser.walking import browsing, posted, served, walking
 
 BREAD = "tests.browser.pipelines:bread"
@@ -33,6 +33,7 @@ async def world(database: str, folder: Path) -> AsyncIterator[tuple[str, Browser
             await walk.run_is(run, "succeeded")
         span = {"from": "2026-01-05", "to": "2026-01-06", "by": "kim"}
         await posted(base, "/api/v1/backfills", {"trigger": "daily/cron:0 3 * * *", **span})
+        await _better(base)
         yield base, browser, await _names(base, failed, run)
 
 
@@ -40,6 +41,17 @@ async def _started(base: str, sack: int) -> int:
     answer = await posted(base, "/hooks/flour", {"kind": "wheat", "sack": sack})
     run: int = answer["events"][0]["runs"][0]
     return run
+
+
+async def _better(base: str) -> None:
+    """A second version in production, so that what is measured is drawn beside it."""
+    model = "/api/v1/models/bread"
+    async with httpx.AsyncClient(base_url=base) as http:
+        first = (await http.get(f"{model}/aliases/production")).json()
+        made = {"artifacts": first["artifacts"], "metrics": measured(8), "pipeline": "bread"}
+        (await http.post(f"{model}/versions", json=made, headers={"Idempotency-Key": "better"})).raise_for_status()
+        moved = await http.put(f"{model}/aliases/production", json={"version": 2, "expect": 1})
+        moved.raise_for_status()
 
 
 async def _names(base: str, failed: int, ran: int) -> dict[str, str]:
