@@ -31,6 +31,7 @@ async def check(settings: Settings) -> list[Finding]:
         found = list(_unready(ready))
         if not found or settings.database.url is None:
             found += await asyncio.to_thread(_database, client, embedded=settings.database.url is None)
+            found.append(await asyncio.to_thread(_runs, client))
     except DaemonUnavailable:
         return [warning("daemon", f"none answers at {url}", "start one with `tidemill up` or `tidemill serve`")]
     except ApiError as error:
@@ -48,6 +49,13 @@ def _silent(ready: dict[str, Any]) -> Iterator[Finding]:
     for name, state in ready.get("triggers", {}).items():
         if state.startswith(SILENT):
             yield warning("daemon", f"{name} is {state}", "see `tidemill triggers`")
+
+
+def _runs(client: Client) -> Finding:
+    """What it has loaded, whatever is set here."""
+    names = [one["name"] for one in client.pipelines()["pipelines"]]
+    listening = len(client.triggers()["triggers"])
+    return fine("daemon", f"it runs {', '.join(names) or 'no pipeline'}; triggers: {listening or 'none'}")
 
 
 def _database(client: Client, *, embedded: bool) -> list[Finding]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.checkup import artifacts, broker, daemon, database, ledger, pipelines, referred, transport, triggers
-from service.checkup.finding import Finding, fine
+from service.checkup.finding import Finding, Verdict, fine
 from service.settings import Settings
 
 
@@ -21,22 +21,29 @@ class Depth:
 async def examine(settings: Settings, depth: Depth) -> AsyncIterator[Finding]:
     """What every check found."""
     yield _settings(settings)
+    asked = await daemon.check(settings)
+    runs = any(one.about == "daemon" and one.verdict is Verdict.OK for one in asked)
     catalogue, found = pipelines.load(settings)
     for one in (*found, *triggers.check(settings, catalogue), *transport.check(settings, catalogue)):
-        yield one
+        yield _of_here(one) if runs else one
     for one in await database.check(settings):
         yield one
     for one in await broker.check(settings, catalogue):
-        yield one
+        yield _of_here(one) if runs else one
     for one in await artifacts.check(settings):
         yield one
-    for one in await daemon.check(settings):
+    for one in asked:
         yield one
     if depth.rows:
         async for one in ledger.check(settings):
             yield one
     if depth.artifacts:
         yield await referred.check(settings)
+
+
+def _of_here(one: Finding) -> Finding:
+    """The daemon that runs may have been started with other settings."""
+    return replace(one, says=f"{one.says} (by the settings of this terminal; the running daemon may have others)")
 
 
 def _settings(settings: Settings) -> Finding:

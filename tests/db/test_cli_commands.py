@@ -317,6 +317,10 @@ def test_doctor_looks_at_an_embedded_database_through_the_daemon(tidemill: Tidem
     found = {(one["about"], one["verdict"]) for one in json.loads(out)["findings"]}
     assert code == 0
     assert {("database", "ok"), ("clock", "ok"), ("daemon", "ok"), ("pipelines", "warning")} <= found
+    told = {(one["about"], one["says"]) for one in json.loads(out)["findings"]}
+    own = "(by the settings of this terminal; the running daemon may have others)"
+    assert {about for about, says in told if says.endswith(own)} >= {"pipelines", "triggers", "broker"}
+    assert any(about == "daemon" and says.startswith("it runs ") and "mill" in says for about, says in told)
 
 
 def test_doctor_says_what_is_wrong_and_exits_with_1(tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch) -> None:
