@@ -147,3 +147,16 @@ async def test_what_is_asked_for_rightly_is_answered(database: str, tmp_path: Pa
         key = {"Idempotency-Key": "one"}
         assert (await one.http.post("/api/v1/models/m/versions", json=made, headers=key)).status_code == 201
         assert (await one.http.get("/api/v1/models/m?before=0")).json()["versions"] == []
+
+
+async def test_what_only_the_clock_changes_has_the_same_tag(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        run = await one.start("gated", RunState.WAITING)
+        for path in (f"runs/{run}", "runs", "triggers"):
+            first = await one.http.get(f"/api/v1/{path}")
+            again = await one.http.get(f"/api/v1/{path}", headers={"If-None-Match": first.headers["etag"]})
+            assert again.status_code == 304, (path, first.text)
+        before = (await one.http.get(f"/api/v1/runs/{run}")).headers["etag"]
+        await one.call(one.client.decide, run, "add-double", "approve", by="kim")
+        after = await one.http.get(f"/api/v1/runs/{run}", headers={"If-None-Match": before})
+        assert after.status_code == 200
