@@ -43,4 +43,4 @@ def _is_json(response: Response) -> bool:
 def _has(given: list[str], etag: str) -> bool:
     """Whether it is among those given, compared weakly."""
     value = ",".join(given).strip()
-    return value == "*" or etag in _TAG.findall(value)
+    return value == "*" or etag.removeprefix("W/") in _TAG.findall(value)

@@ -41,7 +41,8 @@ async def versions_of(context: Context, name: str, before: int | None, limit: in
     found = await context.views.models(name)
     if not found:
         raise NotFound(f"no model is called {name[:80]!r}: a version appears once a run has registered one")
-    versions = await context.views.versions(name, before=LARGEST_VERSION if before is None else min(before, LARGEST_VERSION), limit=limit)
+    below = LARGEST_VERSION if before is None else min(before, LARGEST_VERSION)
+    versions = await context.views.versions(name, before=below, limit=limit)
     last = versions[-1]["version"] if len(versions) == limit else None
     return {"model": name, "aliases": found[0]["aliases"], "versions": versions, "next": last}
 

@@ -60,6 +60,7 @@ async def test_a_schedule_tells_its_ticks_what_became_of_them_and_the_coming_one
             "2026-01-01T00:00:00+00:00",
         ]
         assert over_now["coming"] == []
+        assert (await one.http.get("/api/v1/schedules/daily?count=0")).status_code == 422
         code, out, _ = await tidemill(one, "schedule", "daily", "--count", "2")
         assert code == 0
         assert "times of Europe/Berlin" in out

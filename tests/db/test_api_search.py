@@ -125,7 +125,6 @@ async def test_an_artifact_is_had_once_and_for_ever(database: str, tmp_path: Pat
         ("reviews?pipeline=nope", 404, "no pipeline 'nope' is known"),
         ("stream?pipeline=nope", 404, "no pipeline 'nope' is known"),
         ("stream?run=99999", 404, "there is no run 99999"),
-        ("schedules/clocked/hourly?count=0", 422, "count=0: expected 1 to 1000"),
     ],
 )
 async def test_what_is_asked_for_wrongly_is_not_passed_over(
@@ -155,7 +154,7 @@ async def test_what_only_the_clock_changes_has_the_same_tag(database: str, tmp_p
         for path in (f"runs/{run}", "runs", "triggers"):
             first = await one.http.get(f"/api/v1/{path}")
             again = await one.http.get(f"/api/v1/{path}", headers={"If-None-Match": first.headers["etag"]})
-            assert again.status_code == 304, (path, first.text)
+            assert again.status_code == 304, f"{path}: {first.text} and then {again.text}"
         before = (await one.http.get(f"/api/v1/runs/{run}")).headers["etag"]
         await one.call(one.client.decide, run, "add-double", "approve", by="kim")
         after = await one.http.get(f"/api/v1/runs/{run}", headers={"If-None-Match": before})
