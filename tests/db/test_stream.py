@@ -115,7 +115,7 @@ async def test_only_what_is_asked_for_is_sent_and_the_place_moves_on(database: s
             found = {told["run"] for _, told in await taken(events, ends(last))}
             assert other not in found
             assert {first, last} <= found
-        async with one.http.stream("GET", f"{STREAM}?after=0.0.0&run=99") as answer:
+        async with one.http.stream("GET", f"{STREAM}?after=0.0.0&pipeline=broken") as answer:
             async for line in answer.aiter_lines():
                 if line.startswith("id: "):
                     place = Place.read(line[4:])
