@@ -189,12 +189,13 @@ class RunCalls(Calls):
     ) -> AsyncGenerator[tuple[str, Json], None]:
         """What happens from now on, or after the place `after`: each entry of the run log with its place.
 
-        A lost connection is taken up where it broke; nothing is told twice.
+        A lost connection is taken up where it broke; nothing is told twice. Where the database was restored to before
+        that place, it goes on from now: look again at what you keep of it.
         """
         query = {"run": run, "pipeline": pipeline}
         async with aclosing(self._follow("/api/v1/stream", query, after or "")) as told:
-            async for _, place, data in told:
-                if data is not None:
+            async for kind, place, data in told:
+                if data is not None and kind != "anew":
                     yield place, data
 
     async def wait(self, run_id: int, until: Collection[str] = FINISHED, timeout_s: float | None = None) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,7 +44,13 @@ async def stream(context: Context, request: Request) -> Response:
 
     async def sent() -> AsyncIterator[bytes]:
         yield AGAIN
-        async with aclosing(_following(context, place)) as batches:
+        try:
+            after, anew = await _begin(context, place)
+        except DatabaseUnavailable:
+            return
+        if anew:
+            yield anew
+        async with aclosing(_following(context, after)) as batches:
             async for batch in batches:
                 if context.daemon.draining:
                     return
@@ -58,6 +65,14 @@ async def _refuse_unknown(context: Context, run: int | None, pipeline: str | Non
         raise NotFound(f"there is no run {run}: `tidemill runs` lists them")
     if pipeline is not None:
         await refuse_unknown_pipeline(context, pipeline)
+
+
+async def _begin(context: Context, place: Place | None) -> tuple[Place | None, bytes]:
+    """Where to go on, and what says so where that is not where it broke off: a restored log has not come there yet."""
+    if place is None or place <= (end := await context.stream.end()):
+        return place, b""
+    told = orjson.dumps({"asked_after": str(place), "why": "the log ends before that: it was restored; look again"})
+    return end, b"event: anew\nid: %b\ndata: %b\n\n" % (str(end).encode(), told)
 
 
 async def _following(context: Context, place: Place | None) -> AsyncGenerator[Batch, None]:

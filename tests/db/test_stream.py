@@ -193,3 +193,26 @@ async def test_listeners_that_keep_up_are_told_the_same_bytes(database: str, tmp
         assert batches[0].frames.count(b"\n\n") == len(batches[0].entries) > 0
         await first.aclose()
         await second.aclose()
+
+
+async def test_a_place_that_the_log_has_not_reached_begins_anew_and_says_so(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        ahead = "999999999.1.0"
+        async with one.http.stream("GET", STREAM, headers={"Last-Event-ID": ahead}) as answer:
+            lines = answer.aiter_lines()
+            async with asyncio.timeout(20):
+                first = [line async for line in until_data(lines)]
+        assert "event: anew" in first
+        assert ahead in first[-1]
+        place = next(line[4:] for line in first if line.startswith("id: "))
+        assert Place.read(place) is not None
+        async with following(one, **{"Last-Event-ID": ahead}) as events:
+            run = await one.start("sums")
+            assert (await taken(events, ends(run)))[-1][1]["run"] == run
+
+
+async def until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith("data: "):
+            return
