@@ -53,7 +53,7 @@ class Audit:
         answered, a second row of the same request tells that one.
         """
         by_link = request.scope["path"].startswith(DECIDE)
-        if request.method in ("GET", "HEAD") or not (by_link or right in ACTED):
+        if request.method in ("GET", "HEAD") or not (by_link or right is None or right in ACTED):
             require(request.scope, right)
             return await serve()
         request.scope[NOTED] = True

@@ -201,3 +201,20 @@ async def test_the_log_is_read_by_page_and_by_what_is_asked_for(database: str, t
         page = await look(one, "/audit?who=p1")
         assert "/api/v1/pauses/lift" in page
         assert page.count('<td data-title="Who">p1') == 4
+
+
+async def test_what_could_not_be_done_is_not_on_record_as_done_and_signing_out_is(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path, api_token=TOKEN) as one:
+        one.http.headers.update(ADMIN)
+        run = await one.start("gated", RunState.WAITING)
+        problem(await one.post(f"/api/v1/runs/{run}/abandon", {"by": "kim", "reason": "old"}), 409)
+        abandoned = await log(one, run=str(run))
+        del one.http.headers["Authorization"]
+        await sign_in(one, ADMIN, "kim")
+        hidden = form_of(await look(one, "/"), "/act/sign-out")
+        assert (await send(one, "/act/sign-out", hidden)).status_code == 303
+        out = (await log(one))[-1]
+    assert [row["answer"] for row in abandoned] == [409]
+    assert (out["action"], out["answer"]) == ("POST /act/sign-out", 303)
