@@ -59,13 +59,13 @@ class Watched:
             return
         try:
             await self._access.check(dict(next(iter(streams.values()))))
-        except ServiceError:
-            # Whoever could tell is away: nobody can be found out to have left meanwhile.
-            return
         except Problem:
             now = asyncio.get_running_loop().time()
             for until in list(streams):
                 until.reschedule(now)
+        except ServiceError:
+            # Whoever could tell is away: nobody can be found out to have left meanwhile.
+            return
 
     @contextmanager
     def watching(self, scope: Scope, until: asyncio.Timeout) -> Iterator[None]:
