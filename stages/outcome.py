@@ -18,6 +18,7 @@ MESSAGE_LIMIT = 2000
 LONGEST_S = 365 * 86_400.0
 TRACEBACK_LIMIT = 6000
 SHOWN_FRAMES = 8
+FIRST_FRAMES = 2
 # What stands between a runner and the author's function, and what interrupts that.
 _OURS = (
     "outcome.py",
@@ -80,7 +81,7 @@ TRANSIENT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """An error as the run keeps it. `type` is its dotted name, `traceback` its last few frames."""
+    """An error as the run keeps it. `type` is its dotted name, `traceback` its first and last few frames."""
 
     type: str
     message: str
@@ -172,8 +173,12 @@ def _classed(error: BaseException, says_transient: Says) -> tuple[bool, float | 
 def _told(error: BaseException, *, transient: bool, retry_after_s: float | None) -> ErrorRecord:
     kind = type(error)
     home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    told = TracebackException.from_exception(error, limit=-SHOWN_FRAMES)
-    told.stack = StackSummary.from_list([one for one in told.stack if one.filename not in OWN_FRAMES])
+    told = TracebackException.from_exception(error)
+    frames = [one for one in told.stack if one.filename not in OWN_FRAMES]
+    if len(frames) > SHOWN_FRAMES:
+        # Where the author's function called what raised, however deep that was.
+        frames = [*frames[:FIRST_FRAMES], *frames[FIRST_FRAMES - SHOWN_FRAMES :]]
+    told.stack = StackSummary.from_list(frames)
     return ErrorRecord(
         type=f"{home}{kind.__qualname__}",
         message=_clean(str(told))[:MESSAGE_LIMIT],

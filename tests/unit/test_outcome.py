@@ -227,3 +227,25 @@ async def test_a_policy_that_raises_is_the_failure_that_is_told() -> None:
     failed = await guarded(breaks(), says)
     assert isinstance(failed, Failed)
     assert (failed.error.type, failed.error.transient) == ("LookupError", False)
+
+
+def _deeper(levels: int) -> None:
+    if levels:
+        _shallower(levels - 1)
+    raise ValueError("far down")
+
+
+def _shallower(levels: int) -> None:
+    _deeper(levels)
+
+
+def test_however_deep_it_was_raised_where_it_began_is_told() -> None:
+    def the_stage() -> None:
+        _deeper(40)
+
+    try:
+        the_stage()
+    except ValueError as error:
+        told = record_of(error).traceback
+    assert "the_stage" in told
+    assert told.count("File ") == 8
