@@ -26,8 +26,8 @@ from triggers.schedule import Cron, Every
 from triggers.signatures import GitHub
 from triggers.webhook import Webhook
 
-# What a daemon says of itself while nothing happens.
-BREATH = {"daemons", "trigger_statuses", "trigger_seen"}
+# What a daemon says of itself while nothing happens, and of who asked.
+BREATH = {"daemons", "trigger_statuses", "trigger_seen", "audit"}
 
 
 class Months(BaseModel):

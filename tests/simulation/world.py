@@ -37,7 +37,7 @@ Place = tuple[int, str, int, int]
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
 _CATALOGUE = Catalogue({one.name: one for one in ALL}, {one.name: one.name for one in ALL})
-logging.getLogger("tidemill").setLevel(logging.CRITICAL)
+_LOGGER = logging.getLogger("tidemill")
 
 
 @dataclass
@@ -55,12 +55,15 @@ class Verdict:
 
 def simulate(seed: int, *, epochs: bool = True, leases: bool = True) -> Verdict:
     """The same seed comes to the same end. Without one of its fences the database keeps no promise."""
-    loop = SimulatedLoop()
+    loop, level, chance = SimulatedLoop(), _LOGGER.level, random.getstate()
     random.seed(seed)  # retries are spread by chance
+    _LOGGER.setLevel(logging.CRITICAL)
     try:
         return loop.run_until_complete(_World(seed, loop, epochs, leases).play())
     finally:
         loop.close()
+        _LOGGER.setLevel(level)
+        random.setstate(chance)
 
 
 class _World:
