@@ -17,6 +17,7 @@ from service.model import RunState
 from service.settings import Role
 from tests.db.api import Api, api, problem
 from tests.db.console import form_of, look, send
+from tests.db.daemons import reached
 from tests.db.test_access_roles import ADMIN, LINK, TOKEN, ask, sign_in, token
 from tests.db.writing import rows
 from triggers import faults
@@ -37,6 +38,7 @@ async def test_an_action_tells_who_how_where_what_and_the_answer(database: str, 
         run = (await one.post("/api/v1/pipelines/endless/runs", {"by": "other"}, headers=sam)).json()["events"][0][
             "runs"
         ][0]
+        await reached(one.daemon, run, RunState.RUNNING)
         await one.post(f"/api/v1/runs/{run}/cancel", {}, headers=sam)
         made, asked, cancelled = await log(one)
         of_run = await log(one, run=str(run))
