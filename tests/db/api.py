@@ -46,7 +46,7 @@ class Hold:
         self.released = asyncio.Event()
 
     def renew(self) -> None:
-        """Hold anew, in the loop of this test."""
+        """Hold what begins from now on, in the loop of this test, whatever an earlier one let go."""
         self.released = asyncio.Event()
 
 
@@ -162,7 +162,8 @@ async def api(
     oidc: Oidc | None = None,
     **http: Any,
 ) -> AsyncIterator[Api]:
-    """A daemon with these HTTP settings; it takes events and, by default, drives runs."""
+    """A daemon with these HTTP settings; it takes events and, by default, drives runs. `endless` holds anew."""
+    hold.renew()
     given = settings(database, folder, *(roles or (Role.API, Role.EXECUTOR)))
     given = dataclasses.replace(given, http=Http(**{"port": 0, **http}), groups=values.groups(groups))
     given = dataclasses.replace(given, oidc=oidc or Oidc())

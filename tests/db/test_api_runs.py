@@ -109,7 +109,6 @@ async def test_a_run_whose_records_are_gone_is_to_be_abandoned_and_not_tried_aga
 
 
 async def test_only_what_can_be_cancelled_or_resumed_is(database: str, tmp_path: Path) -> None:
-    hold.renew()
     async with api(database, tmp_path) as one:
         run = await one.start("endless", RunState.RUNNING)
         assert "is running" in problem(await one.post(f"/api/v1/runs/{run}/resume"), 409)
@@ -179,7 +178,6 @@ async def test_logs_come_by_page_and_as_a_stream_that_ends_with_the_run(database
 
 
 async def test_a_stream_is_live(database: str, tmp_path: Path) -> None:
-    hold.renew()
     async with api(database, tmp_path) as one:
         run = await one.start("endless", RunState.RUNNING)
         async with one.http.stream("GET", f"/api/v1/runs/{run}/logs?follow=true") as stream:
@@ -192,7 +190,6 @@ async def test_a_stream_is_live(database: str, tmp_path: Path) -> None:
 
 
 async def test_a_stream_does_not_hold_up_a_daemon_that_stops(database: str, tmp_path: Path) -> None:
-    hold.renew()
     async with api(database, tmp_path) as one:
         run = await one.start("endless", RunState.RUNNING)
         async with one.http.stream("GET", f"/api/v1/runs/{run}/logs?follow=true") as stream:

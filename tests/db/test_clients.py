@@ -72,7 +72,6 @@ async def test_pages_are_walked_to_the_end(database: str, tmp_path: Path, monkey
 
 
 async def test_who_waits_hears_of_the_end(database: str, tmp_path: Path) -> None:
-    hold.renew()
     async with api(database, tmp_path) as one, AsyncClient(one.daemon.address) as client, asyncio.TaskGroup() as tasks:
         run = await one.start("endless", RunState.RUNNING)
         awaited = tasks.create_task(client.wait(run))
