@@ -19,7 +19,7 @@ from service.db.notes import PutPipeline
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
 from service.db.tokens import WAKE as TOKENS_WAKE
-from service.db.writer import LOG_CHANNEL, WAKE_CHANNEL, Writer
+from service.db.writer import CHANGED, LOG_CHANNEL, WAKE_CHANNEL, Writer
 from service.definition import definition
 from service.engine import Engine, Ground
 from service.inbox import PostgresInbox
@@ -88,6 +88,7 @@ class Daemon:
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     beside: list[asyncio.Task[None]] = field(default_factory=list)
     hear_tokens: list[Callable[[], None]] = field(default_factory=list)
+    hear_changes: list[Callable[[], None]] = field(default_factory=list)
     address: str = ""
 
     def __post_init__(self) -> None:
@@ -238,6 +239,9 @@ class Daemon:
             self.kept_runs.hear()
         if payload in ("", TOKENS_WAKE, MISSED):
             for hear in self.hear_tokens:
+                hear()
+        if payload in (CHANGED, BACKFILL_WAKE, TOKENS_WAKE, MISSED):
+            for hear in self.hear_changes:
                 hear()
         if self.executor is None:
             return

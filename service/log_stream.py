@@ -75,6 +75,8 @@ class Batch:
 
 
 NOTHING = Batch((), b"")
+# Tells those who show what is in no log, such as how far a backfill has come, to look again.
+CHANGED = Batch((), b"event: changed\ndata: {}\n\n")
 
 
 class TooSlow(ServiceError):
@@ -92,6 +94,7 @@ class LogStream:
         self._begin = self._end = Place(0, 0, 0)
         self._latest: tuple[Place, Batch] = (self._end, NOTHING)
         self._silent = False
+        self._changes = 0
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self.listeners = 0
@@ -165,13 +168,15 @@ class LogStream:
                 yield Batch.of(found)
                 if len(rows) < PAGE:
                     place = max(place, begin)
+            changes = self._changes
             while True:
                 seen = self._grew.count
                 if place < self._begin:
                     raise TooSlow("what was missed is no longer in memory: come again with the last place")
                 batch = self._after(place)
                 place = max(self._end, place)
-                yield batch
+                changed, changes = changes != self._changes, self._changes
+                yield CHANGED if changed and not batch.entries else batch
                 await self._grew.grown(seen)
 
     def _after(self, place: Place) -> Batch:
@@ -195,6 +200,11 @@ class LogStream:
             self.listeners -= 1
             if not self.listeners:
                 self._wanted.clear()
+
+    def change(self) -> None:
+        """Something has changed that the log does not tell: whoever hears nothing else now is told that."""
+        self._changes += 1
+        self._grew.hear("")
 
     def wake(self) -> None:
         """Let every listener look up: the daemon stops."""

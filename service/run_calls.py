@@ -195,7 +195,7 @@ class RunCalls(Calls):
         query = {"run": run, "pipeline": pipeline}
         async with aclosing(self._follow("/api/v1/stream", query, after or "")) as told:
             async for kind, place, data in told:
-                if data is not None and kind != "anew":
+                if data is not None and kind not in ("anew", "changed"):
                     yield place, data
 
     async def wait(self, run_id: int, until: Collection[str] = FINISHED, timeout_s: float | None = None) -> Json:

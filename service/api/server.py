@@ -67,6 +67,7 @@ class ApiServer:
             tokens=tokens,
             audit=Audit(daemon.writer, secrets),
         )
+        daemon.hear_changes += [context.shared.forget, self._stream.change]
         self._sessions = sessions
         self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
         self._ended = asyncio.Event()

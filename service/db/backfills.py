@@ -16,7 +16,7 @@ from service.db.accept import Accept, Accepted
 from service.db.connect import columns, sql
 from service.db.offered import EventRow, FateRow, RunRow
 from service.db.rows import Row
-from service.db.writer import Flush, Operation
+from service.db.writer import CHANGED, Flush, Operation
 from triggers.base import Fate
 from triggers.event import EventKey
 
@@ -216,6 +216,7 @@ class _Step:
         names = ("known", "refused", "started", "succeeded", "failed", "cancelled")
         counts = [self.counts[name] for name in names]
         if any(counts) or self.reached_at or self.halted != self.row["halted"] or state != "running":
+            self.flush.wakes.add(CHANGED)
             await self.flush.connection.execute(
                 sql("move_backfill"), self.row["id"], self.reached_at, *counts, self.halted, state
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from service.db.connect import sql
-from service.db.writer import Flush, Operation
+from service.db.writer import CHANGED, Flush, Operation
 
 
 @dataclass(eq=False, slots=True)
@@ -27,6 +27,7 @@ class PutPause(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutPause]) -> Sequence[bool]:
         """Twice is once: the first reason stays."""
+        flush.wakes.add(CHANGED)
         return [
             await flush.connection.fetchval(sql("pause"), op.pipeline, op.trigger, op.reason, op.by) is not None
             for op in operations
@@ -46,4 +47,5 @@ class LiftPause(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[LiftPause]) -> Sequence[int | None]:
         """Twice is once."""
+        flush.wakes.add(CHANGED)
         return [await flush.connection.fetchval(sql("unpause"), op.pipeline, op.trigger, op.by) for op in operations]

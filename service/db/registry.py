@@ -11,7 +11,7 @@ import orjson
 
 from service.db.connect import sql
 from service.db.reads import Reads
-from service.db.writer import Flush, Operation, Writer
+from service.db.writer import CHANGED, Flush, Operation, Writer
 from stages.registry import AliasMoved, ModelVersion, NewVersion
 
 PRODUCTION = "production"
@@ -54,6 +54,7 @@ class RegisterVersion(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[RegisterVersion]) -> Sequence[ModelVersion]:
         """One model's versions are numbered one after the other, under a lock on its name."""
+        flush.wakes.add(CHANGED)
         return [await _register(flush, op) for op in operations]
 
 
@@ -83,6 +84,7 @@ class MoveAlias(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[MoveAlias]) -> Sequence[ModelVersion | AliasMoved]:
         """Moving `production` also moves the states of the two versions."""
+        flush.wakes.add(CHANGED)
         return [await _move(flush, op) for op in operations]
 
 

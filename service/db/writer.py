@@ -40,6 +40,8 @@ RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 WAKE_CHANNEL = "tidemill_wake"
 LOG_CHANNEL = "tidemill_log"
+# What people look at has changed, and it is in no log.
+CHANGED = "changed"
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import httpx
 import orjson
 import pytest
 
+from service.client import AsyncClient
 from service.db.reads import Reads
 from service.log_stream import LogStream, Place, TooSlow
 from service.news import News
@@ -209,6 +210,49 @@ async def test_a_place_that_the_log_has_not_reached_begins_anew_and_says_so(data
         async with following(one, **{"Last-Event-ID": ahead}) as events:
             run = await one.start("sums")
             assert (await taken(events, ends(run)))[-1][1]["run"] == run
+
+
+async def test_what_is_in_no_log_is_told_without_a_place(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one, one.http.stream("GET", STREAM) as answer:
+        lines = answer.aiter_lines()
+        async with asyncio.timeout(20):
+            await until(lines, ": nothing new")
+            paused = await one.post("/api/v1/pauses", {"what": "sums"})
+            assert paused.status_code == 200
+            await until(lines, "event: changed")
+            assert [await anext(lines), await anext(lines)] == ["data: {}", ""]
+
+
+async def test_the_start_page_shows_a_pause_to_whoever_was_told_of_it(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one, one.http.stream("GET", STREAM) as answer:
+        lines = answer.aiter_lines()
+        async with asyncio.timeout(20):
+            await until(lines, ": nothing new")
+            assert "because of paint" not in (await one.http.get("/")).text
+            await one.post("/api/v1/pauses", {"what": "sums", "reason": "because of paint"})
+            await until(lines, "event: changed")
+            assert "because of paint" in (await one.http.get("/")).text
+
+
+async def test_our_client_goes_on_from_now_where_the_place_is_ahead_and_passes_over_what_is_no_entry(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path) as one, AsyncClient(one.daemon.address) as client:
+        async with aclosing(client.stream(after="999999999.1.0")) as told:
+            waiting = asyncio.ensure_future(anext(told))
+            await asyncio.sleep(0.2)
+            await one.post("/api/v1/pauses", {"what": "off"})
+            run = await one.start("sums")
+            async with asyncio.timeout(20):
+                place, entry = await waiting
+        assert Place.read(place) is not None
+        assert entry["run"] == run
+
+
+async def until(lines: AsyncIterator[str], wanted: str) -> None:
+    async for line in lines:
+        if line == wanted:
+            return
 
 
 async def until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -29,6 +29,8 @@ function listen() {
     place = event.lastEventId;
     look();
   };
+  // What is shown is in no log.
+  source.addEventListener("changed", look);
   // The place is ahead of the log, which was restored: it goes on from now.
   source.addEventListener("anew", source.onmessage);
 }
