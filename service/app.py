@@ -237,23 +237,27 @@ class Daemon:
             self.backfills.hear()
         if self.kept_runs is not None and payload in (KEPT_WAKE, MISSED):
             self.kept_runs.hear()
-        if payload in ("", TOKENS_WAKE, MISSED):
-            for hear in self.hear_tokens:
-                hear()
-        if payload in (CHANGED, BACKFILL_WAKE, TOKENS_WAKE, MISSED):
-            for hear in self.hear_changes:
-                hear()
-        if self.executor is None:
-            return
+        self._tell(self.hear_tokens if payload in ("", TOKENS_WAKE, MISSED) else [])
+        self._tell(self.hear_changes if payload in (CHANGED, BACKFILL_WAKE, TOKENS_WAKE, MISSED) else [])
+        if self.executor is not None:
+            self._steered(self.executor, payload)
+
+    @staticmethod
+    def _tell(listeners: list[Callable[[], None]]) -> None:
+        for hear in listeners:
+            hear()
+
+    @staticmethod
+    def _steered(executor: Executor, payload: str) -> None:
         if payload.startswith("cancel "):
-            self.executor.cancel(int(payload.removeprefix("cancel ")))
+            executor.cancel(int(payload.removeprefix("cancel ")))
         elif payload.startswith("insist "):
-            self.executor.insist(int(payload.removeprefix("insist ")))
+            executor.insist(int(payload.removeprefix("insist ")))
         elif payload.startswith("poke "):
-            self.executor.poked(int(payload.removeprefix("poke ")))
+            executor.poked(int(payload.removeprefix("poke ")))
         elif payload == MISSED:
-            self.executor.recover_owned()
-        self.executor.wake()
+            executor.recover_owned()
+        executor.wake()
 
     def _announce_pipelines(self) -> None:
         for name, pipeline in () if self.catalogue.kept else self.catalogue.pipelines.items():
