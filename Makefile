@@ -10,6 +10,9 @@ UV_INSTALL := mkdir -p $(VENV)/tmp && TMPDIR="$(CURDIR)/$(VENV)/tmp" $(UV) pip i
 LOCK := $(UV) pip compile --universal --no-header --generate-hashes --python-version 3.11 --quiet \
 	--constraints lock-constraints.txt $(UPGRADE)
 
+# Some machines keep no bytecode: each of the many processes of the tests would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:

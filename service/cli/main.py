@@ -26,6 +26,8 @@ def in_words(command: Callable[[], None]) -> None:
     """An error of ours becomes one message on stderr and exit code 2, without a traceback."""
     try:
         command()
+    except SystemExit:  # how commands end: what comes below is not evaluated for it
+        raise
     except _our_errors() as error:  # evaluated only when something was raised: these imports would slow --help
         _fail([error])
     except ExceptionGroup as group:  # the daemon's tasks belong to groups
