@@ -18,6 +18,7 @@ from service.api.meters import Meters
 from service.api.routes import router
 from service.api.serving import Serving
 from service.api.sessions import Sessions
+from service.api.unread import ReadingProtocol
 from service.api.watched import Watched
 from service.db.links import known_key, new_key
 from service.db.views import Views
@@ -130,7 +131,7 @@ def _provider(settings: Oidc) -> Provider | None:
 def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="httptools",
+        http=ReadingProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
