@@ -67,6 +67,10 @@ LOCAL = Caller("", Via.LOCAL, frozenset({Right.ADMIN}))
 HOLDER = Caller("", Via.HOLDER, frozenset({Right.ADMIN}))
 
 
+# What stands where a name could, of whoever has none and of what the daemon does itself: nobody else is called so.
+BUILT_IN = frozenset({*(via.value for via in Via), "api", "cli", "console", "retention", "system", "tidemill"})
+
+
 def spoken(rights: Iterable[Right]) -> str:
     """Roles as one says them, the lesser first."""
     held = set(rights)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from service.callers import BUILT_IN
 from stages.policy import MOST_PRIORITY
 from triggers.attributes import is_text
 
@@ -20,6 +21,16 @@ def _no_nul(value: str) -> str:
     return value.replace("\0", "\ufffd")
 
 
+def _own_name(value: str) -> str:
+    """What people and programs may be called: it stands in addresses, in logs and where people decide whom to trust."""
+    if not value[:1].isalnum() or not all(one.isalnum() or one in _BETWEEN for one in value):
+        raise ValueError("a name has letters, digits, spaces and . _ - + @ only, and begins with a letter or a digit")
+    if value.casefold() in BUILT_IN:
+        raise ValueError(f"{value} is what the daemon calls whoever has no name: choose another")
+    return value
+
+
+_BETWEEN = " ._-+@"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_plain)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_plain)]
 Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_no_nul)]
@@ -122,7 +133,7 @@ class TokenBody(Body):
     long it stands (90 days, if nothing is said; null: until it is revoked).
     """
 
-    name: Name
+    name: Annotated[Name, AfterValidator(_own_name)]
     roles: Annotated[list[Literal["viewer", "operator", "approver", "admin"]], Field(min_length=1, max_length=4)]
     pipelines: Annotated[list[Name], Field(max_length=50)] = []
     expires_s: Annotated[float | None, Field(ge=1, le=10 * 366 * 86_400, strict=False)] = 90 * 86_400.0

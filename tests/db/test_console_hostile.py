@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from service.db.tokens import PutToken
 from service.model import RunState
 from stages.base import StageContext, stage
 from stages.errors import Permanent
@@ -172,4 +173,5 @@ async def _everything_hostile(one: Api) -> None:
     version = {"artifacts": {"model": "1" * 64}, "metrics": {evil("model-metric"): 1.0}}
     version["lineage"] = {evil("lineage"): "2" * 64}
     await did("models/line/versions", version, **{"Idempotency-Key": "k"})
-    await one.http.post("/api/v1/tokens", json={"name": evil("token-name"), "roles": ["viewer"]})
+    # Made when names were not looked at.
+    await one.daemon.writer.submit(PutToken(evil("token-name"), bytes(32), "tm_", ["viewer"], [], evil("by"), None))

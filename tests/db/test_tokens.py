@@ -166,6 +166,8 @@ WRONG = [
     {"name": "x", "roles": []},
     {"name": "x", "roles": ["root"]},
     {"name": "", "roles": ["viewer"]},
+    *({"name": name, "roles": ["viewer"]} for name in ("api", "API", "local", "token", "api_token", "nobody", "link")),
+    *({"name": name, "roles": ["viewer"]} for name in ("../x", "a/b", ".ssh", "a\tb", "a<b", "a\u202eb", "-x", "x,y")),
     {"name": "x", "roles": ["approver"]},
     {"name": "x", "roles": ["viewer"], "pipelines": ["sums"]},
     {"name": "x", "roles": ["viewer"], "expires_s": 0},
@@ -176,6 +178,14 @@ WRONG = [
 async def test_what_makes_no_token_says_why(database: str, tmp_path: Path, body: dict[str, object]) -> None:
     async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
         problem(await one.post("/api/v1/tokens", body, headers=ADMIN), 422)
+
+
+async def test_people_and_programs_keep_their_names(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        for name in ("ci", "kim@example.com", "Jürgen K. Ono", "build-2_x+y", "7"):
+            await made(one, name)
+        answer = await one.post("/api/v1/tokens", {"name": "a/b", "roles": ["viewer"]}, headers=ADMIN)
+        assert "letters, digits, spaces and . _ - + @" in problem(answer, 422)
 
 
 async def test_on_this_machine_a_token_counts_where_it_is_shown(database: str, tmp_path: Path) -> None:
