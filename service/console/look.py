@@ -38,6 +38,7 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 SHOWN_DIGEST = 10
+MOST_NAME = 72
 # A sign for each state, so that colour is never the only one; then how it looks.
 SIGNS = {
     **dict.fromkeys(
@@ -83,6 +84,7 @@ def _environment() -> Environment:
         "number": number,
         "size": size,
         "short": short,
+        "cut": cut,
         "json": as_json,
         "line": as_line,
         "without": without,
@@ -121,6 +123,14 @@ def took(seconds: float | None) -> str:
 def short(digest: str | None) -> str:
     """The first digits of a digest."""
     return (digest or "")[:SHOWN_DIGEST]
+
+
+def cut(name: str, most: int = MOST_NAME) -> Markup | str:
+    """A name others gave, which may be as long as they like: both its ends, and the whole when pointed at."""
+    if len(name) <= most:
+        return name
+    end = most // 3
+    return Markup('<span title="{}">{}…{}</span>').format(name, name[: most - end - 1], name[-end:])
 
 
 def as_json(value: Any) -> str:
