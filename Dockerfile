@@ -6,13 +6,13 @@ COPY requirements*.lock ./
 RUN python -m venv tools \
  && tools/bin/pip install --no-cache-dir --require-hashes -r requirements-bootstrap.lock \
  && python -m venv --without-pip /opt/tidemill \
- && tools/bin/uv pip install --no-cache --python /opt/tidemill/bin/python --require-hashes -r "$LOCK"
+ && tools/bin/uv pip install --no-cache --compile-bytecode --python /opt/tidemill/bin/python --require-hashes -r "$LOCK"
 COPY pyproject.toml README.md ./
 COPY triggers triggers
 COPY stages stages
 COPY service service
 RUN tools/bin/python -m hatchling build --target wheel --directory dist \
- && tools/bin/uv pip install --no-cache --python /opt/tidemill/bin/python --no-deps dist/*.whl
+ && tools/bin/uv pip install --no-cache --compile-bytecode --python /opt/tidemill/bin/python --no-deps dist/*.whl
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/tidemill tidemill
