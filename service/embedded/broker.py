@@ -1,4 +1,4 @@
-"""A broker that runs for one daemon: owned by it, watched by it, gone with it."""
+"""A broker that runs for one daemon, on a port that was free."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import contextlib
 import re
 import socket
 from pathlib import Path
-from types import TracebackType
 
 from service.embedded.child import Child, ChildFailed, Order
-from service.embedded.owner import Occupied, Ownership
+from service.embedded.owner import Occupied
+from service.embedded.server import OwnedServer
 from service.errors import BrokerUnavailable
 
 # Between our look for a free port and the broker's own bind somebody else may take it.
@@ -19,15 +19,16 @@ PORT_TRIES = 3
 _IN_USE = re.compile(r"address( already)? in use", re.IGNORECASE)
 
 
-class OwnedBroker(abc.ABC):
+class OwnedBroker(OwnedServer):
     """A broker in `folder`, on a free port of the loopback interface. What is run, and how, a subclass says."""
 
+    name = "the embedded broker"
+    unavailable = BrokerUnavailable
     start_timeout_s = 20.0
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self._folder = folder
-        self._ownership = Ownership(folder)
-        self._broker: Child | None = None
 
     async def start(self) -> str:
         """Start it and return its bootstrap servers. Raises `BrokerUnavailable`."""
@@ -47,32 +48,6 @@ class OwnedBroker(abc.ABC):
                 f"the embedded broker cannot use {self._folder}: {error}: choose another TIDEMILL_HOME, "
                 "or set TIDEMILL_KAFKA_BOOTSTRAP_SERVERS to a broker of your own"
             ) from error
-
-    async def watch(self) -> None:
-        """Return after `stop`; raise `BrokerUnavailable` when the broker ends on its own.
-
-        To start it again, `stop` first.
-        """
-        if self._broker is None:
-            return
-        try:
-            await self._broker.watch()
-        except ChildFailed as failure:
-            raise BrokerUnavailable(f"the embedded broker ended: {failure}") from failure
-
-    async def stop(self) -> None:
-        """Stop it. Safe to call twice."""
-        if self._broker is not None:
-            await self._broker.stop()
-        self._ownership.release()
-
-    async def __aenter__(self) -> str:
-        return await self.start()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     @abc.abstractmethod
     async def _prepare(self) -> None:
@@ -102,8 +77,8 @@ class OwnedBroker(abc.ABC):
     async def _launch_once(self) -> str:
         address = f"127.0.0.1:{free_port()}"
         order = await asyncio.to_thread(self._order, address)
-        self._broker = Child(order)
-        await self._broker.start(self.start_timeout_s)
+        self._child = Child(order)
+        await self._child.start(self.start_timeout_s)
         return address
 
 

@@ -8,13 +8,13 @@ import importlib.util
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import quote
 
 from service.embedded.account import choose_account
 from service.embedded.child import Account, Child, ChildFailed, Order
 from service.embedded.datafolder import SOCKET_NAME, DataFolder
-from service.embedded.owner import Occupied, Ownership
+from service.embedded.owner import Occupied
+from service.embedded.server import OwnedServer
 from service.errors import PostgresUnavailable
 
 USER = DATABASE = "tidemill"
@@ -41,17 +41,19 @@ SETTINGS = {
 }
 
 
-class EmbeddedPostgres:
-    """The Postgres under `home`/postgres. One daemon owns it at a time."""
+class EmbeddedPostgres(OwnedServer):
+    """The Postgres under `home`/postgres. It stops by a fast shutdown: sessions are cut, data is safe."""
+
+    name = "the embedded Postgres"
+    unavailable = PostgresUnavailable
 
     def __init__(self, home: Path, *, start_timeout_s: float = 60.0) -> None:
         self._home = home.absolute()
         self._files = DataFolder(self._home / "postgres")
         self._start_timeout_s = start_timeout_s
-        self._ownership = Ownership(self._files.folder)
+        super().__init__(self._files.folder)
         self._programs = Path()
         self._account: Account | None = None
-        self._server: Child | None = None
 
     async def start(self) -> str:
         """Start it, made new or with the data it had, and return its DSN. Raises `PostgresUnavailable`."""
@@ -74,32 +76,6 @@ class EmbeddedPostgres:
             ) from error
         return _address(self._files)
 
-    async def watch(self) -> None:
-        """Return after `stop`; raise `PostgresUnavailable` when the server ends on its own.
-
-        To start it again, `stop` first.
-        """
-        if self._server is None:
-            return
-        try:
-            await self._server.watch()
-        except ChildFailed as failure:
-            raise PostgresUnavailable(f"the embedded Postgres ended: {failure}") from failure
-
-    async def stop(self) -> None:
-        """Stop it (a fast shutdown: sessions are cut, data is safe). Safe to call twice."""
-        if self._server is not None:
-            await self._server.stop()
-        self._ownership.release()
-
-    async def __aenter__(self) -> str:
-        return await self.start()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
-
     def _prepare(self) -> None:
         self._programs = packaged_programs()
         self._home.mkdir(parents=True, exist_ok=True)
@@ -112,8 +88,8 @@ class EmbeddedPostgres:
             await asyncio.to_thread(self._files.check, self._account)
             await self._initialise()
             await asyncio.to_thread(self._files.prepare_start, self._account)
-            self._server = Child(self._serve())
-            await self._server.start(self._start_timeout_s)
+            self._child = Child(self._serve())
+            await self._child.start(self._start_timeout_s)
             undo.pop_all()
 
     async def _initialise(self) -> None:

@@ -203,8 +203,8 @@ async def test_a_run_that_waits_for_a_person_holds_no_place_and_goes_on_when_app
         assert await attempts(one, waiting) == [("ingest", 1, "succeeded"), ("double", 1, "succeeded")]
 
 
-async def test_cancelling_cuts_a_running_stage_short(database: str, tmp_path: Path) -> None:
-    started = asyncio.Event()
+def forever(started: asyncio.Event) -> Pipeline:
+    """A pipeline whose one stage tells that it began, and never ends."""
 
     @stage
     async def forever(event: Event) -> int:
@@ -212,7 +212,12 @@ async def test_cancelling_cuts_a_running_stage_short(database: str, tmp_path: Pa
         await asyncio.Event().wait()
         return 1
 
-    async with daemon(settings(database, tmp_path), Pipeline("forever", [forever])) as one:
+    return Pipeline("forever", [forever])
+
+
+async def test_cancelling_cuts_a_running_stage_short(database: str, tmp_path: Path) -> None:
+    started = asyncio.Event()
+    async with daemon(settings(database, tmp_path), forever(started)) as one:
         run = await start(one, "forever", "1")
         await started.wait()
         assert await one.writer.submit(Cancel(run, "kim")) == [RunState.RUNNING]
@@ -374,14 +379,7 @@ async def test_a_request_to_cancel_that_was_not_heard_is_found_after_a_reconnect
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = asyncio.Event()
-
-    @stage
-    async def forever(event: Event) -> int:
-        started.set()
-        await asyncio.Event().wait()
-        return 1
-
-    async with daemon(settings(database, tmp_path), Pipeline("forever", [forever])) as one:
+    async with daemon(settings(database, tmp_path), forever(started)) as one:
         run = await start(one, "forever", "1")
         await started.wait()
         assert one.executor is not None
