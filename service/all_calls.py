@@ -146,6 +146,10 @@ class AllCalls(RunCalls, ScheduleCalls, AccessCalls):
         """A model's versions, newest first."""
         return await self._get(f"/api/v1/models/{part(name)}", limit=limit, before=before)
 
+    async def version(self, name: str, version: int, before: str | None = None) -> Json:
+        """One version, and how many predictions it has answered, by the day (`before` one)."""
+        return await self._get(f"/api/v1/models/{part(name)}/versions/{version}", before=before)
+
     async def register_version(self, name: str, version: Mapping[str, Any], idempotency_key: str) -> Json:
         """Register a version; the same key returns the version it made first."""
         headers = {"Idempotency-Key": quoted(idempotency_key)}

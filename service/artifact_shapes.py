@@ -7,7 +7,7 @@ from datetime import datetime
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
-from service.shapes import VersionShape
+from service.prediction_shapes import VersionUse
 
 
 class ArtifactDetail(TypedDict):
@@ -32,11 +32,13 @@ class UseShape(TypedDict):
 
 
 class LineagePage(TypedDict):
-    """An artifact outside its stage. `others` are other runs, newest first: `next` goes into `before` for more."""
+    """An artifact outside its stage. `models` are the versions it is in, with how much they were asked; `others` are
+    other runs, newest first: `next` goes into `before` for more.
+    """
 
     run: int
     stage: str
     digest: str
-    models: list[VersionShape]
+    models: list[VersionUse]
     others: list[UseShape]
     next: int | None

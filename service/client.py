@@ -121,6 +121,7 @@ class Client:
     unpause = now(AllCalls.unpause)
     models = now(AllCalls.models)
     model = now(AllCalls.model)
+    version = now(AllCalls.version)
     register_version = now(AllCalls.register_version)
     alias = now(AllCalls.alias)
     move_alias = now(AllCalls.move_alias)

@@ -251,7 +251,9 @@ class Retention:
         None, values.whole(1, 1_000_000_000), "this many runs of each pipeline stay, whatever their age"
     )
     events_days: float | None = setting(
-        None, values.days(0, 36_500), "events this old that are in no run are forgotten: a repeat is a new event"
+        None,
+        values.days(0, 36_500),
+        "events this old that are in no run are forgotten: a repeat is a new event; counts of predictions go with them",
     )
     log_days: float = setting(
         7.0, values.days(1, 36_500), "days of the run log that are kept once every sink has read them"

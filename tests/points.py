@@ -24,6 +24,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "tests/db/test_fates.py": ("putpause", "liftpause"),
     "tests/db/test_gate_links.py": ("keepkey", "putlink"),
     "tests/db/test_limits.py": ("put_pools", "cancel", "lookup", "migration"),
+    "tests/db/test_predictions.py": ("putpredictions", "remove_predictions"),
     "tests/db/test_process_runner.py": ("putcost",),
     "tests/db/test_progress.py": ("putprogress", "putloglines"),
     "tests/db/test_replay_versions.py": ("forversion", "refusekept", "putfenced", "putreplay"),

@@ -14,6 +14,7 @@ from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.requests import known_only, path_id, query_id, query_limit
 from service.artifact_shapes import ArtifactDetail, LineagePage
+from service.db.predictions import counts_of
 from service.db.views import version_shape
 from service.errors import NotFound
 from stages.artifacts import ArtifactRef
@@ -79,11 +80,12 @@ async def lineage(context: Context, request: Request) -> Response:
     reads = context.daemon.reads
     versions = [version_shape(row) for row in await reads.fetch("story_models", run_id)]
     others = await reads.fetch("made_elsewhere", ref.digest, run_id, before, limit)
+    held = [one for one in versions if ref.digest in (*one["artifacts"].values(), *one["lineage"].values())]
     answer: LineagePage = {
         "run": run_id,
         "stage": stage,
         "digest": ref.digest,
-        "models": [one for one in versions if ref.digest in (*one["artifacts"].values(), *one["lineage"].values())],
+        "models": await counts_of(reads, held),
         "others": [
             {name: row[name] for name in ("pipeline", "stage", "state", "reused_run", "started_at")}  # type: ignore[misc]
             | {"run": row["run_id"]}

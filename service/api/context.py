@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from service.api.access import Access
 from service.api.auditing import Audit
 from service.api.meters import Meters
+from service.api.predicted import Predicted
 from service.api.serving import Serving
 from service.api.sessions import Sessions
 from service.api.shared import Shared
@@ -29,6 +30,7 @@ class Context:
     daemon: Daemon
     views: Views
     serving: Serving
+    predicted: Predicted
     meters: Meters
     logs: LogPages
     stream: LogStream

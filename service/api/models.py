@@ -10,11 +10,13 @@ from service.api.bodies import AliasBody, VersionBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.problems import Problem
-from service.api.requests import known_only, query_id, query_limit, read_json, read_model
-from service.api.standing import own_key
+from service.api.requests import known_only, path_id, query_day, query_id, query_limit, read_json, read_model
+from service.api.standing import caller_of, own_key
 from service.callers import Right
+from service.db.predictions import detail_of
 from service.db.registry import MoveAlias, RegisterVersion
 from service.errors import NotFound
+from service.prediction_shapes import VersionDetail
 from service.shapes import ModelsAnswer, Prediction, VersionShape, VersionsPage
 from stages.registry import ModelVersion, NewVersion
 from triggers.attributes import is_text
@@ -22,6 +24,7 @@ from triggers.headers import fold, key_of
 
 LIST_QUERY = {"before": BEFORE, "limit": LIMIT}
 LARGEST_VERSION = 2**31 - 1
+DAYS_QUERY = {"before": "only days before this one: `next` of the page above"}
 
 
 async def models(context: Context, request: Request) -> Response:
@@ -45,6 +48,14 @@ async def versions_of(context: Context, name: str, before: int | None, limit: in
     versions = await context.views.versions(name, before=below, limit=limit)
     last = versions[-1]["version"] if len(versions) == limit else None
     return {"model": name, "aliases": found[0]["aliases"], "versions": versions, "next": last}
+
+
+async def version(context: Context, request: Request) -> Response:
+    """One version, down to what it has answered."""
+    known_only(request, DAYS_QUERY)
+    name, before = request.path_params["model"], query_day(request, "before")
+    shown = await version_called(context, name, path_id(request, "version", "version"))
+    return Json(await detail_of(context.daemon.reads, shown, before))
 
 
 async def register(context: Context, request: Request) -> Response:
@@ -102,7 +113,7 @@ async def point_alias(context: Context, name: str, wanted: str, body: AliasBody)
 
 async def version_called(context: Context, name: str, version: int) -> VersionShape:
     """One version. Raises `NotFound`."""
-    shown = await context.views.version(name, version)
+    shown = await context.views.version(name, version) if version <= LARGEST_VERSION else None
     if shown is None:
         raise NotFound(f"{name[:80]!r} has no version {version}")
     return shown
@@ -111,7 +122,9 @@ async def version_called(context: Context, name: str, version: int) -> VersionSh
 async def predict(context: Context, request: Request) -> Response:
     """Ask the version behind the alias `production`."""
     payload = await read_json(request, context.limit_bytes)
-    answer = await context.serving.predict(request.path_params["model"], payload)
+    name = request.path_params["model"]
+    answer = await context.serving.predict(name, payload)
+    context.predicted.note(name, answer.version, caller_of(request.scope))
     headers = {"Tidemill-Model-Version": str(answer.version)}
     return Response(answer.content, media_type="application/json", headers=headers)
 
@@ -133,6 +146,16 @@ ENDPOINTS = (
         handler=model,
         query=LIST_QUERY,
         answers={200: VersionsPage},
+        problems=(404, 422),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/models/{model}/versions/{version}",
+        summary="A version, what it was made from, and how many predictions it has answered, by the day",
+        tag="models",
+        handler=version,
+        query=DAYS_QUERY,
+        answers={200: VersionDetail},
         problems=(404, 422),
     ),
     Endpoint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import date
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -139,6 +140,15 @@ def query_id(request: Request, name: str) -> int | None:
     if found is None:
         raise Problem(422, f"{name}={given[:80]!r}: expected a whole number")
     return found
+
+
+def query_day(request: Request, name: str) -> date | None:
+    """A day in the query, or None when it is not given. Raises 422."""
+    given = request.query_params.get(name, "")
+    try:
+        return date.fromisoformat(given) if given else None
+    except ValueError:
+        raise Problem(422, f"{name}={given[:80]!r}: expected a day, such as 2026-03-01") from None
 
 
 def flag(asked: Mapping[str, str], name: str) -> bool:

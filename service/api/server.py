@@ -15,6 +15,7 @@ from service.api.context import Context
 from service.api.front import application
 from service.api.intake import Intake
 from service.api.meters import Meters
+from service.api.predicted import Predicted
 from service.api.routes import router
 from service.api.serving import Serving
 from service.api.sessions import Sessions
@@ -45,6 +46,7 @@ class ApiServer:
         self._daemon = daemon
         views = Views(daemon.reads)
         self._serving = Serving(daemon.registry, daemon.store, daemon.catalogue, views)
+        self._predicted = Predicted(daemon.writer, daemon.clock)
         self._log_files = LogFiles(daemon.store)
         self._stream = LogStream(daemon.reads, daemon.news)
         http = daemon.settings.http
@@ -59,6 +61,7 @@ class ApiServer:
             daemon=daemon,
             views=views,
             serving=self._serving,
+            predicted=self._predicted,
             meters=Meters(),
             logs=LogPages(daemon.reads, self._log_files),
             stream=self._stream,
@@ -108,6 +111,7 @@ class ApiServer:
             for server in self._server.servers:
                 server.close()
             self._ended.set()
+            self._predicted.write()
             await self._serving.close()
             self._log_files.close()
 

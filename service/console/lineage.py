@@ -1,4 +1,5 @@
-"""Where an artifact comes from and what became of it: the event, the stages before and after, models, further runs."""
+"""Where an artifact comes from and what became of it: the event, the stages before and after, models and how
+much they answered, further runs."""
 
 from __future__ import annotations
 
@@ -16,8 +17,10 @@ from service.api.runs import run_called
 from service.console.graph import Upstream, draw
 from service.console.page import Shown
 from service.console.runs import definition_of, upstream_of
+from service.db.predictions import counts_of
 from service.db.views import version_shape
-from service.shapes import RunDetail, StageShape, VersionShape
+from service.prediction_shapes import VersionUse
+from service.shapes import RunDetail, StageShape
 
 # The most further runs, and versions of models, that are drawn.
 MOST, LIMIT = 12, 50
@@ -43,7 +46,7 @@ async def lineage(context: Context, request: Request) -> Shown:
     upstream = upstream_of(await definition_of(context, run))
     versions = [version_shape(row) for row in await context.daemon.reads.fetch("story_models", run["id"])]
     others = await context.daemon.reads.fetch("made_elsewhere", digest, run["id"], before, LIMIT)
-    nodes, arrows = family(run, upstream, stage, versions)
+    nodes, arrows = family(run, upstream, stage, await counts_of(context.daemon.reads, versions[:MOST]))
     values: dict[str, Any] = {
         "title": f"Lineage of the output of {stage}",
         "run": run,
@@ -60,7 +63,7 @@ async def lineage(context: Context, request: Request) -> Shown:
 
 
 def family(
-    run: RunDetail, upstream: Upstream, stage: str, versions: Sequence[VersionShape]
+    run: RunDetail, upstream: Upstream, stage: str, versions: Sequence[VersionUse]
 ) -> tuple[dict[str, Node], dict[str, list[str]]]:
     """What is drawn, by name, and what each needs of it, in an order in which it may have happened."""
     kept = ancestors(upstream, stage) | {stage} | descendants(upstream, stage)
@@ -69,7 +72,7 @@ def family(
     for name in (one for one in upstream if one in kept):
         nodes[f"stage {name}"] = _stage(run, made.get(name), name, here=name == stage)
         arrows[f"stage {name}"] = [f"stage {one}" for one in upstream[name] if one in kept] or [EVENT]
-    _models(nodes, arrows, versions[:MOST], _makers(run, kept))
+    _models(nodes, arrows, versions, _makers(run, kept))
     after = {stage, *descendants(upstream, stage)}
     for one in [one for one in run["caused"] if one["stage"] in after or one["stage"] is None][:MOST]:
         key = f"run {one['run']}"
@@ -107,7 +110,7 @@ def _makers(run: RunDetail, kept: Iterable[str]) -> dict[str, str]:
 
 
 def _models(
-    nodes: dict[str, Node], arrows: dict[str, list[str]], versions: Sequence[VersionShape], makers: Mapping[str, str]
+    nodes: dict[str, Node], arrows: dict[str, list[str]], versions: Sequence[VersionUse], makers: Mapping[str, str]
 ) -> None:
     """The versions that hold one of these artifacts."""
     for one in versions:
@@ -118,6 +121,9 @@ def _models(
             to = f"/models/{quote(one['model'])}/versions/{one['version']}"
             nodes[key] = Node(f"{one['model']} {one['version']}", below, to, one["state"])
             arrows[key] = [f"stage {name}" for name in dict.fromkeys(sources)]
+            if (answered := one["predictions"]["answered"]) > 0:
+                nodes[f"predictions of {key}"] = Node(f"{answered:,} answers", "predictions", f"{to}#predictions")
+                arrows[f"predictions of {key}"] = [key]
 
 
 def ancestors(upstream: Upstream, stage: str) -> set[str]:

@@ -11,9 +11,10 @@ from service.api.bodies import AliasBody
 from service.api.context import Context
 from service.api.models import point_alias, version_called, versions_of
 from service.api.problems import Problem
-from service.api.requests import path_id, query_id, whole
+from service.api.requests import path_id, query_day, query_id, whole
 from service.console.page import Done, Form, Shown, who
 from service.console.plot import Measured, Plot, plot
+from service.db.predictions import detail_of
 from service.db.registry import PRODUCTION
 from service.shapes import VersionShape
 
@@ -44,12 +45,13 @@ async def model(context: Context, request: Request) -> Shown:
 
 
 async def version(context: Context, request: Request) -> Shown:
-    """One version: how it measured beside the one in production, and what it was made from."""
+    """One version: how it measured beside the one in production, what it was made from, and what it answered."""
     name = request.path_params["model"]
     shown = await version_called(context, name, path_id(request, "version", "version"))
     held = await context.daemon.registry.alias(name, PRODUCTION)
     other = held if held is not None and held.version != shown["version"] else None
-    values = {"title": f"{name} {shown['version']}", "name": name, "version": shown, "production": other}
+    detail = await detail_of(context.daemon.reads, shown, query_day(request, "before"))
+    values = {"title": f"{name} {shown['version']}", "name": name, "version": detail, "production": other}
     made = None if shown["run_id"] is None else await context.daemon.reads.row("show_run", shown["run_id"])
     return Shown("version.html", {**values, "made": made})
 

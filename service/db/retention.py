@@ -109,6 +109,11 @@ class Removal:
             last = row["last"]
         return removed
 
+    async def remove_predictions(self, age_s: float) -> None:
+        """Forget how many predictions were answered on days that are so long ago."""
+        while (await self._fetch("remove_predictions", age_s, BATCH * 5))[0]["days"]:
+            continue
+
     async def old_events(self, age_s: float, gone: Sequence[int]) -> int:
         """How many events `remove_events` would remove, were these runs gone."""
         [row] = await self._fetch("count_old_events", age_s, gone)

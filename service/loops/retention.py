@@ -157,6 +157,7 @@ class _Round:
         if self.policy.events_age_s is not None:
             self.done["events"] = await self.removal.remove_events(self.policy.events_age_s)
             await self.removal.remove_bodies(self.policy.events_age_s)
+            await self.removal.remove_predictions(self.policy.events_age_s)
         self.done["in_review"] = await self.removal.in_review()
         await ArtifactSweep(self.removal, self.store, self.done).work()
 

@@ -100,7 +100,7 @@ async def everything(one: Api) -> list[tuple[str, str, Any]]:
     ]
     pages = {"run": "1", "event": "1", "pipeline": "sums", "model": "line", "alias": "production", "other": "2"}
     made = (await one.http.get("/api/v1/runs/1")).json()["stages"][0]["output"]["digest"]
-    pages |= {"trigger": HOURS["trigger"], "backfill": "1", "digest": made}
+    pages |= {"trigger": HOURS["trigger"], "backfill": "1", "digest": made, "version": "1"}
     for each in ENDPOINTS:
         if (
             each.method == "GET"

@@ -65,6 +65,10 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
     "removed_until": ((), {"events_removed"}, ""),
     "remove_bodies": (("hook bodies", "", 86_400.0, 1000), set(), "positions_pkey"),
+    "remove_predictions": ((86_400.0, 1000), {"predictions"}, ""),
+    "count_predictions": ((["m"], [1]), {"predictions"}, ""),
+    "prediction_days": (("m", 1, None, 31), {"predictions"}, ""),
+    "latest_predictions": (("m", 1, 10), {"predictions"}, ""),
     "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }
 LOOKED_AT = {

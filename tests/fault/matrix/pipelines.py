@@ -130,6 +130,11 @@ async def deploy(register: int, context: StageContext) -> int:
     return register
 
 
+def length(model: str, payload: object) -> int:
+    """Serves `models`."""
+    return len(model)
+
+
 @stage(retry=patient, reuse="run")
 async def listed(event: Event, context: StageContext) -> list[int]:
     note(context)
@@ -179,4 +184,4 @@ parent = Pipeline("parent", [ask], on=[hears("parent")])
 child = Pipeline("child", [take])
 teller = Pipeline("teller", [tell], on=[hears("teller")])
 told = Pipeline("told", [take], on=[CloudEvents(where={"type": "matrix.told"})])
-models = Pipeline("models", [take, make, register, deploy], on=[hears("models")])
+models = Pipeline("models", [take, make, register, deploy], on=[hears("models")], serve=length)

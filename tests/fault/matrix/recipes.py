@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from tests.db.writing import rows
 from tests.fault.matrix.cell import Acting, Recipe
+from tests.fault.matrix.pipelines import MODEL
 from tests.fault.matrix.versions import (
     in_the_middle_of_a_list,
     listed,
@@ -198,7 +199,15 @@ async def _told(acting: Acting) -> None:
 
 
 async def _models(acting: Acting) -> None:
+    """A model goes into production and is asked, until that is on record: who dies forgets the last second."""
     await acting.tell("models")
+    await acting.run_of("models", "succeeded")
+    for asked in range(1, 1000):
+        await acting.call("POST", f"/models/{MODEL}/predict", {})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1 + asked):
+                await acting.until("select count(*) > 0 from predictions")
+                return
 
 
 async def _cleaned(acting: Acting) -> None:
