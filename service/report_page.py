@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from service.deeds import in_words
 from service.report import Report, ReportAttempt, ReportGate, ReportStage
 
 STYLE = """
@@ -106,7 +107,7 @@ def _sections(report: Report) -> Iterator[str]:
     if approvals:
         titles = ("Decision", "Gate", "By", "As", "At", "Reason", "About")
         yield _section("Approvals", _table(titles, approvals))
-    yield _section("What people did", _table(("At", "What", "By", "Detail"), _actions(report), "Nothing."))
+    yield _section("What people did", _table(("At", "Who", "What", "Why"), _actions(report), "Nothing."))
     yield _section("Cause and effect", _facts(_causes(report)), _caused(report))
     if report["models"]:
         yield _section("Models registered", _table(("Model", "State", "Made", "Metrics", "Artifacts"), _models(report)))
@@ -217,8 +218,7 @@ def _actions(report: Report) -> Iterator[Sequence[str]]:
     actions = report["actions"]
     known = any(one["action"] == "abandoned" for one in actions)
     for one in [*actions, *([abandoned] if abandoned is not None and not known else [])]:
-        detail = _code_text(_json(one["detail"])) if one["detail"] else ""
-        yield _at(one["at"]), escaped(one["action"]), escaped(one["by"]), detail
+        yield _at(one["at"]), escaped(one["by"]), *map(escaped, in_words(one["action"], one["detail"]))
 
 
 def _causes(report: Report) -> Facts:

@@ -16,6 +16,7 @@ from service.api.window import TIMES
 from service.console.gantt import chart
 from service.console.graph import Drawing, draw
 from service.console.page import Shown, pipeline_names
+from service.deeds import deeds
 from service.log_pages import Wanted
 from service.model import RunState
 from service.shapes import RunDetail, StageShape
@@ -62,6 +63,7 @@ async def run(context: Context, request: Request) -> Shown:
         "gates": {gate["name"]: gate for gate in found["gates"]},
         "stages": {stage["name"]: stage for stage in found["stages"]},
         "groups": groups,
+        "deeds": deeds(found),
         "standing": {
             name: {"model": row["model"], "version": row["version"], "value": value}
             for row in standing

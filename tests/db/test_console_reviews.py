@@ -165,6 +165,30 @@ async def test_a_failed_run_is_resumed_after_seeing_what_that_does(database: str
     assert [(each["action"], each["by"]) for each in actions] == [("resumed", "kim")]
 
 
+async def test_what_people_did_is_told_in_words_and_in_its_order(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, pipelines=ALL) as one:
+        run = await one.start("gated", RunState.WAITING)
+        gate = f"/api/v1/runs/{run}/gates/add-double"
+        assert "What people did Nothing." in text_of(await look(one, f"/runs/{run}"))
+        await one.post(f"{gate}/reject", {"by": "ann", "reason": "far too early"})
+        await reached(one.daemon, run)
+        assert text_of(await look(one, f"/runs/{run}")).count("far too early") == 3, "why it failed, the vote, the deed"
+        assert (await one.post(f"/api/v1/runs/{run}/resume", {"by": "kim", "from": "add"})).status_code == 202
+        await reached(one.daemon, run, RunState.WAITING)
+        assert (await one.post(f"{gate}/approve", {"by": "lee", "reason": "now it is"})).status_code == 200
+        await reached(one.daemon, run)
+        told = text_of(await look(one, f"/runs/{run}")).partition("What people did")[2]
+        report = text_of((await one.http.get(f"/api/v1/runs/{run}/report.html")).text)
+    assert "{" not in told
+    parts = [
+        told.index("ann rejected gate add-double: far too early"),
+        told.index("kim resumed it from add; add again"),
+        told.index("lee approved gate add-double: now it is"),
+    ]
+    assert parts == sorted(parts)
+    assert "kim resumed it from add; add again" in report
+
+
 async def test_a_stage_that_nothing_needs_is_passed_over(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, pipelines=ALL) as one:
         run = await one.start("lean")

@@ -110,7 +110,7 @@ async def test_a_run_is_cancelled_and_given_up(database: str, tmp_path: Path) ->
         action = f"/act/runs/{run}/cancel"
         await send(one, action, {**form_of(await look(one, f"/runs/{run}"), action), "by": "kim"})
         assert await reached(one.daemon, run) is RunState.CANCELLED
-        assert "cancelled by kim" in text_of(await look(one, f"/runs/{run}"))
+        assert "kim cancelled it" in text_of(await look(one, f"/runs/{run}"))
         broken = await one.start("broken")
         action = f"/act/runs/{broken}/abandon"
         form = form_of(await look(one, f"/runs/{broken}"), action)

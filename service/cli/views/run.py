@@ -12,6 +12,7 @@ from rich.text import Text
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
 from service.cli.views.words import DIGEST_SHOWN, artifact, bar, cost, event_name, metrics, moment, number, took
+from service.deeds import deeds
 from triggers.trace import trace_of
 
 SHORT_LINES = 6
@@ -105,9 +106,9 @@ def _facts(run: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
     yield "caused by", f"run {run['caused_by']['run']}, {run['caused_by']['stage']}" if run["caused_by"] else ""
     yield "caused", ", ".join(f"run {one['run']} of {one['pipeline']} ({one['state']})" for one in run["caused"][:5])
     yield "due", _due(run, now)
-    for action in run["actions"]:
-        told = json.dumps(action["detail"], ensure_ascii=False) if action["detail"] else ""
-        yield action["action"], f"by {action['by']} {moment(action['at'], now)} {told}".rstrip()
+    for place, one in enumerate(deeds(run)):
+        because = f": {one.reason}" if one.reason else ""
+        yield "" if place else "people", f"{one.by} {one.told} {moment(one.at, now)}{because}"
     yield "params", json.dumps(run["params"], ensure_ascii=False) if run["params"] else ""
     yield "queued", moment(run["queued_at"], now)
     yield "started", _started(run)
