@@ -87,4 +87,16 @@ def _plain(name: str, value: Any) -> Any:
         return value[:MOST_TEXT]
     if isinstance(value, bool | int | float):
         return value
-    return str(value)[:MOST_TEXT] if isinstance(value, list) else None
+    return _several(value) if isinstance(value, list) else None
+
+
+def _several(given: list[Any]) -> list[str | bool | int | float]:
+    kept: list[str | bool | int | float] = []
+    left = MOST_TEXT
+    for one in given:
+        if isinstance(one, str | bool | int | float):
+            left -= len(str(one))
+            if left < 0:
+                return [*kept, "..."]
+            kept.append(one)
+    return kept

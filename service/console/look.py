@@ -17,6 +17,7 @@ from service.cli.times import distance, instant, lasted
 from service.cli.views.words import number, size
 from service.console.assets import address
 from service.console.meter import meter, spark
+from service.deeds import plainly
 
 POLICY = "; ".join(
     (
@@ -85,6 +86,7 @@ def _environment() -> Environment:
         "size": size,
         "short": short,
         "cut": cut,
+        "plainly": plainly,
         "json": as_json,
         "line": as_line,
         "without": without,

@@ -16,7 +16,7 @@ from service.loops.audit import trim_audit
 from service.model import RunState
 from service.settings import Role
 from tests.db.api import Api, api, problem
-from tests.db.console import form_of, look, send
+from tests.db.console import form_of, look, send, text_of
 from tests.db.daemons import reached
 from tests.db.test_access_roles import ADMIN, LINK, TOKEN, ask, sign_in, token
 from tests.db.writing import rows
@@ -43,13 +43,24 @@ async def test_an_action_tells_who_how_where_what_and_the_answer(database: str, 
         made, asked, cancelled = await log(one)
         of_run = await log(one, run=str(run))
     assert (made["action"], made["via"], made["answer"]) == ("POST /api/v1/tokens", "api_token", 201)
-    assert made["detail"] == {"name": "sam", "roles": "['operator']"}
+    assert made["detail"] == {"name": "sam", "roles": ["operator"]}
     assert (asked["who"], asked["said"], asked["via"], asked["answer"]) == ("sam", "sam", "token", 202)
     assert asked["known_as"].startswith("tm_")
     assert asked["address"] == "127.0.0.1"
     assert asked["object"] == "/api/v1/pipelines/endless/runs"
     assert (cancelled["action"], cancelled["run"]) == ("POST /api/v1/runs/{run}/cancel", run)
     assert of_run == [cancelled]
+
+
+async def test_the_page_says_once_what_was_asked_and_writes_values_as_people_do(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        await token(one, "sam", "viewer", "operator")
+        await one.post("/api/v1/retention", {"dry_run": False}, headers=ADMIN)
+        _, cleaned = await log(one)
+        page = text_of((await one.http.get("/audit", headers=ADMIN | {"Accept": "text/html"})).text)
+    assert cleaned["detail"] == {"dry_run": False}
+    assert "POST /api/v1/tokens 201 name sam roles viewer, operator" in page
+    assert "POST /api/v1/retention 200 dry_run no" in page
 
 
 async def test_the_row_is_written_in_the_transaction_of_the_action(database: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from service.cli.output import Column, print_table
 from service.cli.views.words import how_far, moment
+from service.deeds import plainly
 
 TOKENS = (
     Column("TOKEN"),
@@ -61,7 +62,7 @@ def print_audit(answer: Mapping[str, Any], now: datetime) -> None:
             one["address"],
             f"{one['action'].partition(' ')[0]} {one['object']}",
             one["answer"],
-            ", ".join(f"{name}: {value}" for name, value in one["detail"].items()),
+            ", ".join(f"{name}: {plainly(value)}" for name, value in one["detail"].items()),
         )
         for one in answer["entries"]
     ]
