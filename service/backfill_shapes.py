@@ -65,13 +65,16 @@ class BackfillsPage(TypedDict):
 
 
 class TickShape(TypedDict):
-    """An instant at which a schedule is due, and what the tick led to; nothing yet where `fate` is null."""
+    """An instant at which a schedule is due, and what the tick led to; nothing yet where `fate` is null. `before`: that
+    was when this installation did not know the schedule, so that nothing is missing.
+    """
 
     due_at: datetime
     local: str
     fate: str | None
     reason: str
     run: int | None
+    before: bool
 
 
 class BackfillPlan(TypedDict):

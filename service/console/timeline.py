@@ -44,7 +44,7 @@ def timeline(
     def place(instant: datetime) -> float:
         return round(EDGE + (instant - begin).total_seconds() / span_s * (WIDTH - 2 * EDGE), 1)
 
-    marks = [Mark(place(tick["due_at"]), _stands(tick, states)) for tick in past]
+    marks = [Mark(place(tick["due_at"]), _stands(tick, states)) for tick in past if not tick["before"]]
     return Timeline(begin, end, place(at), [*marks, *(Mark(place(due), None) for due in coming)])
 
 

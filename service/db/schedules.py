@@ -57,16 +57,26 @@ class ScheduleViews:
         """What became of these ticks of several schedules, by one statement."""
         keys = [{due_at: tick_event(binding, due_at).key for due_at in due} for binding, due in schedules]
         wanted = [key for due in keys for key in due.values()]
+        since = await self._since([binding for binding, _ in schedules]) if wanted else {}
         rows: dict[tuple[UUID, str], list[Row]] = {}
         for row in await self._reads.fetch("outcomes_of", wanted) if wanted else ():
             rows.setdefault((row["event_key"], row["pipeline"]), []).append(row)
         return [
-            [_tick(binding, due_at, rows.get((key, binding.pipeline), ())) for due_at, key in due.items()]
+            [
+                _tick(binding, due_at, rows.get((key, binding.pipeline), ()), since.get(binding.name))
+                for due_at, key in due.items()
+            ]
             for (binding, _), due in zip(schedules, keys, strict=True)
         ]
 
+    async def _since(self, bindings: Sequence[Binding]) -> dict[str, datetime | None]:
+        """Since when this installation knows each of them."""
+        names = [one.pipeline for one in bindings], [one.trigger.name for one in bindings]
+        rows = await self._reads.fetch("triggers_since", *names)
+        return {f"{row['pipeline']}/{row['trigger']}": row["since"] for row in rows}
 
-def _tick(binding: Binding, due_at: datetime, outcomes: Sequence[Row]) -> TickShape:
+
+def _tick(binding: Binding, due_at: datetime, outcomes: Sequence[Row], since: datetime | None) -> TickShape:
     fate = strongest(Fate(row["fate"]) for row in outcomes) if outcomes else None
     best = next((row for row in outcomes if row["fate"] == fate), None)
     return {
@@ -75,6 +85,7 @@ def _tick(binding: Binding, due_at: datetime, outcomes: Sequence[Row]) -> TickSh
         "fate": None if fate is None else fate.value,
         "reason": "" if best is None else best["reason"],
         "run": None if best is None else best["run_id"],
+        "before": best is None and since is not None and due_at < since,
     }
 
 

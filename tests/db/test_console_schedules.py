@@ -32,11 +32,15 @@ async def test_a_calendar_shows_what_became_of_each_tick(database: str, tmp_path
         body = {"trigger": "daily/nightly", "from": "2026-01-01", "to": "2026-01-03"}
         backfill = (await one.post("/api/v1/backfills", body)).json()["id"]
         await over(database, backfill)
+        await rows(database, "update pipelines set first_seen_at = '2026-01-20'")
         page = await look(one, f"{NIGHTLY}?on=2026-01-15")
         assert "January 2026" in text_of(page)
         assert page.count('<li class="cell"') == 31
         told = re.findall(r'title="2026-01-\d\d 02:00:00: ([^"]*)"', page)
-        assert [tick.split(" ")[0] for tick in told[:4]] == ["ran,", "ran,", "ran,", "nothing"]
+        assert [tick.split(" ")[0] for tick in told[:4]] == ["ran,", "ran,", "ran,", "before"]
+        assert [tick for tick in told if "," not in tick] == ["before it was known here"] * 16 + [
+            "nothing came of it"
+        ] * 12
         assert [tick.split(" ")[-1] for tick in told[:3]] == ["succeeded", "failed", "succeeded"]
         assert page.count('<li class="bad"') == 1
         assert len(told) == 31
@@ -60,7 +64,7 @@ def test_the_busier_a_schedule_the_shorter_the_time_that_is_shown() -> None:
     assert [one.span for one in found.values()] == ["month", "week", "day", "hour", "hour"]
     assert (found["1s"].cut, len(found["1s"].due), found["10s"].cut) == (True, 1000, False)
     week = found["30m"]
-    ticks = [{"due_at": one, "local": "", "fate": None, "reason": "", "run": None} for one in week.due]
+    ticks = [{"due_at": one, "local": "", "fate": None, "reason": "", "run": None, "before": False} for one in week.due]
     days = cells(week, ticks, Every("30m").zone)  # type: ignore[arg-type]
     assert [(one.name, len(one.ticks)) for one in days][:2] == [("Mon 09 Mar", 48), ("Tue 10 Mar", 48)]
     assert len(days) == 7
@@ -71,7 +75,9 @@ def test_a_calendar_keeps_to_the_clock_of_its_zone() -> None:
     found = stretch(berlin, datetime(2026, 3, 15, tzinfo=UTC))
     assert found.begin == datetime(2026, 2, 28, 23, tzinfo=UTC)
     assert found.end == datetime(2026, 3, 31, 22, tzinfo=UTC)
-    ticks = [{"due_at": one, "local": "", "fate": None, "reason": "", "run": None} for one in found.due]
+    ticks = [
+        {"due_at": one, "local": "", "fate": None, "reason": "", "run": None, "before": False} for one in found.due
+    ]
     days = cells(found, ticks, berlin.zone)  # type: ignore[arg-type]
     assert (days[0].name, days[-1].name, len(days)) == ("Sun 01 Mar", "Tue 31 Mar", 31)
 

@@ -155,7 +155,7 @@ def test_what_is_no_number_has_no_meter(value: Any) -> None:
 
 
 def tick(seconds: float, fate: str | None = "ran", run: int | None = None) -> Any:
-    return {"due_at": at(seconds), "local": "", "fate": fate, "reason": "", "run": run}
+    return {"due_at": at(seconds), "local": "", "fate": fate, "reason": "", "run": run, "before": False}
 
 
 def test_ticks_stand_where_they_are_due_and_tell_how_their_runs_stand() -> None:

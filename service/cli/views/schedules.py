@@ -146,4 +146,5 @@ def _done(one: Mapping[str, Any]) -> str:
 
 def _tick(tick: Mapping[str, Any], now: datetime) -> tuple[Any, ...]:
     fate = "" if tick["fate"] is None else coloured(tick["fate"])
-    return (tick["local"], distance(instant(tick["due_at"]), now), fate, tick["run"] or "", tick["reason"])
+    why = "before it was known here" if tick["before"] else tick["reason"]
+    return (tick["local"], distance(instant(tick["due_at"]), now), fate, tick["run"] or "", why)
