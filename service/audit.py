@@ -62,6 +62,10 @@ class Acting:
         self.taken = True
         return self.note
 
+    def give_back(self) -> None:
+        """What was to be noted came to nothing."""
+        self.taken = False
+
 
 ACTING: ContextVar[Acting | None] = ContextVar("acting", default=None)
 
@@ -73,10 +77,10 @@ def tell(fields: Mapping[str, Any]) -> None:
         acting.tell(fields)
 
 
-def untold() -> Note | None:
-    """The note of the request under way, if nobody has taken it yet: whoever takes it writes it."""
+def untold() -> Acting | None:
+    """The request under way, if nobody has taken its note yet: whoever asks writes it, or gives it back."""
     acting = ACTING.get()
-    return None if acting is None else acting.take()
+    return None if acting is None or acting.take() is None else acting
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -114,10 +114,10 @@ class PostgresInbox:
         """
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                note = untold()
-                if note is None:
+                acting = untold()
+                if acting is None:
                     return await self._writer.submit(*operations)
-                return (await self._writer.submit(*operations, PutAudit(note)))[:-1]
+                return (await self._writer.submit(*operations, PutAudit(acting.note, acting.give_back)))[:-1]
         except TimeoutError as error:
             raise InboxBusy(f"Postgres did not commit within {COMMIT_TIMEOUT_S:g} s: try again") from error
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import orjson
 
@@ -17,17 +17,30 @@ MOST_TEXT = 1000
 
 @dataclass(eq=False, slots=True)
 class PutAudit(Operation):
-    """Note what a request did, in the transaction of what it does."""
+    """Note a request: of one that was carried out in the transaction of what it does. Where nothing came of that, it is
+    not noted, and has its note `back` for what is answered instead.
+    """
 
     order: ClassVar[int] = 95
+    follows: ClassVar[bool] = True
 
     note: Note
+    back: Callable[[], None] | None = None
+
+    def in_vain(self, answer: Any) -> bool:
+        """A note with others goes by them."""
+        return self.back is not None
 
     @classmethod
-    async def write(cls, flush: Flush, operations: Sequence[PutAudit]) -> Sequence[None]:
+    async def write(cls, flush: Flush, operations: Sequence[PutAudit]) -> Sequence[bool]:
         """One row for each; written again it is the same row."""
         await flush.connection.executemany(sql("put_audit"), [_row(op.note) for op in operations])
-        return [None] * len(operations)
+        return [True] * len(operations)
+
+    def committed(self, answer: bool | None) -> None:
+        """The request goes on after this."""
+        if answer is None and self.back is not None:
+            self.back()
 
 
 def _row(note: Note) -> tuple[object, ...]:

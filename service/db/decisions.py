@@ -39,6 +39,10 @@ class DecideByEvent(Operation):
         for accept in self._accepts():
             accept.refused()
 
+    def in_vain(self, answer: Any) -> bool:
+        """The vote did not count."""
+        return not answer[0]
+
     def told_by(self, voted: Voted) -> Accept | None:
         """The event to accept, None where the vote does not count."""
         if not voted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from service.db.connect import sql
 from service.db.writer import CHANGED, Flush, Operation
@@ -43,6 +43,10 @@ class LiftPause(Operation):
     pipeline: str
     trigger: str
     by: str
+
+    def in_vain(self, answer: Any) -> bool:
+        """It was not paused."""
+        return answer is None
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[LiftPause]) -> Sequence[int | None]:

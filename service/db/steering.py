@@ -28,6 +28,10 @@ class Cancel(Operation):
     run_id: int
     by: str
 
+    def in_vain(self, answer: Any) -> bool:
+        """It was over."""
+        return answer is None
+
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Cancel]) -> Sequence[RunState | None]:
         """Sub-runs are cancelled by whoever cancelled the run that waits for them."""
@@ -78,6 +82,10 @@ class Resume(Operation):
     params: bytes | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
+    def in_vain(self, answer: Any) -> bool:
+        """It had been resumed, or was never over."""
+        return not answer
+
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Resume]) -> Sequence[bool]:
         """Twice in a row is once: the second finds the run queued."""
@@ -114,6 +122,10 @@ class Abandon(Operation):
     run_id: int
     by: str
     reason: str
+
+    def in_vain(self, answer: Any) -> bool:
+        """It had not failed, or was resumed."""
+        return not answer
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Abandon]) -> Sequence[bool]:

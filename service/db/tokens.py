@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from service.db.connect import sql
 from service.db.rows import Row
@@ -28,6 +28,10 @@ class PutToken(Operation):
     by: str
     expires_s: float | None
 
+    def in_vain(self, answer: Any) -> bool:
+        """The name is taken."""
+        return answer is None
+
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutToken]) -> Sequence[Row | None]:
         """Every process hears of it."""
@@ -49,6 +53,10 @@ class RevokeToken(Operation):
 
     name: str
     by: str
+
+    def in_vain(self, answer: Any) -> bool:
+        """There was none."""
+        return answer is None
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[RevokeToken]) -> Sequence[int | None]:

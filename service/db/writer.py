@@ -71,11 +71,17 @@ class Operation:
     alone: ClassVar[bool] = False
     # Whether it writes nothing, and is as well done after the others have committed.
     reads: ClassVar[bool] = False
+    # Whether it is left out, and its answer None, where nothing came of the others of its unit.
+    follows: ClassVar[bool] = False
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Any]) -> Sequence[Any]:
         """Write all of them; one answer for each, in order. An exception as an answer goes to that caller only."""
         raise TypeError(f"{cls.__name__} does not say how it is written")
+
+    def in_vain(self, answer: Any) -> bool:
+        """Whether that answer says that nothing was done: somebody was quicker, or there is nothing of the kind."""
+        return isinstance(answer, Exception)
 
     def usual(self, given: Usual) -> bool:
         """Add it to what is usual, if it is of that kind."""
@@ -264,7 +270,7 @@ class Writer:
 
     async def _single_out(self, units: list[Unit], error: Exception) -> None:
         if len(units) == 1:
-            units[0].fail(_refusal(error))
+            units[0].fail(ServiceError(f"the database refused a write: {error}"))
             return
         middle = len(units) // 2
         await self._write(units[:middle])
@@ -367,8 +373,8 @@ def _fault_points(units: Sequence[Unit]) -> list[str]:
     return ["writer", *sorted({type(one).__name__.lower() for unit in units for one in unit.operations})]
 
 
-def _refusal(error: Exception) -> ServiceError:
-    return ServiceError(f"the database refused a write: {error}")
+def _in_vain(unit: Unit, answers: Sequence[Any]) -> bool:
+    return all(one.in_vain(answer) for one, answer in zip(unit.operations, answers, strict=True))
 
 
 async def _apply(
@@ -381,6 +387,8 @@ async def _apply(
             if operation.reads or not only_reads:
                 places.setdefault(type(operation), []).append((row, column))
     for kind in sorted(places, key=lambda kind: kind.order):
+        if kind.follows:
+            places[kind] = [place for place in places[kind] if not _in_vain(units[place[0]], answers[place[0]])]
         operations = [units[row].operations[column] for row, column in places[kind]]
         for (row, column), answer in zip(places[kind], await kind.write(flush, operations), strict=True):
             answers[row][column] = answer

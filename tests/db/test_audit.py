@@ -21,6 +21,7 @@ from tests.db.daemons import reached
 from tests.db.test_access_roles import ADMIN, LINK, TOKEN, ask, sign_in, token
 from tests.db.writing import rows
 from triggers import faults
+from triggers.errors import InboxBusy
 
 
 async def log(one: Api, **chosen: str) -> list[dict[str, Any]]:
@@ -147,11 +148,66 @@ async def test_refusals_are_noted_and_a_flood_of_them_is_counted(database: str, 
         assert noted < REFUSALS_PER_MINUTE + 30
 
 
-async def test_what_came_of_an_action_that_was_refused_after_its_write_is_told(database: str, tmp_path: Path) -> None:
+async def test_an_action_that_came_to_nothing_leaves_the_row_of_its_refusal_alone(
+    database: str, tmp_path: Path
+) -> None:
     async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
-        problem(await one.http.delete("/api/v1/tokens/none", headers=ADMIN), 404)
+        one.http.headers.update(ADMIN)
+        problem(await one.http.delete("/api/v1/tokens/none"), 404)
+        problem(await one.post("/api/v1/pauses/lift", {"what": "sums"}), 409)
+        await token(one, "ci", "viewer")
+        problem(await one.post("/api/v1/tokens", {"name": "ci", "roles": ["viewer"]}), 409)
+        entries = await log(one)
+    assert [row["answer"] for row in entries] == [404, 409, 201, 409]
+    assert ["told" in row["detail"] for row in entries] == [True, True, False, True]
+
+
+async def test_of_those_who_ask_at_once_one_is_on_record_as_having_done_it(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, api_token=TOKEN) as one:
+        one.http.headers.update(ADMIN)
+        failed, gated = await one.start("broken"), await one.start("gated", RunState.WAITING)
+        gate = f"/api/v1/runs/{gated}/gates/add-double"
+        asked = [
+            *(one.post(f"/api/v1/runs/{failed}/resume", {"by": f"p{number}"}) for number in range(8)),
+            *(one.post(f"{gate}/{verb}", {"by": verb}) for verb in ("approve", "reject")),
+            *(one.post(f"/api/v1/runs/{gated}/cancel", {"by": f"p{number}"}) for number in range(4)),
+        ]
+        answers = [answer.status_code for answer in await asyncio.gather(*asked)]
+        entries = await log(one)
+        done = (await one.http.get(f"/api/v1/runs/{failed}")).json()["actions"]
+    acted = entries[-len(answers) :]
+    assert len({row["request"] for row in acted}) == len(answers)
+    assert sorted(row["answer"] for row in acted) == sorted(answers)
+    resumed = [row for row in acted if row["action"].endswith("/resume") and row["answer"] == 202]
+    assert [row["said"] for row in resumed] == [one["by"] for one in done]
+    decided = [row for row in acted if "/gates/" in row["action"] and row["answer"] == 200]
+    assert len(decided) <= 1
+
+
+@pytest.mark.rows_by_hand
+async def test_a_cancelled_run_that_others_wait_behind_is_given_up(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        one.http.headers.update(ADMIN)
+        run = (await one.post("/api/v1/pipelines/sums/runs", {})).json()["events"][0]["runs"][0]
+        await one.post(f"/api/v1/runs/{run}/cancel", {"by": "kim"})
+        problem(await one.post(f"/api/v1/runs/{run}/abandon", {"by": "kim", "reason": "old"}), 409)
+        await rows(database, "update runs set sequence = 's'")
+        answer = await one.post(f"/api/v1/runs/{run}/abandon", {"by": "kim", "reason": "old"})
+        assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+
+
+async def test_what_is_refused_although_something_was_written_has_a_second_row(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+
+        async def late(*operations: object) -> object:
+            await submit(*operations)
+            raise InboxBusy("nobody waited so long")
+
+        submit = one.daemon.inbox.submit
+        one.daemon.inbox.submit = late  # type: ignore[method-assign, assignment]
+        problem(await one.post("/api/v1/pauses", {"what": "sums"}, headers=ADMIN), 503)
         written, told = await log(one)
-    assert (written["answer"], told["answer"]) == (200, 404)
+    assert (written["answer"], told["answer"]) == (200, 503)
     assert written["request"] == told["request"]
 
 
