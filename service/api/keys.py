@@ -20,7 +20,7 @@ from starlette.types import Message, Receive
 
 from service.api.context import Context
 from service.api.endpoint import Endpoint, Handler
-from service.api.problems import Problem
+from service.api.problems import TOLD, Problem
 from service.api.requests import header, read_body
 from service.api.standing import caller_of
 from service.audit import tell
@@ -63,9 +63,9 @@ async def _bound(context: Context, claim: Claim, handle: Callable[[], Awaitable[
         return _told_again(held, claim.key)
     try:
         answer = await handle()
-    except BaseException:
+    except BaseException as error:
         if not take.again:
-            daemon.writer.post(FreeKey(claim))
+            await _let_go(context, claim, error)
         raise
     if take.again and answer.status_code in (200, 201):
         tell({"idempotency_replayed": True})
@@ -84,17 +84,32 @@ async def _claimed(context: Context, claim: Claim, handle: Callable[[], Awaitabl
             return _told_again(held, claim.key)
         answer = await handle()
         await _keep(context, claim, answer)
-    except BaseException:
-        # What was done before under this key stays what the key is for.
-        daemon.writer.post(KeepAnswer(claim, 200, {}, None) if take.again else FreeKey(claim))
+    except BaseException as error:
+        if take.again:
+            # What was done before under this key stays what the key is for.
+            daemon.writer.post(KeepAnswer(claim, 200, {}, None))
+        else:
+            await _let_go(context, claim, error)
         raise
     return answer
+
+
+async def _let_go(context: Context, claim: Claim, error: BaseException | None = None) -> None:
+    """Free the key. Who is told of a refusal may send it again at once: that must not find it taken."""
+    free = FreeKey(claim)
+    if error is not None and (isinstance(error, InboxBusy) or not isinstance(error, TOLD)):
+        context.daemon.writer.post(free)
+        return
+    try:
+        await _write(context, free)
+    except InboxBusy:
+        return
 
 
 async def _keep(context: Context, claim: Claim, answer: Response) -> None:
     """What was done is done: that its answer is not kept in time is no reason to withhold it."""
     if answer.status_code >= 400:
-        context.daemon.writer.post(FreeKey(claim))
+        await _let_go(context, claim)
         return
     secret = "no-store" in answer.headers.get("cache-control", "")
     kept = not secret and len(answer.body) <= MOST_KEPT_BYTES

@@ -51,6 +51,13 @@ async def test_a_refusal_did_nothing_and_may_be_mended_under_the_same_key(databa
     assert mended.status_code == 200
 
 
+async def test_a_key_is_free_once_its_refusal_is_told(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        for number in range(20):
+            problem(await post(one, "/api/v1/runs/99/abandon", {"reason": "old"}), 404)
+            assert await rows(database, "select from idempotency_keys") == [], number
+
+
 async def test_a_key_belongs_to_who_sends_it(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, Role.API, api_token="holder") as one:
         holder = {"Authorization": "Bearer holder"}
