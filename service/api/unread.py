@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from http import HTTPStatus
 
-from httptools import HttpParserInvalidMethodError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.problems import Problem
 
-METHOD = "this is a method that nobody here knows: GET /api/v1/openapi.json lists which address takes which"
-GARBLED = "this is no request of HTTP/1.1: its first line or its headers cannot be read"
+GARBLED = (
+    "this is no request of HTTP/1.1, or one with a method that nobody knows: "
+    "GET /api/v1/openapi.json lists which address takes which"
+)
 
 
 class ReadingProtocol(HttpToolsProtocol):
@@ -19,8 +19,7 @@ class ReadingProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser has just refused, and close."""
-        refused = isinstance(sys.exc_info()[1], HttpParserInvalidMethodError)
-        problem = Problem(501, METHOD) if refused else Problem(400, GARBLED)
+        problem = Problem(400, GARBLED)
         answer = problem.response()
         lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()]
         lines += [b"%s: %s" % pair for pair in (*self.server_state.default_headers, *answer.raw_headers)]

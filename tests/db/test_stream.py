@@ -187,8 +187,8 @@ async def test_listeners_that_keep_up_are_told_the_same_bytes(database: str, tmp
     async with api(database, tmp_path) as one, stream_of(database, held=100) as stream:
         first, second = stream.follow(), stream.follow()
         assert [(await anext(each)).frames for each in (first, second)] == [b"", b""]
-        await one.start("sums")
         waits = [asyncio.ensure_future(anext(each)) for each in (first, second)]
+        await one.start("sums")
         batches = await asyncio.gather(*waits)
         assert batches[0] is batches[1]
         assert batches[0].frames.count(b"\n\n") == len(batches[0].entries) > 0

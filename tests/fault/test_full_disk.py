@@ -22,7 +22,7 @@ from tests.fault.warm import Warm
 DATA = "x" * 4000
 MOST = 300
 POSITIONS = "select scope, key, value from positions order by 1, 2"
-RUNS = "select count(*) from runs where pipeline = 'recorded' and state = 'succeeded'"
+READ = "select count(*) = 1 from positions where scope like '%.arrivals' and value = '{}'"
 
 
 async def _nothing(acting: Acting) -> None:
@@ -30,16 +30,19 @@ async def _nothing(acting: Acting) -> None:
 
 
 async def _refused(acting: Acting) -> httpx.Response:
-    """The first answer that is no success."""
+    """The first refusal that names the cause. Before it Postgres may take longer to fail than anybody waits."""
     headers = {"Content-Type": "application/cloudevents+json"}
     async with httpx.AsyncClient(timeout=30, base_url=acting.urls[0]) as http:
         for number in range(MOST):
             event = {"specversion": "1.0", "source": "matrix", "id": f"f{number}", "type": "matrix.flow", "data": DATA}
             answer = await http.post("/api/v1/events", json=event, headers=headers)
-            if not answer.is_success:
+            if answer.is_success:
+                acting.acknowledged.append(f"flow f{number}")
+                continue
+            assert answer.status_code == 503, answer.text
+            if "did not commit within" not in answer.json()["detail"]:
                 return answer
-            acting.acknowledged.append(f"flow f{number}")
-    raise AssertionError(f"{MOST} events were accepted on a full disk")
+    raise AssertionError(f"{MOST} events were accepted, or kept waiting, on a full disk")
 
 
 async def _record(acting: Acting) -> None:
@@ -59,29 +62,29 @@ async def test_a_full_disk_refuses_events_and_moves_no_offset(home: Path) -> Non
         daemon = await acting.daemon()
         await acting.tell("flow")
         async with asyncio.timeout(60):
+            sent = 0
             # A listener that is new begins with what comes after it.
-            while not (known := (await rows(dsn, RUNS))[0]["count"]):
+            while not await rows(dsn, "select from runs where pipeline = 'recorded'"):
                 await _record(acting)
+                sent += 1
                 await asyncio.sleep(0.2)
+            await acting.until(READ.format(sent))
             await acting.until("select count(*) = 0 from runs where state <> 'succeeded'")
         with filled(one.home):
             answer = await _refused(acting)
-            assert answer.status_code == 503, answer.text
             assert "No space left on device" in answer.json()["detail"]
             assert int(answer.headers["retry-after"]) >= 1
             before = await rows(dsn, POSITIONS)
             await _record(acting)
-            again = await _refused(acting)
-            assert again.status_code == 503
+            await _refused(acting)
             assert await rows(dsn, POSITIONS) == before
         await acting.tell("flow", "after")
         async with asyncio.timeout(60):
-            await acting.until(f"select count(*) > {known} from runs where pipeline = 'recorded'")
+            await acting.until(READ.format(sent + 1))
             await acting.until("select count(*) = 0 from runs where state <> 'succeeded'")
         daemon.signal(signal.SIGTERM)
         assert await daemon.ended() == 0
         assert await wrongs(dsn, home, ["succeeded"], acting.acknowledged) == []
-        assert await rows(dsn, POSITIONS) != before
 
 
 @pytest.mark.parametrize("point", ["writer.commit", "putattempt.commit", "moverun.commit"])
