@@ -25,7 +25,7 @@ from tests.fault.storm import free_port
 from tests.fault.warm import ROOT, Living, Warm, is_stopped
 
 LEASE_S = 1.0
-MEETS_S, SETTLES_S = 12.0, 25.0
+MEETS_S, SETTLES_S = 20.0, 60.0
 # How long a disk stays full, and a store read-only.
 LASTS_S = 0.3
 _LOOK_S = 0.01
