@@ -234,6 +234,11 @@ def _contradictions(settings: Settings) -> list[str]:
             f"http.host is {settings.http.host}, which others can reach, but there is no http.api_token: "
             "set TIDEMILL_API_TOKEN to a long random text, or listen on 127.0.0.1"
         )
+    if settings.http.trusted_proxies and not settings.http.api_token and not settings.oidc.issuer:
+        problems.append(
+            "http.trusted_proxies is set, but there is no http.api_token: whoever comes through a proxy would do "
+            "everything; set TIDEMILL_API_TOKEN to a long random text"
+        )
     return problems
 
 

@@ -168,6 +168,12 @@ class Http:
         env="TIDEMILL_API_TOKEN",
         secret=True,
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        values.several(values.network),
+        "addresses and networks of proxies whose `X-Forwarded-For` tells where a request is from",
+        default_text="none",
+    )
     public_url: str | None = setting(
         None,
         values.http_url,

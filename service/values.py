@@ -246,6 +246,17 @@ def _is_server(part: str) -> bool:
     return found is not None and 0 < int(found[2]) < 65536
 
 
+def network(raw: Any) -> str:
+    """An address of the internet protocol, or a network of them."""
+    import ipaddress
+
+    try:
+        found = ipaddress.ip_network(raw.strip() if isinstance(raw, str) else "")
+    except ValueError:
+        raise ValueError("an address such as 10.0.0.5, or a network such as 10.0.0.0/8") from None
+    return str(found if found.num_addresses > 1 else found.network_address)
+
+
 def http_url(raw: Any) -> str:
     """Where a daemon answers."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +27,7 @@ _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What forms of the console are sent to; where a browser shows the token; what every page is dressed in.
 ACT, SIGN_IN, ASSETS = "/act/", "/sign-in", "/assets/"
+_FOR = re.compile(r"\bfor=([^;,]*)", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]*\Z")
 
 
@@ -143,9 +145,34 @@ def _refuse_strangers(scope: Scope) -> None:
             f"without an API token only this machine may ask, and {host[:80]!r} is not one of its names:"
             " use 127.0.0.1 or localhost, or set TIDEMILL_API_TOKEN",
         )
+    for came_from in _forwarded(scope):
+        if not is_loopback(came_from):
+            raise Problem(
+                403,
+                f"without an API token only this machine may ask, and a proxy tells that this is from"
+                f" {came_from[:80]!r}: set TIDEMILL_API_TOKEN",
+            )
     origin = header(scope, b"origin")
     if origin is not None and scope["method"] not in SAFE and urlsplit_host(origin) != host.lower():
         raise Problem(403, f"a page from {origin[:80]!r} may not do this: ask from the daemon's own pages")
+
+
+def _forwarded(scope: Scope) -> Iterator[str]:
+    """From where proxies tell that a request is. Nobody is believed to be nearer by it."""
+    for name, value in scope["headers"]:
+        told = value.decode("latin-1")
+        if name == b"forwarded":
+            yield from (_bare(one) for one in _FOR.findall(told))
+        elif name in (b"x-forwarded-for", b"x-real-ip"):
+            yield from (_bare(one) for one in told.split(",") if one.strip())
+
+
+def _bare(address: str) -> str:
+    """Without its port."""
+    given = address.strip().strip('"')
+    if given.startswith("["):
+        return given[1:].partition("]")[0]
+    return given.partition(":")[0] if given.count(":") == 1 else given
 
 
 def urlsplit_host(origin: str) -> str | None:

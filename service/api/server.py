@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -73,7 +74,9 @@ class ApiServer:
         )
         daemon.hear_changes += [context.shared.forget, self._stream.change]
         self._sessions = sessions
-        self._server = uvicorn.Server(_config(application(context, Intake(daemon), router(context))))
+        self._server = uvicorn.Server(
+            _config(application(context, Intake(daemon), router(context)), http.trusted_proxies)
+        )
         self._ended = asyncio.Event()
 
     async def open(self) -> str:
@@ -132,7 +135,14 @@ def _provider(settings: Oidc) -> Provider | None:
     return Provider(settings)
 
 
-def _config(app: object) -> uvicorn.Config:
+def written(proxies: Sequence[str]) -> list[str]:
+    """Addresses as a socket for both versions of the protocol tells them, too."""
+    old = [one for one in proxies if ":" not in one]
+    mapped = [f"::ffff:{host}/{96 + int(bits or 32)}" for host, _, bits in (one.partition("/") for one in old)]
+    return [*proxies, *mapped]
+
+
+def _config(app: object, proxies: Sequence[str]) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         http=ReadingProtocol,
@@ -141,7 +151,8 @@ def _config(app: object) -> uvicorn.Config:
         log_config=None,
         log_level=logging.ERROR,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=written(proxies),
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSE_TIMEOUT_S,

@@ -298,6 +298,23 @@ def test_this_machine_alone_needs_no_token(host: str) -> None:
     assert read(http__host=host).http.api_token is None
 
 
+def test_a_proxy_may_be_trusted_only_where_tokens_are_asked_for() -> None:
+    proxies = "10.0.0.5, 10.1.0.0/16, 2001:db8::/32"
+    told = mistake(http__trusted_proxies=proxies)
+    assert "http.trusted_proxies is set, but there is no http.api_token" in told
+    assert read(http__trusted_proxies=proxies, http__api_token="abc").http.trusted_proxies == (
+        *("10.0.0.5", "10.1.0.0/16", "2001:db8::/32"),
+    )
+    assert read().http.trusted_proxies == ()
+
+
+@pytest.mark.parametrize("given", ["*", "proxy.example", "10.0.0.5/8", "10.0.0", "127.0.0.1:80"])
+def test_a_trusted_proxy_is_an_address_or_a_network(given: str) -> None:
+    assert "an address such as 10.0.0.5, or a network such as 10.0.0.0/8" in mistake(
+        http__trusted_proxies=given, http__api_token="abc"
+    )
+
+
 def kafka(**changes: str) -> str:
     values = {"bootstrap_servers": "a:1"} | changes
     return "[kafka]\n" + "\n".join(f"{key} = '{value}'" for key, value in values.items() if value)
