@@ -136,9 +136,10 @@ class RunBase(TypedDict):
 
 
 class RunSummary(RunBase):
-    """A run in a list."""
+    """A run in a list. `error` is what the stage that failed it raised, in short."""
 
     event: EventName
+    error: str | None
     waits_for: str | None
 
 

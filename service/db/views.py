@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from service.db.failures import errors_of
 from service.db.pauses import Pauses
 from service.db.reads import Reads
 from service.db.replays import effects_of, replays_of
@@ -100,9 +101,15 @@ class Views:
         """
         tagged = orjson.dumps(list(tags)).decode() if tags else None
         rows = await self._reads.fetch("list_runs", pipeline, state, event, before, limit, tagged, first, trigger, text)
-        waits = await waits_of(self._reads, rows)
+        waits, errors = await waits_of(self._reads, rows), await errors_of(self._reads, rows)
         runs: list[RunSummary] = [
-            {**run_base(row), "event": event_name(row), "waits_for": waits.get(row["id"])} for row in rows
+            {
+                **run_base(row),
+                "event": event_name(row),
+                "error": errors.get(row["id"]),
+                "waits_for": waits.get(row["id"]),
+            }
+            for row in rows
         ]
         reviews = await self.reviews_open()
         return {"runs": runs, "reviews_open": reviews, "next": rows[-1]["id"] if len(rows) == limit else None}

@@ -141,6 +141,8 @@ async def test_lists_are_paged_by_key_and_filtered(database: str, tmp_path: Path
     assert pages == [ids[:2:-1], ids[2:0:-1], ids[:1]]
     assert third["next"] is None
     assert [run["id"] for run in failed["runs"]] == [broken]
+    assert failed["runs"][0]["error"] == "Permanent: it is broken"
+    assert {run["error"] for run in first["runs"]} == {None}
     assert [run["id"] for run in of_event["runs"]] == [ids[-1]]
     assert [len(events["events"]), len(older["events"])] == [2, 4]
     assert older["next"] is None

@@ -56,7 +56,7 @@ async def test_runs_are_narrowed_by_the_address(database: str, tmp_path: Path) -
     assert "broken #2" in text_of(failed)
     assert "sums #" not in text_of(failed)
     assert "<option selected>failed</option>" in failed
-    assert "breaks: a permanent failure" in text_of(failed)
+    assert "breaks: Permanent: it is broken" in text_of(failed)
     assert f"#{tagged} " in by_tag
     assert f"#{good} " not in by_tag
     assert "No run of this kind." in none

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.db.steering import Resume
+from service.db.views import Views
 from service.model import RunState
 from stages import Event, Permanent, Pipeline, Retry, StageContext, Transient, stage
 from tests.db.daemons import daemon, reached, settings, start
@@ -74,6 +75,8 @@ async def test_a_resumed_run_makes_only_the_items_that_have_no_result(database: 
         assert await reached(one, run) is RunState.FAILED
         [row] = await rows(database, "select failure from runs")
         assert b"item 5: a permanent failure" in row["failure"]
+        [listed] = (await Views(one.reads).runs(limit=1))["runs"]
+        assert listed["error"] == "Permanent: item 5 is broken"
         done = {n for n in range(10) if n != 5}
         broken.clear()
         await one.writer.submit(Resume(run, "kim"))

@@ -67,7 +67,7 @@ async def test_what_goes_on_is_printed_once_where_nobody_looks(database: str, tm
     assert f"#{waiting}  gated" in out
     assert "waits for add-double" in out
     assert f"#{broken}" in out
-    assert "breaks: a permanent failure" in out
+    assert "breaks: Permanent: it is broken" in out
     assert "\x1b" not in out
     assert [run["id"] for run in told["runs"]["waiting"]] == [waiting]
 
@@ -89,7 +89,7 @@ async def test_on_a_terminal_it_is_kept_true_until_it_is_interrupted(database: s
         os.close(theirs)
         await asyncio.to_thread(shown, ours, b"none has failed")
         await one.start("broken")
-        await asyncio.to_thread(shown, ours, b"permanent failure")
+        await asyncio.to_thread(shown, ours, b"it is broken")
         process.send_signal(signal.SIGINT)
         draining = asyncio.get_running_loop().run_in_executor(None, shown, ours, b"\x1b[?1049l")
         async with asyncio.timeout(60):

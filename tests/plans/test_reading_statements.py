@@ -30,6 +30,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "show_costs": ((7,), set(), "attempt_costs_pkey"),
     "put_costs": (([7], ["a"], [-1], [2], [1.0], [1]), set(), "runs_pkey"),
     "run_states": (([1, 2, 3],), set(), "runs_pkey"),
+    "errors_of": (([1, 2], ["a", "a"], [-1, 3]), set(), "attempts_pkey"),
     "triggers_since": ((["p1", "rare"], ["t", "t"]), {"pipelines"}, ""),
     "run_at": ((WHEN,), set(), "runs_pkey"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),

@@ -43,7 +43,8 @@ def why(run: Mapping[str, Any]) -> str:
     """What made it fail, or whom it waits for."""
     failure = run["failure"]
     if failure:
-        return ": ".join(part for part in (failure["stage"], failure["reason"]) if part)
+        # What was raised says more than how that was judged.
+        return ": ".join(part for part in (failure["stage"], run.get("error") or failure["reason"]) if part)
     gates = run["waiting_gates"]
     if gates and run["state"] == "waiting":
         return f"waits for {', '.join(gates)}"
