@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from service.errors import ConfigError
 from service.kafka_access import kafka_access, kafka_problems
@@ -172,3 +173,11 @@ def test_what_is_wrong_with_a_certificate_is_told(code: int, words: str) -> None
     error.verify_code, error.verify_message = code, "as openssl says"
     assert words in why(error, {})
     assert "as openssl says" in why(error, {})
+
+
+@pytest.mark.timeout(10)
+def test_an_error_that_lies_below_itself_is_told_all_the_same() -> None:
+    """The client keeps errors and raises them again, in the handling of what they have led to."""
+    error, other = KafkaConnectionError("gone"), OSError("cut")
+    error.__cause__, other.__context__ = other, error
+    assert "closes the connection" in why(error, {})

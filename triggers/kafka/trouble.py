@@ -110,8 +110,13 @@ def why(error: BaseException, options: Mapping[str, Any]) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and those below it: the client wraps what broke a connection in one of its own."""
-    while error is not None:
+    """The error and those below it: the client wraps what broke a connection in one of its own.
+
+    Each once: the client raises the same error again in other places, so that it may come to lie below itself.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 
