@@ -9,7 +9,7 @@ from stages.call import Call
 from stages.outcome import ErrorRecord, Failed, Outcome
 from stages.plan import PlanStage
 from stages.runners.base import Runner
-from stages.secret_params import values_of
+from stages.secret_params import values_in, values_of
 from stages.secrets import masked_outcome
 
 
@@ -25,7 +25,7 @@ class AttendedRunner:
     async def run(self, stage: PlanStage, call: Call) -> Outcome:
         """See `Runner`. An attempt that gave no sign for `Stage.heartbeat_s` is stopped, and fails for now."""
         place = self._logs.begin(call)
-        for value in values_of(call.params, stage.params_type):
+        for value in (*values_of(call.params, stage.params_type), *values_in(call.all_events)):
             self._logs.of(call).mask(value)
         try:
             if stage.stage.heartbeat_s is None:

@@ -95,6 +95,7 @@ async def _prepare(settings: Settings, dsn: str) -> None:
 
 
 def _check_needs(catalogue: Catalogue, kafka: KafkaAccess | None) -> None:
+    catalogue.check_secrets()
     if kafka is not None:
         return
     for binding in catalogue.bindings():

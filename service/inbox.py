@@ -31,6 +31,7 @@ from triggers.cloudevents import to_json
 from triggers.errors import InboxBusy, InboxFull
 from triggers.event import Event, EventKey, utc_now
 from triggers.handling import PLAIN
+from triggers.marked import hidden
 
 QUEUE_LIMIT = 10_000
 COMMIT_TIMEOUT_S = 5.0
@@ -173,7 +174,8 @@ class PostgresInbox:
         return self._decided(arrival.event.key, arrival)
 
     def _decided(self, key: EventKey, arrival: Arrival) -> list[RunRow | FateRow]:
-        return [self._decide_all(key, arrival.event, several) for several in _by_pipeline(arrival.offers)]
+        seen = hidden(arrival.event)
+        return [self._decide_all(key, seen, several) for several in _by_pipeline(arrival.offers)]
 
     def _counted(self, receipt: Receipt) -> list[tuple[str, Fate]]:
         found = [

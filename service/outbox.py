@@ -25,7 +25,8 @@ from triggers.base import Arrival, Offer
 from triggers.cloudevents import CloudEvents, from_json
 from triggers.errors import TriggerError
 from triggers.event import Event, utc_now
-from triggers.match import offer
+from triggers.marked import SECRETS, secrets_of, shown
+from triggers.match import arrival
 from triggers.replay import REPLAY_TAGS, REPLAY_TRIGGER, REPLAYED, SHADOW, SHADOW_TAGS, SHADOW_TRIGGER
 from triggers.trace import continued
 
@@ -74,6 +75,15 @@ class Outbox:
         """The write, which hands over what it starts. Raises as the others do."""
         return self._opened().operation_for(self._arrivals(caused))
 
+    def unsent(self, effects: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """What a run in shadow would have done, as it may be kept: of events without what those who hear them mark."""
+        secrets = " ".join(secrets_of(self._catalogue.bindings(CloudEvents)))
+        if not secrets:
+            return effects
+        return [
+            {**one, "event": shown({**one["event"], SECRETS: secrets})} if "event" in one else one for one in effects
+        ]
+
     def rows(self, caused: Caused) -> Accept:
         """The same write for another process, which hands nothing over here."""
         return self._opened().rows_for(self._arrivals(caused))
@@ -88,7 +98,7 @@ class Outbox:
             return [self._child(caused)]
         listening = list(self._catalogue.bindings(CloudEvents))
         events = [_checked(plain) for plain in caused.events]
-        return [Arrival(event, [offer(binding, event) for binding in listening]) for event in events]
+        return [arrival(listening, event) for event in events]
 
     def _child(self, child: Child) -> Arrival:
         wanted = child.wanted

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -12,9 +13,13 @@ from pydantic.fields import FieldInfo
 
 from stages.problems import Problems
 from stages.secrets import MASK
+from triggers.event import Event
+from triggers.marked import hidden_in
 
 Path = tuple[str, ...]
 _KINDS = (SecretStr, SecretBytes)
+# Of the data of events: more, and longer ones, are not looked for in what a stage tells.
+MOST_TEXTS, LONGEST_TEXT = 200, 4096
 
 
 class Hidden(str):
@@ -65,7 +70,7 @@ def check_filled(model: type[BaseModel] | None, trigger: Any, problems: Problems
         if name in secret:
             problems.add(
                 f"trigger {trigger.name!r} fills parameter {name!r}, which is a secret, and events are kept and shown: "
-                f"give it when the run is started, or send the name of an environment variable and read that"
+                f"give it when the run is started, or mark it with secrets= and let the stage read it in the event"
             )
 
 
@@ -121,6 +126,12 @@ def values_at(params: Mapping[str, Any], paths: Sequence[Sequence[str]]) -> list
 def values_of(params: Mapping[str, Any] | None, model: type[BaseModel] | None) -> list[str]:
     """The texts that must not be seen of raw parameters of this model."""
     return values_at(params or {}, secret_paths(model))
+
+
+def values_in(events: Iterable[Event]) -> list[str]:
+    """The texts that must not be seen of the data of events, as far as they can be looked for in each line."""
+    found = (text for event in events for one in hidden_in(event) for text in _texts(one))
+    return list(islice((text for text in found if len(text) <= LONGEST_TEXT), MOST_TEXTS))
 
 
 def unmasked(changed: Mapping[str, Any], before: Mapping[str, Any], paths: Sequence[Sequence[str]]) -> dict[str, Any]:
@@ -190,4 +201,4 @@ def _texts(value: Any) -> Iterator[str]:
         for one in value:
             yield from _texts(one)
     elif value is not None and not isinstance(value, bool):
-        yield str(value)
+        yield value.decode(errors="ignore") if isinstance(value, bytes) else str(value)

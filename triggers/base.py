@@ -19,6 +19,7 @@ from triggers.declared import Declared
 from triggers.errors import InvalidTrigger
 from triggers.event import Event
 from triggers.handling import PLAIN, Handling
+from triggers.marked import check_secrets
 from triggers.missed import Missed, MissedPolicy
 from triggers.numbers import is_whole
 from triggers.ranges import AnyRange as AnyRange
@@ -144,8 +145,8 @@ class Trigger(metaclass=Declared):
     to kind and target. `coalesce` lets events share a run (`Batch`, `Latest`; None: each has its own). `missed`,
     `max_age_s` and `max_burst` say which old events still run (see `MissedPolicy`), `rate_limit` how many runs start in
     a time. `concurrency_key` is where its events carry what the pipeline's `Concurrency` goes by, `priority` (-100 to
-    100) stands for that of the pipeline. Where nothing comes for `expect_every_s`, an alarm is raised. Raises
-    `InvalidTrigger`.
+    100) stands for that of the pipeline. Where nothing comes for `expect_every_s`, an alarm is raised. `secrets` are
+    paths into the data (`data.card.number`) that everybody but stages sees as `***`. Raises `InvalidTrigger`.
     """
 
     kind: ClassVar[str]
@@ -167,6 +168,7 @@ class Trigger(metaclass=Declared):
     concurrency_key: str | None = None
     priority: int | None = None
     expect_every_s: float | None = None
+    secrets: Sequence[str] = ()
     handling: Handling = field(default=PLAIN, init=False, repr=False, compare=False)
 
     @classmethod
@@ -181,6 +183,11 @@ class Trigger(metaclass=Declared):
     def default_name(self) -> str:
         """The name when none was given, such as `cron:0 2 * * *`."""
         return self.kind
+
+    @property
+    def ear(self) -> str | None:
+        """Where it hears data of senders: those with the same ear hear the same events. None: nowhere."""
+        return None
 
     def deaf_to(self, route: Route, pipeline: str) -> str | None:
         """Why nothing that comes by `route` reaches this trigger of `pipeline`; None where it does."""
@@ -210,6 +217,7 @@ class Trigger(metaclass=Declared):
         check_where(self.where, self.name)
         check_params(self.params, self.name)
         _check_settings(self)
+        check_secrets(self)
         object.__setattr__(self, "handling", _handling(self))
 
 

@@ -42,6 +42,11 @@ class CloudEvents(Trigger):
 
     kind: ClassVar[str] = "cloudevents"
 
+    @property
+    def ear(self) -> str | None:
+        """All hear what is posted."""
+        return "events"
+
     def deaf_to(self, route: Route, pipeline: str) -> str | None:
         """It hears what is posted, and what stages emit."""
         return None if route.kind == HTTP else "it hears CloudEvents that are posted to /api/v1/events"

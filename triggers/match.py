@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from triggers.base import Binding, Fate, Offer
+from triggers.base import Arrival, Binding, Fate, Offer
 from triggers.event import Event
+from triggers.marked import hidden, marked, secrets_of
 from triggers.oddity import UNREADABLE, why_unreadable
 from triggers.where import ABSENT, mismatch, select
 
@@ -15,6 +16,12 @@ def matches(where: Mapping[str, Any], event: Event) -> str | None:
     """None when `event` is as `where` wants it, else why not: `filter: subject is "weather", wanted "flights"`."""
     reason = mismatch(where, event)
     return None if reason is None else f"filter: {reason}"
+
+
+def arrival(bindings: Sequence[Binding], event: Event) -> Arrival:
+    """What all who hear an event make of it, its secrets marked."""
+    event = marked(event, secrets_of(bindings))
+    return Arrival(event, [offer(binding, event) for binding in bindings])
 
 
 def offer(binding: Binding, event: Event) -> Offer:
@@ -26,7 +33,7 @@ def offer(binding: Binding, event: Event) -> Offer:
 
 
 def _offer(binding: Binding, event: Event) -> Offer:
-    trigger = binding.trigger
+    trigger, event = binding.trigger, hidden(event)
     reason: str | None = "disabled: this trigger is switched off"
     if trigger.enabled:
         reason = trigger.passes_over(event) or matches(trigger.where, event)

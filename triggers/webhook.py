@@ -70,6 +70,11 @@ class Webhook(Trigger):
     def default_name(self) -> str:
         return f"webhook:{self.hook}"
 
+    @property
+    def ear(self) -> str | None:
+        """Its hook."""
+        return f"hook {self.hook}"
+
     def deaf_to(self, route: Route, pipeline: str) -> str | None:
         """It hears its hook."""
         mine = (route.kind, route.target) == (WEBHOOK, self.hook)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -33,6 +34,7 @@ from triggers.cloudevents import restore, to_json
 from triggers.event import Event
 from triggers.firing import FIRED_WITH, Firing
 from triggers.firing import fire as make_event
+from triggers.marked import hidden
 from triggers.route import Route, route_of
 
 
@@ -52,7 +54,8 @@ async def _asked(context: Context, body: ExplainBody) -> tuple[Given, Mapping[st
         return await _accepted(context, body.event)
     asked = Asked(body.payload, body.form or "", body.headers, body.record_key or "")
     made = await given(asked, context.daemon.catalogue, root, context.daemon.clock.now())
-    return made, await context.views.event(made.event.key, "")
+    marked = made.holding(context.daemon.catalogue.secrets_at(made.route))
+    return marked, await context.views.event(made.event.key, "")
 
 
 async def explain_again(context: Context, event: str) -> EventExplained:
@@ -71,7 +74,7 @@ async def explained(
     context: Context, asked: Given, known: Mapping[str, Any] | None, only: Binding | None = None
 ) -> EventExplained:
     """The whole answer, or that of one trigger alone. Raises `DatabaseUnavailable`."""
-    daemon = context.daemon
+    daemon, asked = context.daemon, replace(asked, event=hidden(asked.event))
     outcomes: list[OutcomeShape] = known["outcomes"] if known is not None else []
     bindings = listening(daemon.catalogue) if only is None else [only]
     heard = {(one["pipeline"], one["trigger"]) for one in outcomes}
@@ -122,9 +125,9 @@ async def fire_trigger(context: Context, body: FireBody, given: str | None) -> t
     made = await make_event(binding.trigger, firing, key, body.by)
     known = await context.views.event(made.event.key, "")
     _refuse_another(key, binding, made.event, known)
-    asked = Given(made.event, _route_to(binding), made.dead)
+    asked = Given(made.event, _route_to(binding), made.dead).holding(daemon.catalogue.secrets_beside(binding.trigger))
     if body.dry_run:
-        return _fired(binding, made.event, explained=await explained(context, asked, known, only=binding)), 200
+        return _fired(binding, asked.event, explained=await explained(context, asked, known, only=binding)), 200
     heard = {(binding.pipeline, binding.trigger.name)}
     receipts = await daemon.inbox.accept([arrival(asked, offers([binding], asked, heard))])
     status, answer = events_answer(receipts)
@@ -148,7 +151,7 @@ def _fired(
     return {
         "trigger": binding.name,
         "dry_run": explained is not None,
-        "cloudevent": to_json(event),
+        "cloudevent": to_json(hidden(event)),
         "events": list(events),
         "explained": explained,
     }

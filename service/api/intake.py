@@ -15,11 +15,11 @@ from service.api.answers import Json, events_answer
 from service.api.once import accept_once
 from service.api.problems import Problem
 from service.api.requests import LIMITED_BY, header, read_body
-from triggers.base import Arrival, Binding
+from triggers.base import Binding
 from triggers.cloudevents import CloudEvents, from_http
 from triggers.delivery import Answer, Delivery
 from triggers.event import Event
-from triggers.match import offer
+from triggers.match import arrival
 from triggers.webhook import Webhook, admit, hooks, receive
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Intake:
     async def _answer(
         self, events: Sequence[Event], listening: Sequence[Binding], hook: str, signed: str = ""
     ) -> Response:
-        arrivals = [Arrival(event, [offer(binding, event) for binding in listening]) for event in events]
+        arrivals = [arrival(listening, event) for event in events]
         receipts = await (accept_once(self._inbox, hook, signed, arrivals) if signed else self._inbox.accept(arrivals))
         status, answer = events_answer(receipts)
         return Json(answer, status)

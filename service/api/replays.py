@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 from starlette.requests import Request
@@ -24,19 +24,20 @@ from service.asking.foresight import listening, offers
 from service.asking.given import Given
 from service.asking.shapes import ReplayAnswer
 from service.db.accept import Accept
+from service.db.envelopes import whole_event
 from service.db.kept import ForVersion
 from service.db.offered import RunRow
 from service.db.replays import PutReplay
 from service.db.rows import Row
 from service.db.writer import Operation
-from service.errors import Conflict
+from service.errors import Conflict, NotFound
 from service.inbox import event_row
 from service.shapes import EventFate, OutcomeShape
 from stages.secret_params import shown_whole
 from triggers.base import Arrival, Fate, Offer
 from triggers.cloudevents import restore
 from triggers.event import Event
-from triggers.replay import REPLAY_TAGS, SHADOW_TAGS, Replay, original_of, replay_event
+from triggers.replay import REPLAY_TAGS, SHADOW_TAGS, Replay, replay_event, replayed
 from triggers.route import route_of
 
 # A replay carries all events that shared the run.
@@ -64,8 +65,10 @@ async def replay(context: Context, request: Request) -> Response:
 async def replay_event_of(context: Context, body: ReplayBody, key: str) -> tuple[ReplayAnswer, bool]:
     """The replay as it is recorded, and whether it is new. Raises `NotFound`, `Conflict` and `Problem`."""
     found = await meant_event(context, body.event)
-    original = restore(original_of(found["cloudevent"]))
-    if original.key != restore(found["cloudevent"]).key:
+    itself = await _itself(context, found["key"])
+    before = replayed(itself)
+    original = itself if before is None else before.original
+    if before is not None:
         found = await found_event(context, str(original.key))
     outcome = _outcome(found, body.pipeline)
     name = outcome["pipeline"]
@@ -170,8 +173,15 @@ async def _shared(context: Context, first: str, rows: Sequence[Any]) -> Sequence
     """All events of a run that several share, else none."""
     if not rows:
         return ()
-    opening = await found_event(context, first)
-    return tuple(restore(one) for one in (opening["cloudevent"], *(orjson.loads(row["envelope"]) for row in rows)))
+    return await _itself(context, first), *(whole_event(row["envelope"]) for row in rows)
+
+
+async def _itself(context: Context, key: str) -> Event:
+    """An event that was found, with its secrets: the new run gets them."""
+    event = await context.views.event_itself(UUID(key))
+    if event is None:
+        raise NotFound(f"event {key} was removed just now")
+    return event
 
 
 def _params_now(context: Context, found: EventFate, outcome: OutcomeShape) -> Mapping[str, Any] | None:

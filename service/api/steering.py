@@ -16,6 +16,7 @@ from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.problems import Problem
 from service.api.requests import path_id, read_model
+from service.db.envelopes import whole_event
 from service.db.rows import Row
 from service.db.steering import Abandon, Cancel, Resume
 from service.errors import NotFound
@@ -28,7 +29,6 @@ from service.shapes import RunState as StateShape
 from stages.params import plain_params
 from stages.pipeline import Pipeline
 from stages.secret_params import secret_paths, unmasked, without
-from triggers.cloudevents import restore
 
 RESUMABLE = (RunState.FAILED, RunState.CANCELLED)
 
@@ -176,7 +176,7 @@ async def _as_it_stands(
     context: Context, row: Row, pipeline: Pipeline, params: Mapping[str, Any], since: str | None = None
 ) -> LiveRun:
     """The run with all that is on record, and the lists of mapped stages that are done in part."""
-    event = restore(orjson.loads(row["envelope"]))
+    event = whole_event(row["envelope"])
     run = LiveRun(row["id"], row["epoch"], pipeline, event, params, RunView())
     attempts, gates = await context.daemon.reads.progress([row["id"]])
     recall(run, attempts.get(row["id"], ()), gates.get(row["id"], ()), row["epoch"], context.daemon.clock.now())

@@ -10,9 +10,10 @@ from service.asking.foresight import listening, offers
 from service.asking.given import Given
 from service.asking.shapes import LackShape, ReconciledShape
 from service.catalogue import Catalogue
-from triggers.base import Arrival, Binding
+from triggers.base import Arrival, Binding, Fate, Offer
 from triggers.errors import TriggerError
 from triggers.kafka import KafkaArrivals
+from triggers.marked import marked, untold
 from triggers.reconcile import reconcile
 from triggers.route import KAFKA, Route, route_of
 
@@ -63,10 +64,16 @@ async def _repair(catalogue: Catalogue, lacks: Sequence[Lack], ground: Ground) -
 
 def _heard_by_all(catalogue: Catalogue, arrival: Arrival, root: str) -> Arrival:
     """An event is accepted once: every trigger that would have heard of it has its say now."""
-    own = {(one.pipeline, one.trigger): one for one in arrival.offers}
     route = _topic(catalogue, arrival) or route_of(arrival.event, root)
-    heard = offers(listening(catalogue), Given(arrival.event, route))
-    return replace(arrival, offers=list((heard | own).values()))
+    secrets = catalogue.secrets_at(route)
+    event = marked(arrival.event, secrets)
+    own = {(one.pipeline, one.trigger): _untold(one) if secrets else one for one in arrival.offers}
+    heard = offers(listening(catalogue), Given(event, route))
+    return replace(arrival, event=event, offers=list((heard | own).values()))
+
+
+def _untold(made: Offer) -> Offer:
+    return replace(made, reason=untold(made.reason)) if made.fate is Fate.DEAD else made
 
 
 def _topic(catalogue: Catalogue, arrival: Arrival) -> Route | None:

@@ -147,10 +147,10 @@ class _Attempt:
         from service.one_stage import Lent, check_code, run_stage
         from stages.errors import CodeChanged
         from stages.outcome import Failed, record_of
-        from stages.secret_params import values_of
+        from stages.secret_params import values_in, values_of
         from stages.workers.foreground import Foreground
 
-        self.secrets.add(*values_of(self.call.params, self.stage.params_type))
+        self.secrets.add(*values_of(self.call.params, self.stage.params_type), *values_in(self.call.all_events))
         lent = Lent(
             registry=_registry(self.settings),
             report=self.reporting.progress,

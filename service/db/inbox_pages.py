@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from service.db.envelopes import shown_event
 from service.db.reads import Reads
 from service.db.rows import Row
 from service.shapes import InboxEvent, InboxPage
@@ -55,6 +56,6 @@ def _event(row: Row) -> InboxEvent:
         "seq": row["seq"],
         "key": str(row["key"]),
         "accepted_at": row["accepted_at"],
-        "cloudevent": orjson.loads(row["envelope"]),
+        "cloudevent": shown_event(row["envelope"]),
         "outcomes": outcomes,
     }

@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from service.db.connect import OUTAGES, is_outage, open_pool, sql, where
+from service.db.envelopes import whole_event
 from service.db.rows import Row
 from service.errors import DatabaseUnavailable
-from triggers.cloudevents import restore
 from triggers.event import Event
 
 Rows = Sequence[Row]
@@ -95,7 +94,7 @@ class Reads:
         """The events that joined runs after the first, in the order in which they were accepted, by run."""
         found: dict[int, list[Event]] = {}
         for row in await self.fetch("gathered_events", run_ids):
-            found.setdefault(row["run_id"], []).append(restore(orjson.loads(row["envelope"])))
+            found.setdefault(row["run_id"], []).append(whole_event(row["envelope"]))
         return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
+from service.db.envelopes import shown_event
 from service.db.stage_detail import PENDING, seconds, stage_shapes
 from service.db.waits import is_ready, place, told_at_once
 from service.gate_shapes import FindingShape, GateShape, VoteShape
@@ -101,7 +102,7 @@ def run_detail(
             **event_name(row),
             "occurred_at": row["occurred_at"],
             "accepted_at": row["accepted_at"],
-            "cloudevent": orjson.loads(row["envelope"]),
+            "cloudevent": shown_event(row["envelope"]),
         },
         "replay": _replay(row),
         "effects": [],
@@ -122,7 +123,7 @@ def run_detail(
 
 
 def _replay(row: Row) -> ReplayShape | None:
-    told = replayed(restore(orjson.loads(row["envelope"]))) if row["source"].startswith(REPLAY) else None
+    told = replayed(restore(shown_event(row["envelope"]))) if row["source"].startswith(REPLAY) else None
     if told is None:
         return _shadow(row) if row["trigger"] == SHADOW_TRIGGER else None
     event = str(told.original.key)
@@ -175,7 +176,7 @@ def _go_on(row: Row, loaded: str | None) -> str:
     """The command that goes on with a run that ended. On other code a replay is made again, for it is about its own."""
     if loaded in (None, row["version"]):
         return f"tidemill resume {row['id']}"
-    told = replayed(restore(orjson.loads(row["envelope"]))) if row["source"].startswith(REPLAY) else None
+    told = replayed(restore(shown_event(row["envelope"]))) if row["source"].startswith(REPLAY) else None
     if told is None or not row["code_kept"]:
         return f"tidemill resume {row['id']} --on latest"
     return again(told, row["pipeline"], row["version"])

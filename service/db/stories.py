@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from service.db.connect import columns
+from service.db.envelopes import shown_event
 from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
@@ -69,7 +70,7 @@ class Stories:
 
 
 def _shared(row: Row) -> SharedEvent:
-    event = orjson.loads(row["envelope"])
+    event = shown_event(row["envelope"])
     return SharedEvent(key=str(row["key"]), accepted_at=row["accepted_at"], cloudevent=event)
 
 
@@ -91,7 +92,7 @@ def _by_run(rows: Sequence[Row]) -> Mapping[int, Sequence[Row]]:
 def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions: Sequence[Row]) -> Story:
     plain = ("id", "pipeline", "version", "trigger", "state", "accepted_at", "queued_at", "started_at", "finished_at")
     ends = ("cancelled_by", "abandoned_at", "abandoned_by", "abandon_reason", "due_at", "late_at")
-    written = orjson.loads(row["envelope"])
+    written = shown_event(row["envelope"])
     causes = ("cause_run", "cause_stage", "parent_run")
     known = {one["version"]: orjson.loads(one["definition"]) for one in definitions}
     secret = [path for one in known.values() for path in one.get("secret_params", ())]

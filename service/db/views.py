@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from service.db.envelopes import shown_event, whole_event
 from service.db.failures import errors_of
 from service.db.pauses import Pauses
 from service.db.reads import Reads
@@ -38,7 +39,7 @@ from service.system_shapes import DaemonShape, DatabaseShape, PoolShape, SinkSha
 from stages.artifacts import ArtifactRef
 from stages.pipeline import Pipeline
 from triggers.base import Fate
-from triggers.event import FIRED_BY
+from triggers.event import FIRED_BY, Event
 
 Row: TypeAlias = asyncpg.Record
 
@@ -207,9 +208,14 @@ class Views:
         return _event_fate(chosen, [row for row in rows if row is not chosen], replays)
 
     async def stored_event(self, key: UUID) -> Mapping[str, Any] | None:
-        """The CloudEvent accepted under a key."""
+        """The CloudEvent accepted under a key, as it is shown."""
         row = await self._reads.row("envelope_of", key)
-        return None if row is None else cast("Mapping[str, Any]", orjson.loads(row["envelope"]))
+        return None if row is None else shown_event(row["envelope"])
+
+    async def event_itself(self, key: UUID) -> Event | None:
+        """The event accepted under a key, with its secrets: to be run again, not to be shown."""
+        row = await self._reads.row("envelope_of", key)
+        return None if row is None else whole_event(row["envelope"])
 
     async def run_events(self, run_id: int, *, after: int | None, limit: int) -> RunEventsPage:
         """The events that share a run, in the order in which they were accepted."""
@@ -308,7 +314,7 @@ def run_event(row: Row) -> RunEventShape:
         "place": row["place"],
         "occurred_at": row["occurred_at"],
         "accepted_at": row["accepted_at"],
-        "cloudevent": orjson.loads(row["envelope"]),
+        "cloudevent": shown_event(row["envelope"]),
     }
 
 
@@ -326,7 +332,7 @@ def _event_summary(row: Row) -> EventSummary:
 
 def _event_fate(row: Row, others: Sequence[Row], replays: list[ReplayOf]) -> EventFate:
     outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
-    envelope = orjson.loads(row["envelope"])
+    envelope = shown_event(row["envelope"])
     return {
         **event_name(row, id_column="id", key_column="key"),
         "occurred_at": row["occurred_at"],

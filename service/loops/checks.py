@@ -19,7 +19,7 @@ from stages.gates.base import GateContext, GateResult, GateState
 from stages.gates.evaluate import evaluate, output_for
 from stages.plan import PlanGate
 from stages.registry import ModelVersion, Registry
-from stages.secret_params import values_of
+from stages.secret_params import values_in, values_of
 from stages.secrets import Secrets
 from stages.strays import Strays
 from triggers.base import Clock
@@ -90,7 +90,7 @@ class Checks:
             production=await self._production(getattr(gate.gate, "models", ())),
         )
         found = await evaluate(gate.gate, context, self.store, self.strays)
-        secret = values_of(run.params, run.pipeline.params)
+        secret = [*values_of(run.params, run.pipeline.params), *values_in(run.events or (run.event,))]
         if not secret:
             return found
         secrets = Secrets(secret)

@@ -185,7 +185,8 @@ class Driver:
         if isinstance(ending, Succeeded) and ending.events:
             if not attempt.run.shadow:
                 return self._end_causing(attempt, ending, now)
-            return self._record(attempt.run, [PutFenced(attempt.end(ending, now), ending.events)], now)
+            effects = self.outbox.unsent(ending.events)
+            return self._record(attempt.run, [PutFenced(attempt.end(ending, now), effects)], now)
         return self._record(attempt.run, [attempt.end(ending, now)], now)
 
     async def _end_causing(self, attempt: Attempt, ending: Waits | Succeeded, now: datetime) -> list[Job]:

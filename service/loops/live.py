@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from service.db.envelopes import whole_event
 from service.db.results import metrics_of, output_of, stored_key
 from service.db.rows import Row
 from service.errors import ServiceError
@@ -20,7 +21,6 @@ from stages.artifacts import ArtifactRef
 from stages.call import WHOLE
 from stages.pipeline import Pipeline
 from stages.plan import Plan, PlanStage, StageKey, stage_key
-from triggers.cloudevents import restore
 from triggers.event import Event, events_key
 from triggers.replay import is_replay, is_shadow, replayed
 
@@ -187,7 +187,7 @@ def live_run(row: Row, pipeline: Pipeline, now: datetime) -> LiveRun:
     view = RunView(adoptions=row["adoptions"], cancel=row["cancel"])
     if pipeline.policy.timeout_s is not None:
         view.deadline = now + timedelta(seconds=pipeline.policy.timeout_s - row["timed_s"])
-    event = restore(orjson.loads(row["envelope"]))
+    event = whole_event(row["envelope"])
     return LiveRun(row["id"], row["epoch"], pipeline, event, orjson.loads(row["params"]), view, row["depth"])
 
 

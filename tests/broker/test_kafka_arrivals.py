@@ -22,6 +22,7 @@ from tests.broker.seam import (
 from triggers import KafkaArrivals
 from triggers.base import Arrival, Fate, ListenerState, Position, Receipt
 from triggers.errors import InboxBusy, InvalidTrigger
+from triggers.marked import hidden
 
 NUMBERS = [b'{"number": %d}' % number for number in range(100)]
 
@@ -63,6 +64,22 @@ async def test_what_cannot_be_read_is_dead_and_the_partition_moves_on(kafka: str
     ]
     assert (arrivals[2].event.source, arrivals[2].event.id) == ("/sensors", "1")
     assert arrivals[2].offers[0].fate is Fate.RAN
+
+
+async def test_what_any_trigger_of_a_topic_marks_is_marked_and_nothing_is_told_of_what_cannot_be_read(
+    kafka: str, topic: str
+) -> None:
+    inbox = RecordingInbox()
+    await produce(kafka, topic, [b'{"token": "canary", "month": 2}', b'{"token": %s}' % (b"7" * 30)])
+    triggers = [KafkaArrivals(topic, params={"month": "data.month"}), KafkaArrivals(topic, secrets=["data.token"])]
+    async with listening(listener_of(triggers, access_to(kafka), inbox)):
+        good, bad = await inbox.until_events(2)
+    assert good.event.data == {"token": "canary", "month": 2}
+    assert [one.event.extensions["tidemillsecrets"] for one in (good, bad)] == ["data.token"] * 2
+    assert hidden(good.event).data == {"token": "***", "month": 2}
+    assert hidden(bad.event).data == "***"
+    assert {one.reason for one in bad.offers} == {"not JSON: what is wrong with it is not told, for it holds secrets"}
+    assert good.offers[0].params == {"month": 2}
 
 
 async def test_large_records_are_accepted_a_few_at_a_time(kafka: str, topic: str) -> None:

@@ -71,6 +71,34 @@ async def test_records_without_an_event_are_found_and_made_up_for_once(
         assert (await compared(one))["differences"] == 0
 
 
+async def test_what_is_made_up_for_has_the_marks_of_all_who_hear_it(
+    kafka: str, topic: str, database: str, tmp_path: Path
+) -> None:
+    first = Pipeline("first", [count], on=[KafkaArrivals(topic)])
+    second = Pipeline("second", [count], on=[KafkaArrivals(topic, secrets=["data.token"])])
+    await produce(kafka, topic, [b'{"token": "canary"}', b'{"token": %s}' % (b"7" * 30)])
+    async with api(database, tmp_path, *ROLES, pipelines=(first, second), kafka=access_to(kafka)) as one:
+        await accepted(one.daemon, 2)
+        before = await everything_told(one, database)
+        await lose(one.daemon, "true")
+        assert (await compared(one, trigger=f"first/kafka:{topic}", repair=True))["repaired"] == 2
+        assert await everything_told(one, database) == before
+    assert [event["cloudevent"]["data"] for event in before] == [{"token": "***"}, "***"]
+    assert {each["reason"] for each in before[1]["outcomes"]} == {
+        "not JSON: what is wrong with it is not told, for it holds secrets"
+    }
+
+
+async def everything_told(one: Api, dsn: str) -> list[dict[str, Any]]:
+    """What is shown of each event, but for the runs that it has."""
+    keys = [row["key"] for row in await rows(dsn, "select key::text from events order by id")]
+    found = [(await one.http.get(f"/api/v1/events/{key}")).json() for key in keys]
+    for event in found:
+        for outcome in event["outcomes"]:
+            outcome["run"] = None
+    return [{"cloudevent": event["cloudevent"], "outcomes": event["outcomes"]} for event in found]
+
+
 async def test_positions_that_the_broker_knows_nothing_of_are_told(
     kafka: str, topic: str, database: str, tmp_path: Path
 ) -> None:

@@ -46,6 +46,11 @@ class KafkaArrivals(Trigger):
     def default_name(self) -> str:
         return f"kafka:{self.topic}"
 
+    @property
+    def ear(self) -> str | None:
+        """Its topic."""
+        return f"topic {self.topic}"
+
     def deaf_to(self, route: Route, pipeline: str) -> str | None:
         """It reads its topic."""
         return None if (route.kind, route.target) == (KAFKA, self.topic) else f"it reads the topic {self.topic}"

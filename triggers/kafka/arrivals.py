@@ -21,7 +21,8 @@ from triggers.kafka.letters import DeadLetters, Letter, letters_of, scope_of
 from triggers.kafka.records import event_of, source_of, time_of
 from triggers.kafka.session import keep_reading
 from triggers.kafka.values import FORMATS, ReadValue
-from triggers.match import offer
+from triggers.marked import marked, secrets_of, untold
+from triggers.match import arrival
 from triggers.schemas.registry import SchemaRegistry, check_packages
 
 _ACCEPT_RECORDS = 500
@@ -212,8 +213,10 @@ def bites(records: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord
 
 def _arrival(event: Event, dead: str, bindings: Sequence[Binding]) -> Arrival:
     if dead:
+        secrets = secrets_of(bindings)
+        event, dead = marked(event, secrets), untold(dead) if secrets else dead
         return Arrival(event, [Offer(one.pipeline, one.trigger.name, Fate.DEAD, dead) for one in bindings])
-    return Arrival(event, [offer(one, event) for one in bindings])
+    return arrival(bindings, event)
 
 
 def _earliest(bindings: Sequence[Binding]) -> Start:

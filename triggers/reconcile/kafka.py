@@ -29,7 +29,8 @@ from triggers.kafka.client import (
 from triggers.kafka.member import position_key
 from triggers.kafka.records import event_of, source_of
 from triggers.kafka.values import FORMATS, read_bytes
-from triggers.match import offer
+from triggers.marked import marked, untold
+from triggers.match import arrival
 from triggers.reconcile.reconciled import REMOVED, Ground, Reconciled
 
 # Of each partition, the newest records below its position.
@@ -108,7 +109,7 @@ async def _records(
                 found.lack(what, REMOVED, expected=True)
                 continue
             why = "below the position, and without an event: was it removed, or the position moved by hand?"
-            found.lack(what, why, Arrival(event, [_offer(binding, event, dead)]))
+            found.lack(what, why, _arrival(binding, event, dead))
 
 
 def may_be_removed(ground: Ground, record: ConsumerRecord) -> bool:
@@ -116,8 +117,12 @@ def may_be_removed(ground: Ground, record: ConsumerRecord) -> bool:
     return ground.may_be_removed(datetime.fromtimestamp(record.timestamp / 1000, ground.now.tzinfo))
 
 
-def _offer(binding: Binding, event: Event, dead: str) -> Offer:
-    return Offer(binding.pipeline, binding.trigger.name, Fate.DEAD, dead) if dead else offer(binding, event)
+def _arrival(binding: Binding, event: Event, dead: str) -> Arrival:
+    if not dead:
+        return arrival([binding], event)
+    why = untold(dead) if binding.trigger.secrets else dead
+    dropped = Offer(binding.pipeline, binding.trigger.name, Fate.DEAD, why)
+    return Arrival(marked(event, binding.trigger.secrets), [dropped])
 
 
 async def batches(binding: Binding, ground: Ground) -> Reconciled:
