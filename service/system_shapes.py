@@ -53,12 +53,20 @@ class SinkShape(TypedDict):
     note: str
 
 
+class BrokerShape(TypedDict):
+    """The Kafka of a process. `embedded`: it runs for this process alone, on the same machine."""
+
+    bootstrap_servers: str
+    embedded: bool
+
+
 class SystemAnswer(TypedDict):
     """The processes that share this database, those of the last hour included, the pools they share, and the sinks that
-    this process delivers for, or stands by for.
+    this process delivers for, or stands by for. `broker` is this process's own, null where it has none.
     """
 
     database: DatabaseShape
     daemons: list[DaemonShape]
     pools: list[PoolShape]
     sinks: list[SinkShape]
+    broker: BrokerShape | None

@@ -19,7 +19,7 @@ from service.db.pauses import Pause
 from service.db.rows import Row
 from service.definition import describe
 from service.shapes import PipelinesAnswer
-from service.system_shapes import SystemAnswer
+from service.system_shapes import BrokerShape, SystemAnswer
 from service.trigger_shapes import TriggersAnswer, TriggerShape
 from triggers.base import Binding, ListenerState, Trigger
 from triggers.schedule import Schedule, rfc3339
@@ -191,8 +191,16 @@ async def system(context: Context, request: Request) -> Response:
             "daemons": await views.daemons(),
             "pools": await views.pools(),
             "sinks": await views.sinks(context.sinks),
+            "broker": _broker(context),
         }
     )
+
+
+def _broker(context: Context) -> BrokerShape | None:
+    kafka, given = context.daemon.kafka, context.daemon.settings.kafka
+    if kafka is None:
+        return None
+    return {"bootstrap_servers": kafka.bootstrap_servers, "embedded": given.bootstrap_servers is None}
 
 
 ENDPOINTS = (

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from service.catalogue import Catalogue
 from service.checkup.finding import Finding, fine, problem, warning
 from service.errors import BrokerUnavailable, ConfigError
-from service.kafka_access import kafka_access
+from service.kafka_access import kafka_access, registry_access
 from service.settings import Broker, Settings
+from triggers.base import KafkaAccess
 from triggers.errors import InvalidTrigger, SourceUnavailable
 from triggers.kafka import KafkaArrivals, check_agreement
 
 if TYPE_CHECKING:
-    from triggers.base import KafkaAccess
     from triggers.kafka.client import Sight
 
 
-async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
-    """Ask the brokers that are configured. Creates no topic."""
+async def check(settings: Settings, catalogue: Catalogue, embedded: str | None = None) -> list[Finding]:
+    """Ask the brokers that are configured; where a daemon runs that has one `embedded`, that one. Creates no topic."""
     try:
-        access = kafka_access(settings)
+        access = _embedded_access(embedded, settings) if embedded else kafka_access(settings)
     except ConfigError as error:
         return [problem("broker", str(error))]
     try:
@@ -37,12 +37,19 @@ async def check(settings: Settings, catalogue: Catalogue) -> list[Finding]:
     try:
         sight = await _look(access, list(topics))
     except TROUBLE as error:
-        return [problem("broker", trouble_note(access, error), "start it, or check TIDEMILL_KAFKA_BOOTSTRAP_SERVERS")]
-    found = [fine("broker", f"cluster {sight.cluster} at {access.bootstrap_servers}")]
+        advice = "see the log of the daemon" if embedded else "start it, or check TIDEMILL_KAFKA_BOOTSTRAP_SERVERS"
+        return [problem("broker", trouble_note(access, error), advice)]
+    whose = ", embedded by the daemon that runs" if embedded else ""
+    found = [fine("broker", f"cluster {sight.cluster} at {access.bootstrap_servers}{whose}")]
     found += await _registry(access, catalogue)
+    creates = access.create_topics or settings.kafka.create_topics
     for topic, reason in sight.absent.items():
-        found.append(_absent(topic, reason.__name__, topics[topic], creates=settings.kafka.create_topics))
+        found.append(_absent(topic, reason.__name__, topics[topic], creates=creates))
     return found
+
+
+def _embedded_access(address: str, settings: Settings) -> KafkaAccess:
+    return KafkaAccess(address, create_topics=True, registry=registry_access(settings.registry))
 
 
 def listened_to(catalogue: Catalogue) -> dict[str, list[str]]:

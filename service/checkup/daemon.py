@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from service.address import daemon_url
 from service.checkup.clock import Skew, clock
 from service.checkup.finding import Finding, fine, problem, warning
 from service.client import ApiError, Client, DaemonUnavailable
+from service.config import is_loopback
 from service.errors import ConfigError
 from service.settings import Settings
 from triggers.event import utc_now
@@ -19,24 +22,35 @@ ANSWER_S = 10.0
 SILENT = ("retrying", "stopped")
 
 
-async def check(settings: Settings) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was found of it, and the address of the broker that it embeds, where that can be looked at from here."""
+
+    findings: list[Finding]
+    embeds: str | None = None
+
+
+async def check(settings: Settings) -> Asked:
     """Ask it. One that does not run is no problem: it may be about to be started."""
     try:
         url = daemon_url(settings)
     except ConfigError as error:
-        return [warning("daemon", str(error))]
+        return Asked([warning("daemon", str(error))])
     client = Client(url, token=settings.http.api_token, timeout_s=ANSWER_S)
+    embeds = None
     try:
         ready = await asyncio.to_thread(client.ready)
         found = list(_unready(ready))
         if not found or settings.database.url is None:
-            found += await asyncio.to_thread(_database, client, embedded=settings.database.url is None)
+            system = await asyncio.to_thread(_system, client)
+            found += system.database if settings.database.url is None else []
+            embeds = system.embeds if is_loopback(urlsplit(url).hostname or "") else None
             found.append(await asyncio.to_thread(_runs, client))
     except DaemonUnavailable:
-        return [warning("daemon", f"none answers at {url}", "start one with `tidemill up` or `tidemill serve`")]
+        return Asked([warning("daemon", f"none answers at {url}", "start one with `tidemill up` or `tidemill serve`")])
     except ApiError as error:
-        return [problem("daemon", f"{url}: {error}", "check TIDEMILL_URL and TIDEMILL_API_TOKEN")]
-    return [*found, *_silent(ready), *([fine("daemon", f"ready at {url}")] if ready["ready"] else [])]
+        return Asked([problem("daemon", f"{url}: {error}", "check TIDEMILL_URL and TIDEMILL_API_TOKEN")])
+    return Asked([*found, *_silent(ready), *([fine("daemon", f"ready at {url}")] if ready["ready"] else [])], embeds)
 
 
 def _unready(ready: dict[str, Any]) -> Iterator[Finding]:
@@ -58,9 +72,19 @@ def _runs(client: Client) -> Finding:
     return fine("daemon", f"it runs {', '.join(names) or 'no pipeline'}; triggers: {listening or 'none'}")
 
 
-def _database(client: Client, *, embedded: bool) -> list[Finding]:
-    """Ask for something that needs the token; where the database is embedded, that is the way to look at it."""
+@dataclass(frozen=True, slots=True)
+class _System:
+    """What it says of its database, for whom it embeds it, and the address of the broker it embeds."""
+
+    database: list[Finding]
+    embeds: str | None
+
+
+def _system(client: Client) -> _System:
+    """Ask for something that needs the token; of what it embeds, that is the way to know."""
     before = utc_now()
-    database = client.system()["database"]
+    told = client.system()
+    database, broker = told["database"], told.get("broker") or {}
     skew = Skew.between(before, datetime.fromisoformat(database["at"]), utc_now())
-    return [fine("database", f"Postgres {database['version']}, embedded"), clock(skew)] if embedded else []
+    found = [fine("database", f"Postgres {database['version']}, embedded"), clock(skew)]
+    return _System(found, broker["bootstrap_servers"] if broker.get("embedded") else None)

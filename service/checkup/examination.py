@@ -22,17 +22,17 @@ async def examine(settings: Settings, depth: Depth) -> AsyncIterator[Finding]:
     """What every check found."""
     yield _settings(settings)
     asked = await daemon.check(settings)
-    runs = any(one.about == "daemon" and one.verdict is Verdict.OK for one in asked)
+    runs = any(one.about == "daemon" and one.verdict is Verdict.OK for one in asked.findings)
     catalogue, found = pipelines.load(settings)
     for one in (*found, *triggers.check(settings, catalogue), *transport.check(settings, catalogue)):
         yield _of_here(one) if runs else one
     for one in await database.check(settings):
         yield one
-    for one in await broker.check(settings, catalogue):
-        yield _of_here(one) if runs else one
+    for one in await broker.check(settings, catalogue, asked.embeds):
+        yield _of_here(one) if runs and asked.embeds is None else one
     for one in await artifacts.check(settings):
         yield one
-    for one in asked:
+    for one in asked.findings:
         yield one
     if depth.rows:
         async for one in ledger.check(settings):

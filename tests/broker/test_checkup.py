@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from urllib.parse import urlsplit
+
 from service.catalogue import Catalogue
-from service.checkup import broker
+from service.checkup import broker, daemon
 from service.checkup.finding import Verdict
-from service.settings import Kafka, Registry, Settings
+from service.settings import Http, Kafka, Registry, Role, Settings
 from stages import Pipeline, stage
+from tests.db.daemons import daemon as serving
+from tests.db.daemons import settings
 from tests.unit.test_schema_registry import Server, server
 from triggers import KafkaArrivals, KafkaBatches
+from triggers.base import KafkaAccess
 
 __all__ = ["server"]
 
@@ -35,6 +42,26 @@ async def test_a_missing_topic_is_no_problem_where_daemons_create_it(kafka: str,
     settings = Settings(kafka=Kafka(bootstrap_servers=kafka, create_topics=True))
     found = await broker.check(settings, listening(topic))
     assert [one.verdict for one in found] == [Verdict.OK, Verdict.WARNING]
+
+
+async def test_the_broker_that_a_running_daemon_embeds_is_the_one_looked_at(kafka: str, topic: str) -> None:
+    for given in (Settings(), Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1"))):
+        [there, missing] = await broker.check(given, listening(topic), kafka)
+        assert (there.verdict, there.says.endswith(f"at {kafka}, embedded by the daemon that runs")) == (
+            Verdict.OK,
+            True,
+        )
+        assert missing.verdict is Verdict.WARNING, "it creates topics"
+
+
+async def test_a_daemon_tells_of_the_broker_it_embeds(kafka: str, database: str, tmp_path: Path) -> None:
+    for given, embeds in ((Kafka(), kafka), (Kafka(bootstrap_servers=kafka), None)):
+        own = dataclasses.replace(settings(database, tmp_path, Role.API), kafka=given)
+        async with serving(own, kafka=KafkaAccess(kafka)) as one:
+            port = urlsplit(one.address).port
+            asked = await daemon.check(Settings(http=Http(port=port or 0)))
+            assert {one.verdict for one in asked.findings} == {Verdict.OK}
+            assert asked.embeds == embeds
 
 
 def reading(*triggers: KafkaArrivals) -> Catalogue:
