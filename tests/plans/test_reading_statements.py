@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from benchmarks.past import make_past
 from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
 from tests.plans.test_hot_statements import steps
 
@@ -75,7 +76,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
 }
 LOOKED_AT = {
     *("list_events", "list_events_by_fate", "look_on_by_fate", "run_events"),
-    *("list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
+    *("latest_runs", "list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
 }
 
 
@@ -105,6 +106,13 @@ async def test_what_no_index_finds_is_looked_for_in_a_part_of_the_runs(history: 
     nodes = await plan_of(history, "list_runs", (None, None, None, 15_000, 50, None, 14_000, "t", "some"))
     bounded = [node for node in nodes if node.get("Index Name") == "runs_pkey"]
     assert ["id < " in node["Index Cond"] and "id >= " in node["Index Cond"] for node in bounded] == [True]
+
+
+@pytest.mark.rows_by_hand
+async def test_few_runs_are_found_among_many_of_another_pipeline(database: str) -> None:
+    await make_past(database, 5_000)
+    nodes = await plan_of(database, "latest_runs", (["rare"], 16))
+    assert set(indexes(nodes)) == {"runs_by_pipeline"}
 
 
 async def test_who_cleans_up_sends_for_no_helpers_however_much_they_are_wanted(history: str) -> None:
