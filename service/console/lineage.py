@@ -122,7 +122,8 @@ def _models(
             nodes[key] = Node(f"{one['model']} {one['version']}", below, to, one["state"])
             arrows[key] = [f"stage {name}" for name in dict.fromkeys(sources)]
             if (answered := one["predictions"]["answered"]) > 0:
-                nodes[f"predictions of {key}"] = Node(f"{answered:,} answers", "predictions", f"{to}#predictions")
+                told = "1 answer" if answered == 1 else f"{answered:,} answers"
+                nodes[f"predictions of {key}"] = Node(told, "predictions", f"{to}#predictions")
                 arrows[f"predictions of {key}"] = [key]
 
 

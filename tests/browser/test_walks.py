@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.browser.pipelines import FLOUR
 from tests.browser.walking import browsing, posted, served, walking
-from tests.browser.world import BREAD, DAILY
+from tests.browser.world import BREAD, DAILY, predicted
 
 
 async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:
@@ -32,8 +32,11 @@ async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str,
         await walk.sees("read flour")
         await walk.to("/models/bread/versions/1")
         await walk.sees("production")
-        answer = await posted(base, "/models/bread/predict", {"hours": 3})
-        assert answer["loaves"] == 15
+        assert await predicted(base) == 15
+        await walk.to("/models/bread/versions/1")
+        await walk.sees("It has answered 1, the first")
+        await walk.follow("Lineage: from the event to this version")
+        await walk.sees("1 answer")
         await walk.to("/system")
         await walk.sees("database.url")
 

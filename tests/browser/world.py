@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ async def world(database: str, folder: Path) -> AsyncIterator[tuple[str, Browser
             await walk.run_is(run, "waiting")
             await posted(base, f"/api/v1/runs/{run}/gates/register-deploy/approve", {"by": "kim"})
             await walk.run_is(run, "succeeded")
+        await predicted(base)
         span = {"from": "2026-01-05", "to": "2026-01-06", "by": "kim"}
         await posted(base, "/api/v1/backfills", {"trigger": "daily/cron:0 3 * * *", **span})
         await _better(base)
@@ -41,6 +43,16 @@ async def _started(base: str, sack: int) -> int:
     answer = await posted(base, "/hooks/flour", {"kind": "wheat", "sack": sack})
     run: int = answer["events"][0]["runs"][0]
     return run
+
+
+async def predicted(base: str) -> int:
+    """Ask the first version of the model, and wait until that is on record; what it answered."""
+    answer = await posted(base, "/models/bread/predict", {"hours": 3})
+    async with asyncio.timeout(20), httpx.AsyncClient(base_url=base) as http:
+        while not (await http.get("/api/v1/models/bread/versions/1")).json()["predictions"]["answered"]:
+            await asyncio.sleep(0.1)
+    loaves: int = answer["loaves"]
+    return loaves
 
 
 async def _better(base: str) -> None:
