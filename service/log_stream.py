@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -63,10 +63,13 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries that came together, and their frames as they are sent to whoever wants all of them."""
+    """Entries that came together, and their frames as they are sent to whoever wants all of them. `changed`: something
+    has besides that is in no log.
+    """
 
     entries: Sequence[Told]
     frames: bytes
+    changed: bool = False
 
     @classmethod
     def of(cls, entries: Sequence[Told]) -> Batch:
@@ -76,7 +79,7 @@ class Batch:
 
 NOTHING = Batch((), b"")
 # Tells those who show what is in no log, such as how far a backfill has come, to look again.
-CHANGED = Batch((), b"event: changed\ndata: {}\n\n")
+CHANGED = b"event: changed\ndata: {}\n\n"
 
 
 class TooSlow(ServiceError):
@@ -176,7 +179,7 @@ class LogStream:
                 batch = self._after(place)
                 place = max(self._end, place)
                 changed, changes = changes != self._changes, self._changes
-                yield CHANGED if changed and not batch.entries else batch
+                yield replace(batch, changed=True) if changed else batch
                 await self._grew.grown(seen)
 
     def _after(self, place: Place) -> Batch:
@@ -202,7 +205,7 @@ class LogStream:
                 self._wanted.clear()
 
     def change(self) -> None:
-        """Something has changed that the log does not tell: whoever hears nothing else now is told that."""
+        """Something has changed that the log does not tell: whoever is told nothing else now is told that."""
         self._changes += 1
         self._grew.hear("")
 

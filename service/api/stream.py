@@ -16,13 +16,18 @@ from service.api.requests import known_only, query_id
 from service.api.runs import refuse_unknown_pipeline
 from service.api.watched import MEDIA_TYPE, Stream
 from service.errors import DatabaseUnavailable, NotFound
-from service.log_stream import Batch, Place, Told, TooSlow
+from service.log_stream import CHANGED, Batch, Place, Told, TooSlow
 
 QUERY = {
     "run": "only what happens to this run",
     "pipeline": "only what happens to runs of this pipeline",
     "after": "as the header Last-Event-ID, for a first request: only what comes after this place",
 }
+EVENTS = (
+    "Each entry of the run log is an event with its place as id. Besides: `changed`, without an id, says that something"
+    " happened which is in no log, such as a pause (not where a run is asked for); `anew`, that the log ends before the"
+    " place that was asked for, since it was restored, and that the stream goes on from its own id."
+)
 # How soon a browser comes again after a cut.
 AGAIN = b"retry: 1000\n\n"
 
@@ -39,8 +44,11 @@ async def stream(context: Context, request: Request) -> Response:
 
     def frames(batch: Batch) -> bytes:
         if run is None and pipeline is None:
-            return batch.frames
-        return b"".join([one.frame for one in batch.entries if _wanted(one, run, pipeline)])
+            told = batch.frames
+        else:
+            told = b"".join([one.frame for one in batch.entries if _wanted(one, run, pipeline)])
+        # All that is to be known of a run is in the log.
+        return told or (CHANGED if batch.changed and run is None else b"")
 
     async def sent() -> AsyncIterator[bytes]:
         yield AGAIN
@@ -104,7 +112,7 @@ ENDPOINTS = (
         handler=stream,
         query=QUERY,
         headers={"Last-Event-ID": "the id of the last event that was seen"},
-        answers={200: Content(media_type=MEDIA_TYPE)},
+        answers={200: Content(media_type=MEDIA_TYPE, schema={"type": "string", "description": EVENTS})},
         problems=(404, 422),
     ),
 )

@@ -223,6 +223,24 @@ async def test_what_is_in_no_log_is_told_without_a_place(database: str, tmp_path
             assert [await anext(lines), await anext(lines)] == ["data: {}", ""]
 
 
+@pytest.mark.parametrize("others", [False, True])
+async def test_whoever_follows_a_pipeline_is_told_of_what_is_in_no_log(
+    others: bool, database: str, tmp_path: Path
+) -> None:
+    query = {"pipeline": "gated"}
+    async with api(database, tmp_path) as one, one.http.stream("GET", STREAM, params=query) as answer:
+        lines = answer.aiter_lines()
+        async with asyncio.timeout(20):
+            await until(lines, ": nothing new")
+            if others:
+                await asyncio.gather(
+                    *(one.start("sums") for _ in range(5)), one.post("/api/v1/pauses", {"what": "sums"})
+                )
+            else:
+                await one.post("/api/v1/pauses", {"what": "gated"})
+            await until(lines, "event: changed")
+
+
 async def test_the_start_page_shows_a_pause_to_whoever_was_told_of_it(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path) as one, one.http.stream("GET", STREAM) as answer:
         lines = answer.aiter_lines()
