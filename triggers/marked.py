@@ -37,7 +37,9 @@ def marked(event: Event, secrets: Sequence[str]) -> Event:
 def secrets_of(bindings: Iterable[Any]) -> Sequence[str]:
     """The paths that are secrets to any of those who hear an event, each only where none above it is one."""
     found = {path for binding in bindings for path in binding.trigger.secrets}
-    return sorted(path for path in found if not any(path.startswith(f"{other}.") for other in found))
+    return (
+        () if not found else sorted(path for path in found if not any(path.startswith(f"{other}.") for other in found))
+    )
 
 
 def untold(why: str) -> str:
@@ -88,7 +90,7 @@ def _replayed(data: Mapping[str, Any], hide: Hide) -> dict[str, Any]:
 
 
 def _paths(named: Mapping[str, Any]) -> Sequence[str]:
-    return str(named.get(SECRETS, "")).split()
+    return str(named[SECRETS]).split() if SECRETS in named else ()
 
 
 def _hide_all(data: Any, paths: Iterable[str], hide: Hide) -> Any:
