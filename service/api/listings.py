@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -56,15 +57,17 @@ async def known_triggers(context: Context) -> list[TriggerShape]:
     """Triggers declared here or heard of elsewhere, with what is known of them."""
     told: dict[str, Mapping[str, Any]] = {}
     mine = context.daemon.writer.daemon
-    others = [one for one in await context.views.trigger_statuses() if one["daemon"] != mine]
+    views = context.views
+    statuses, stopping, paused, watches, seen = await asyncio.gather(
+        views.trigger_statuses(), views.stopping(), views.pauses(), views.watches(), views.triggers_seen()
+    )
+    others = [one for one in statuses if one["daemon"] != mine]
     for status in (*_own(context), *others):
         held = told.get(status["binding"])
         if held is None or _rank(status["state"]) < _rank(held["state"]):
             told[status["binding"]] = status
     declared = [_declared(one, told.pop(one.name, None)) for one in context.daemon.catalogue.bindings()]
     shapes = declared + [_elsewhere(status) for status in told.values()]
-    stopping, paused = await context.views.stopping(), await context.views.pauses()
-    watches, seen = await context.views.watches(), await context.views.triggers_seen()
     shapes = [_with_seen(one, seen.get(one["name"])) for one in shapes]
     unwatched = {one.name for one in context.daemon.catalogue.bindings() if one.trigger.expect_every_s is None}
     shapes = [one if one["name"] in unwatched else _with_silence(one, watches.get(one["name"])) for one in shapes]
