@@ -36,30 +36,24 @@ async def now(context: Context, request: Request) -> Shown:
 
 
 async def _shown(context: Context) -> Shown:
-    """Read at the same time: who waits for it waits for the slowest, and not for one after the other."""
     place = await context.stream.end()
-    views = context.views
-    (triggers, newest, ready, daemons, ticks), (unfinished, running, waiting, ended, failed) = await asyncio.gather(
-        asyncio.gather(
-            known_triggers(context),
-            context.daemon.reads.fetch("newest_runs", NEWEST),
-            readiness(context),
-            views.daemons(),
-            ticks_around(context),
-        ),
-        asyncio.gather(
-            views.unfinished(),
-            views.runs(state="running", limit=LIMIT),
-            views.runs(state="waiting", limit=LIMIT),
-            views.runs(state="succeeded", limit=LIMIT),
-            reviews_page(context, None, None, LIMIT),
-        ),
+    facts, runs = await asyncio.gather(_facts(context), _runs(context))
+    return Shown("now.html", {"title": "Now", **facts, **runs}, place=place)
+
+
+async def _facts(context: Context) -> Mapping[str, Any]:
+    """Read at the same time: who waits for them waits for the slowest, and not for one after the other."""
+    triggers, newest, ready, daemons, ticks = await asyncio.gather(
+        known_triggers(context),
+        context.daemon.reads.fetch("newest_runs", NEWEST),
+        readiness(context),
+        context.views.daemons(),
+        ticks_around(context),
     )
     modes: dict[str, list[Any]] = {"continuous": [], "scheduled": [], "triggered": []}
     for trigger in triggers:
         modes[mode(trigger["kind"])].append(trigger)
-    values = {
-        "title": "Now",
+    return {
         "ready": ready,
         "daemons": daemons,
         "modes": modes,
@@ -71,13 +65,25 @@ async def _shown(context: Context) -> Shown:
         "heard": heard(context.daemon.inbox.accepted),
         "since": datetime.fromtimestamp(context.meters.started, UTC),
         "latencies": latencies(newest, triggers),
+    }
+
+
+async def _runs(context: Context) -> Mapping[str, Any]:
+    views = context.views
+    unfinished, running, waiting, ended, failed = await asyncio.gather(
+        views.unfinished(),
+        views.runs(state="running", limit=LIMIT),
+        views.runs(state="waiting", limit=LIMIT),
+        views.runs(state="succeeded", limit=LIMIT),
+        reviews_page(context, None, None, LIMIT),
+    )
+    return {
         "totals": totals(unfinished),
         "running": running["runs"],
         "waiting": waiting["runs"],
         "failed": failed,
         "ended": ended["runs"],
     }
-    return Shown("now.html", values, place=place)
 
 
 async def ticks_around(context: Context) -> Mapping[str, Mapping[str, Any]]:
