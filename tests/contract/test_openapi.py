@@ -55,6 +55,7 @@ async def data(one: Api) -> str:
         "digest": [stage["output"]["digest"] for stage in stages],
         "pipeline": ["sums", "gated", "line"],
         "model": ["line"],
+        "version": ["1"],
         "alias": ["production"],
         "trigger": ["ticking/every:1h"],
         "backfill": ["1"],
