@@ -4,8 +4,8 @@ import { keepTimes } from "./times.js";
 import { keepForms } from "./forms.js";
 import { followLogs } from "./logs.js";
 
-// Between two looks, however much happens: twice as long as a look takes, so that a busy daemon is asked less; the first
-// look is at once.
+// Between two looks, however much happens: as long as a look takes, so that a busy daemon is asked less; the first look is
+// at once.
 const LEAST_MS = 40;
 const address = document.body.dataset.stream;
 const status = document.getElementById("stream");
@@ -43,7 +43,7 @@ async function look() {
     wanted = false;
     const begun = performance.now();
     await refresh();
-    const pause = Math.max(LEAST_MS, 2 * (performance.now() - begun));
+    const pause = Math.max(LEAST_MS, performance.now() - begun);
     await new Promise((done) => setTimeout(done, pause));
   }
   looking = false;
