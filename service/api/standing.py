@@ -26,13 +26,13 @@ def require(scope: Scope, right: Right | None) -> None:
         raise Problem(403, f"this takes the role {right.value}, and you are {caller.tells()}: ask an admin for it")
 
 
-def require_gate(scope: Scope, pipeline: str) -> None:
-    """Raises 403 for whoever decides no gates of a pipeline."""
+def require_gate(scope: Scope, pipeline: str, what: str = "this") -> None:
+    """Raises 403 for whoever decides no gates of a pipeline. `what` takes that."""
     caller = caller_of(scope)
     if not caller.may_decide(pipeline):
         of = f" for {', '.join(caller.pipelines)}" if caller.pipelines else ""
         raise Problem(
-            403, f"this takes the role approver for {pipeline}, and you are {caller.tells()}{of}: ask an admin for it"
+            403, f"{what} takes the role approver for {pipeline}, and you are {caller.tells()}{of}: ask an admin for it"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from service.api.answers import Json
 from service.api.bodies import AbandonBody, ByBody, ResumeBody, SkipBody
@@ -16,6 +17,7 @@ from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.problems import Problem
 from service.api.requests import path_id, read_model
+from service.api.standing import require_gate
 from service.db.envelopes import whole_event
 from service.db.rows import Row
 from service.db.steering import Abandon, Cancel, Resume
@@ -26,6 +28,7 @@ from service.model import RunState, RunView
 from service.resume_shapes import GatePlanShape, ResumeAnswer, StagePlanShape
 from service.resumption import Before, Resumption, needing, passing_over, plan_resumption, unfinished_lists
 from service.shapes import RunState as StateShape
+from stages.gates.approval import Approval
 from stages.params import plain_params
 from stages.pipeline import Pipeline
 from stages.secret_params import secret_paths, unmasked, without
@@ -77,17 +80,19 @@ async def resume_run(context: Context, run_id: int, body: ResumeBody) -> ResumeA
 async def skip(context: Context, request: Request) -> Response:
     """Pass over a stage of a failed run, where what comes after can do without it, and go on."""
     body = await read_model(request, context.limit_bytes, SkipBody)
-    answer = await skip_stage(context, path_id(request, "run", "run"), request.path_params["stage"], body)
+    run_id, stage = path_id(request, "run", "run"), request.path_params["stage"]
+    answer = await skip_stage(context, request.scope, run_id, stage, body)
     return Json(answer, 200 if body.dry_run else 202)
 
 
-async def skip_stage(context: Context, run_id: int, stage: str, body: SkipBody) -> ResumeAnswer:
-    """Go on without a stage, or with `dry_run` only tell. Raises `NotFound` and 409."""
+async def skip_stage(context: Context, scope: Scope, run_id: int, stage: str, body: SkipBody) -> ResumeAnswer:
+    """Go on without a stage, or with `dry_run` only tell. Raises `NotFound`, 403 and 409."""
     row = await _resumable(context, run_id)
     if body.on != "latest":
         _refuse_gone_version(context, row)
     pipeline = context.daemon.catalogue.pipeline(row["pipeline"])
     _refuse_needed(pipeline, stage)
+    _require_gates(scope, pipeline, stage)
     params = _amended(pipeline, row, None)
     run = await _as_it_stands(context, row, pipeline, params)
     if stage in run.view.tried and run.view.tried[stage].output is not None:
@@ -113,6 +118,15 @@ def _refuse_needed(pipeline: Pipeline, stage: str) -> None:
             f"annotate its parameter as {stage}: TYPE | None)",
             needed_by=needed_by,
         )
+
+
+def _require_gates(scope: Scope, pipeline: Pipeline, stage: str) -> None:
+    """Raises 403 for whoever would have a run pass gates that people decide, without being one who may."""
+    behind = (gate for gates in pipeline.plan.gates.values() for gate in gates if gate.src == stage)
+    asked = [gate.name for gate in behind if isinstance(gate.gate, Approval)]
+    if asked:
+        named = f"gate{'s' if len(asked) > 1 else ''} {' and '.join(asked)}"
+        require_gate(scope, pipeline.name, f"skipping {stage}, so that nobody decides {named},")
 
 
 async def abandon(context: Context, request: Request) -> Response:
@@ -279,7 +293,7 @@ ENDPOINTS = (
         handler=skip,
         body=SkipBody,
         answers={200: ResumeAnswer, 202: ResumeAnswer},
-        problems=(404, 409, 413, 415, 422, 429),
+        problems=(403, 404, 409, 413, 415, 422, 429),
     ),
     Endpoint(
         method="POST",

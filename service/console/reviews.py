@@ -88,7 +88,8 @@ async def skipped(context: Context, request: Request, form: Form) -> Done:
     run = await run_called(context, run_id)
     loaded = context.daemon.catalogue.pipelines.get(run["pipeline"])
     on: Literal["same", "latest"] = "latest" if loaded is not None and loaded.version != run["version"] else "same"
-    await skip_stage(context, run_id, stage, SkipBody(by=by, reason=form.get("reason", ""), on=on))
+    body = SkipBody(by=by, reason=form.get("reason", ""), on=on)
+    await skip_stage(context, request.scope, run_id, stage, body)
     return Done(f"/runs/{run_id}", f"{by} has passed over {stage} in run {run_id}.", session)
 
 

@@ -13,8 +13,12 @@ from service.api.matrix import ANYBODY, BY_SIGNATURE, SIGNED_IN, table, takes
 from service.callers import Right
 from service.model import RunState
 from service.settings import Role
-from tests.db.api import STRUCTURED, Api, api, cloudevent, problem
+from stages.base import stage
+from stages.gates import approved
+from stages.pipeline import Pipeline
+from tests.db.api import STRUCTURED, Api, api, breaks, cloudevent, problem
 from tests.db.console import HTML, form_of, look, send
+from tests.db.daemons import reached
 
 TOKEN = "a-long-random-text"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -142,6 +146,37 @@ async def test_whom_a_gate_asks_for_counts_besides(database: str, tmp_path: Path
         bot = await token(one, "bot", "admin")
         done = await one.post(f"/api/v1/runs/{run}/gates/add-double/approve", {"by": "kim"}, headers=bot)
         assert done.json()["decided_by"] == "kim"
+
+
+@stage(reuse="run")
+async def ship(breaks: int | None) -> str:
+    return f"shipped {breaks}"
+
+
+shipping = Pipeline("shipping", [breaks, ship], gates={("breaks", "ship"): approved()})
+
+
+async def test_to_skip_a_stage_past_a_gate_that_asks_people_takes_an_approver_too(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path, api_token=TOKEN, pipelines=(shipping,)) as one:
+        one.http.headers.update(ADMIN)
+        run = await one.start("shipping")
+        skip = f"/api/v1/runs/{run}/stages/breaks/skip"
+        operator = await token(one, "sam", "operator")
+        other = await token(one, "lee", "operator", "approver", pipelines=("sums",))
+        both = await token(one, "kim", "operator", "approver", pipelines=("ship*",))
+        for headers in (operator, other):
+            for body in ({"by": "kim", "reason": "go"}, {"by": "kim", "reason": "go", "dry_run": True}):
+                told = problem(await one.post(skip, body, headers=headers), 403)
+                assert "nobody decides gate breaks-ship, takes the role approver for shipping" in told
+        del one.http.headers["Authorization"]
+        await sign_in(one, operator)
+        form = form_of(await look(one, "/reviews"), f"/act/runs/{run}/skip")
+        refused = await send(one, f"/act/runs/{run}/skip", {**form, "reason": "go"})
+        assert (refused.status_code, "takes the role approver" in refused.text) == (403, True)
+        assert (await one.post(skip, {"by": "kim", "reason": "go"}, headers=both)).status_code == 202
+        assert await reached(one.daemon, run) is RunState.SUCCEEDED
 
 
 async def test_nobody_but_an_admin_is_handed_a_link_by_which_somebody_else_decides(
