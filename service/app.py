@@ -239,7 +239,7 @@ class Daemon:
             self.kept_runs.hear()
         self._tell(self.hear_tokens if payload in ("", TOKENS_WAKE, MISSED) else [])
         self._tell(self.hear_changes if payload in (CHANGED, BACKFILL_WAKE, TOKENS_WAKE, MISSED) else [])
-        if self.executor is not None:
+        if self.executor is not None and payload != CHANGED:
             self._steered(self.executor, payload)
 
     @staticmethod

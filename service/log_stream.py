@@ -98,6 +98,7 @@ class LogStream:
         self._latest: tuple[Place, Batch] = (self._end, NOTHING)
         self._silent = False
         self._changes = 0
+        self._telling: asyncio.TimerHandle | None = None
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
         self.listeners = 0
@@ -162,6 +163,7 @@ class LogStream:
         Raises `TooSlow`, and `DatabaseUnavailable` while it still reads what was before.
         """
         with self._listening():
+            changes = self._changes
             await self._ready.wait()
             place = self._end if after is None else after
             while place < (begin := self._begin):
@@ -171,7 +173,6 @@ class LogStream:
                 yield Batch.of(found)
                 if len(rows) < PAGE:
                     place = max(place, begin)
-            changes = self._changes
             while True:
                 seen = self._grew.count
                 if place < self._begin:
@@ -207,6 +208,12 @@ class LogStream:
     def change(self) -> None:
         """Something has changed that the log does not tell: whoever is told nothing else now is told that."""
         self._changes += 1
+        if self._telling is None:
+            gather_s = GATHER_S + self.listeners * GATHER_LISTENER_S
+            self._telling = asyncio.get_running_loop().call_later(gather_s, self._tell_changes)
+
+    def _tell_changes(self) -> None:
+        self._telling = None
         self._grew.hear("")
 
     def wake(self) -> None:

@@ -16,7 +16,7 @@ from service.db.entries import held
 from service.db.gather import close_full, settle
 from service.db.offered import EventRow, FateRow, Place, RunRow, event_columns, fate_columns, run_columns
 from service.db.usual import Usual
-from service.db.writer import Flush, Operation
+from service.db.writer import CHANGED, Flush, Operation
 from triggers.base import Fate, Outcome, Position, RunId
 from triggers.errors import PositionMoved
 from triggers.event import EventKey
@@ -73,6 +73,9 @@ class Accept(Operation):
         refused = await _move_positions(flush, operations)
         kept = [operation for operation in operations if operation not in refused]
         rows = await _insert(flush, kept)
+        if not rows.events <= {key for key, _ in rows.runs}:
+            # An event that starts no run is in no log.
+            flush.wakes.add(CHANGED)
         known = await _known_outcomes(flush, kept, rows)
         answers = {id(operation): _answer(operation, rows, known) for operation in kept}
         return [refused.get(operation) or answers[id(operation)] for operation in operations]

@@ -21,12 +21,13 @@ AttemptPlace = tuple[int, str, int, int]
 class Usual:
     """Rows for `usual.sql`, each of its own; who has none of those adds nothing and is not usual.
 
-    `runs` are the ids of the runs that started, once it is written. `reads`: the same flush reads something, too.
+    `notices` are the channels of the log and of what wakes, and the notice that something is in no log. `runs` are the
+    ids of the runs that started, once it is written. `reads`: the same flush reads something, too.
     """
 
     daemon: int
     pauses: int
-    channels: tuple[str, str]
+    notices: tuple[str, str, str]
     events: dict[EventKey, EventRow] = field(default_factory=dict)
     starting: dict[Place, RunRow] = field(default_factory=dict)
     fates: dict[Place, FateRow] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class Usual:
             [fate_columns(row) for row in self.fates.values()],
             *columns(positions, 4),
             *(list(self.attempts.values()), b",".join(self.entries), self.moves),
-            *self.channels,
+            *(*self.notices, len({key for key, _ in self.starting}) < len(self.events)),
         ]
 
 

@@ -311,7 +311,7 @@ class Writer:
         if self._unusual or not units or self._pauses.by_place or self._pauses is NONE_KNOWN:
             self._unusual = max(self._unusual - 1, 0)
             return None
-        given = Usual(self.daemon, self._pauses.version, (LOG_CHANNEL, WAKE_CHANNEL))
+        given = Usual(self.daemon, self._pauses.version, (LOG_CHANNEL, WAKE_CHANNEL, CHANGED))
         for unit in units:
             for one in unit.operations:
                 if one.reads:
@@ -396,5 +396,5 @@ async def _apply(
         flush.wakes.add("")
     if flush.log:
         await flush.connection.execute(sql("log"), flush.daemon, orjson.dumps(flush.log), LOG_CHANNEL)
-    for payload in flush.wakes:
-        await flush.connection.execute("select pg_notify($1, $2)", WAKE_CHANNEL, payload)
+    if flush.wakes:
+        await flush.connection.execute(sql("wake"), WAKE_CHANNEL, list(flush.wakes))

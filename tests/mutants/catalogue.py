@@ -259,7 +259,7 @@ MUTANTS = (
     Mutant(
         "nobody is told that a run is there",
         "service/db/writer.py",
-        'await flush.connection.execute("select pg_notify($1, $2)", WAKE_CHANNEL, payload)',
+        'await flush.connection.execute(sql("wake"), WAKE_CHANNEL, list(flush.wakes))',
         "pass",
         ["tests/db/test_pushed.py"],
     ),

@@ -14,7 +14,7 @@ ARGUMENTS = {
     "accept": "given_event[], given_run[], given_fate[]",
     "put_attempts": "given_attempt[]",
     "usual": "bigint, bigint, given_event[], given_run[], given_fate[], text[], text[], text[], text[],"
-    " given_attempt[], bytea, given_move[], text, text",
+    " given_attempt[], bytea, given_move[], text, text, text, boolean",
     "put_gates": "bigint[], int[], text[], text[], text[], text[], text[], bytea[], text[], text[],"
     " float8[], text[], bigint[]",
     "move_runs": "given_move[]",

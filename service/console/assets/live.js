@@ -11,6 +11,7 @@ const address = document.body.dataset.stream;
 const status = document.getElementById("stream");
 let source = null;
 let place = null;
+let begun = false;
 let looking = false;
 let wanted = false;
 
@@ -23,7 +24,12 @@ function listen() {
   const from = new URL(address, location.href);
   if (place) from.searchParams.set("after", place);
   source = new EventSource(from);
-  source.onopen = () => say("live", true);
+  source.onopen = () => {
+    say("live", true);
+    // Of what is in no log nothing is told afterwards.
+    if (begun) look();
+    begun = true;
+  };
   source.onerror = () => say("reconnecting", false);
   source.onmessage = (event) => {
     place = event.lastEventId;
@@ -41,9 +47,9 @@ async function look() {
   looking = true;
   while (wanted) {
     wanted = false;
-    const begun = performance.now();
+    const since = performance.now();
     await refresh();
-    const pause = Math.max(LEAST_MS, performance.now() - begun);
+    const pause = Math.max(LEAST_MS, performance.now() - since);
     await new Promise((done) => setTimeout(done, pause));
   }
   looking = false;

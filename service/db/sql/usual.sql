@@ -121,4 +121,6 @@ select
     (
         select pg_notify($14, '')
         where exists (select from new_runs where state = 'queued') or exists (select from moved where ready or limited)
-    ) as woke
+    ) as woke,
+    -- An event that starts no run is in no log.
+    (select pg_notify($14, $15) where $16) as changed
