@@ -71,6 +71,16 @@ HOLDER = Caller("", Via.HOLDER, frozenset({Right.ADMIN}))
 BUILT_IN = frozenset({*(via.value for via in Via), "api", "cli", "console", "retention", "system", "tidemill"})
 
 
+# How every token begins that `tidemill tokens` makes, and, by their form, those of a provider (RFC 7519, section 3).
+BEGINS, OF_PROVIDER = "tm_", "eyJ"
+
+
+def is_somebodys(token: str | None) -> bool:
+    """Whether a token is one person's or program's own, as one tells by its form: the daemon then knows who asks."""
+    given = token or ""
+    return given.startswith(BEGINS) or (given.startswith(OF_PROVIDER) and given.count(".") == 2)
+
+
 def spoken(rights: Iterable[Right]) -> str:
     """Roles as one says them, the lesser first."""
     held = set(rights)

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from service.all_calls import AllCalls
+from service.callers import is_somebodys
 from service.calls import TIMEOUT_S, ApiError, DaemonUnavailable
 from service.run_calls import WaitTimeout
 from service.transport import Blocking
@@ -73,11 +74,13 @@ class Client:
 
     It answers with the documents of the API as they are, times as text; `GET /api/v1/openapi.json` describes them.
     One may be shared by threads: each call has a connection of its own. What each does stands at `AllCalls`.
+    `has_own_name`: its token says who asks, so that no `by` is needed.
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         self.calls = AllCalls(Blocking(url, token, timeout_s=timeout_s))
         self.url = self.calls.url
+        self.has_own_name = is_somebodys(token)
 
     run = now(AllCalls.run)
     runs = now(AllCalls.runs)

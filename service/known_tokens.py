@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.callers import Caller, Right, Via
+from service.callers import BEGINS, Caller, Right, Via
 from service.db.tokens import UseToken
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from service.db.rows import Row
     from service.db.writer import Writer
 
-BEGINS = "tm_"
 TOKEN_BYTES = 32
 SHOWN = len(BEGINS) + 6
 # What is known may be so old; a notification makes it old at once.

@@ -138,14 +138,14 @@ class RunCalls(Calls):
         return await self._post(f"/api/v1/runs/{run_id}/abandon", {"reason": reason} | ({"by": by} if by else {}))
 
     async def decide(
-        self, run_id: int, gate: str, decision: str, by: str, reason: str = "", subject: str | None = None
+        self, run_id: int, gate: str, decision: str, by: str | None, reason: str = "", subject: str | None = None
     ) -> Json:
         """Decide a waiting gate: `decision` is `approve` or `reject`. Doing it again changes nothing.
 
-        `subject` is the digest (or its first 8 characters or more) of the artifact that was looked at: where the gate
-        asks about another by now, nothing is decided.
+        `by` may be None where the token says who decides. `subject` is the digest (or its first 8 characters or more)
+        of the artifact that was looked at: where the gate asks about another by now, nothing is decided.
         """
-        body = {"by": by, "reason": reason} | ({"subject": subject} if subject else {})
+        body = given({"by": by, "reason": reason, "subject": subject or None})
         return await self._post(f"/api/v1/runs/{run_id}/gates/{part(gate)}/{decision}", body)
 
     async def link(

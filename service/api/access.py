@@ -15,10 +15,10 @@ from service.api.requests import header
 from service.api.sessions import Sessions
 from service.api.standing import CALLER
 from service.api.tries import Tries
-from service.callers import HOLDER, LOCAL, Caller, Right, Via
+from service.callers import BEGINS, HOLDER, LOCAL, Caller, Right, Via
 from service.config import is_loopback
 from service.errors import NotLetIn
-from service.known_tokens import BEGINS, SHOWN, KnownTokens
+from service.known_tokens import SHOWN, KnownTokens
 
 if TYPE_CHECKING:
     from service.oidc import Provider

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.errors import Invalid
+
+if TYPE_CHECKING:
+    from service.client import Client
 
 
 def run_id(text: str) -> int:
@@ -31,13 +34,16 @@ Param = Annotated[
     ),
 ]
 Params = Annotated[str | None, typer.Option("--params", metavar="JSON", help="All parameters, as one JSON object.")]
-Asker = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who asks for it; default: your login name.")]
+Asker = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Who asks for it; default: whose token it is, or your login name."),
+]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 
 
-def asker(given: str | None) -> str:
-    """Who asks for something: as given, else the user's login name."""
-    if given is not None:
+def asker(given: str | None, client: Client) -> str | None:
+    """Who asks for something: as given, else nobody where the daemon knows by the token, else the user's login name."""
+    if given is not None or client.has_own_name:
         return given
     import getpass
 

@@ -45,7 +45,7 @@ def gc(
     wanted = {"days": days, "runs": keep, "events_days": events_days}
     given = {name: value for name, value in wanted.items() if value is not None}
     client = open_client(config_file, timeout_s=PATIENCE_S)
-    done = client.clean_up(dry_run=not yes, by=asker(by), **given)
+    done = client.clean_up(dry_run=not yes, by=asker(by, client), **given)
     if as_json:
         print_json(done)
         return

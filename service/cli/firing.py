@@ -66,7 +66,8 @@ def fire(
 
     given = {"payload": given_data(data), "path": path, "headers": parse_headers(header)}
     given |= {"record_key": key, "at": instant(at, "--at")}
-    answer = open_client(config_file).fire(trigger, key=event_id, by=asker(by), dry_run=dry_run, **given)
+    client = open_client(config_file)
+    answer = client.fire(trigger, key=event_id, by=asker(by, client), dry_run=dry_run, **given)
     if as_json:
         print_json(answer)
     else:

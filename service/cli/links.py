@@ -43,7 +43,8 @@ def link(
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    made = open_client(config_file).link(run, gate, person, decision, seconds(expires), asker(by))
+    client = open_client(config_file)
+    made = client.link(run, gate, person, decision, seconds(expires), asker(by, client))
     if as_json:
         print_json(made)
     else:

@@ -71,7 +71,8 @@ def pause(
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).pause(what, reason=reason, by=asker(by))
+    client = open_client(config_file)
+    answer = client.pause(what, reason=reason, by=asker(by, client))
     if as_json:
         print_json(answer)
         return
@@ -99,7 +100,8 @@ def unpause(
     from service.cli.connection import open_client
     from service.client import ApiError
 
-    client, person = open_client(config_file), asker(by)
+    client = open_client(config_file)
+    person = asker(by, client)
     answer: dict[str, Any] = {"name": what, "pause": None, "paused_at": None}
     try:
         answer = client.unpause(what, by=person)
@@ -143,7 +145,7 @@ def _tell(answer: dict[str, Any], held: _Held, *, run_missed: bool, as_json: boo
     typer.echo(f"run it: tidemill unpause {_quoted(name)} --run-missed --pause {held.pause}")
 
 
-def _run_held_back(client: Client, held: _Held, by: str) -> tuple[list[int], dict[str, str]]:
+def _run_held_back(client: Client, held: _Held, by: str | None) -> tuple[list[int], dict[str, str]]:
     """Start, with all it does outside, the run of each event that was held back.
 
     The runs, and by the keys of events why they have none: the trigger may have changed meanwhile.

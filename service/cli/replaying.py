@@ -61,7 +61,7 @@ def replay(
 
     client = open_client(config_file)
     wanted = {"pipeline": pipeline, "on": on, "effects": effects, "reuse": not no_reuse}
-    answer = client.replay(event, key=replay_id, by=asker(by), **wanted)
+    answer = client.replay(event, key=replay_id, by=asker(by, client), **wanted)
     if wait:
         _wait(client, answer, as_json=as_json)
     if as_json:

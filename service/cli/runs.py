@@ -65,7 +65,7 @@ def run(
 
     given = parse_json(read_text(Path(data)) if data == "-" else data, "--data") if data else None
     client = open_client(config_file)
-    answer = client.run(pipeline, parse_params(param, params), given, event_id, asker(by), tag or (), priority)
+    answer = client.run(pipeline, parse_params(param, params), given, event_id, asker(by, client), tag or (), priority)
     run_id = _started(answer)
     if run_id is not None and wait:
         wait_for(client, run_id, as_json=as_json)

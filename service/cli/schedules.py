@@ -113,13 +113,13 @@ def backfill(
 
     client = open_client(config_file)
     if trigger == STOP:
-        _stop(client, number, asker(by), as_json=as_json)
+        _stop(client, number, asker(by, client), as_json=as_json)
         return
     if number is not None or since is None:
         raise Invalid("say from when: tidemill backfill TRIGGER --from 2026-01-01 --to 2026-01-31")
     wanted: dict[str, Any] = {"max_parallel": max_parallel, "order": "newest" if newest_first else "oldest"}
     wanted |= {"again": again, "stop_on_failure": stop_on_failure, "priority": priority}
-    wanted |= {"dry_run": dry_run, "by": asker(by)}
+    wanted |= {"dry_run": dry_run, "by": asker(by, client)}
     _begun(client, client.backfill(trigger, since, until, **wanted), wait=not (dry_run or detach), as_json=as_json)
 
 
@@ -148,7 +148,7 @@ def _begun(client: Client, answer: dict[str, Any], *, wait: bool, as_json: bool)
         raise typer.Exit(exits.FAILED)
 
 
-def _stop(client: Client, number: int | None, by: str, *, as_json: bool) -> None:
+def _stop(client: Client, number: int | None, by: str | None, *, as_json: bool) -> None:
     from service.cli.output import print_json
 
     if number is None:

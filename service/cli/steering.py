@@ -11,9 +11,10 @@ import typer
 
 from service.cli.arguments import Asker, RunId, asker, parse_params
 from service.cli.options import AsJson, ConfigFile
+from service.errors import Invalid
 
 Gate = Annotated[str, typer.Argument(metavar="GATE", help="The gate that waits, as `tidemill show` names it.")]
-By = Annotated[str, typer.Option(metavar="NAME", help="Who decides.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides, where no token of theirs says it.")]
 Why = Annotated[str, typer.Option("--reason", metavar="WHY", help="Why, for those who read it later.")]
 Since = Annotated[
     str | None, typer.Option("--from", metavar="STAGE", help="Make this stage and all that need it again.")
@@ -48,7 +49,8 @@ def cancel(run: RunId, by: Asker = None, config_file: ConfigFile = None, as_json
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).cancel(run, by=asker(by))
+    client = open_client(config_file)
+    answer = client.cancel(run, by=asker(by, client))
     if as_json:
         print_json(answer)
     elif answer["state"] == "cancelled":
@@ -85,7 +87,7 @@ def resume(
         _show_plan(planned)
         if not dry_run and not yes and sys.stdin.isatty():
             typer.confirm(f"resume run {run}?", abort=True)
-    answer = planned if dry_run else client.resume(run, by=asker(by), **changes)
+    answer = planned if dry_run else client.resume(run, by=asker(by, client), **changes)
     if as_json:
         print_json(answer)
     elif answer is not None and not dry_run:
@@ -130,7 +132,7 @@ def skip(
     from service.cli.output import print_json
 
     client = open_client(config_file)
-    asked: dict[str, Any] = {"by": asker(by), "on": on or "same"}
+    asked: dict[str, Any] = {"by": asker(by, client), "on": on or "same"}
     planned = client.skip(run, stage, reason, **asked, dry_run=True) if dry_run or on else None
     if planned is not None and not as_json:
         _show_plan(planned)
@@ -153,7 +155,8 @@ def abandon(run: RunId, reason: Why, by: Asker = None, config_file: ConfigFile =
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).abandon(run, reason, by=asker(by))
+    client = open_client(config_file)
+    answer = client.abandon(run, reason, by=asker(by, client))
     if as_json:
         print_json(answer)
     else:
@@ -163,7 +166,7 @@ def abandon(run: RunId, reason: Why, by: Asker = None, config_file: ConfigFile =
 def approve(
     run: RunId,
     gate: Gate,
-    by: By,
+    by: By = None,
     reason: Reason = "",
     subject: Subject = None,
     config_file: ConfigFile = None,
@@ -181,7 +184,7 @@ def approve(
 def reject(
     run: RunId,
     gate: Gate,
-    by: By,
+    by: By = None,
     reason: Reason = "",
     subject: Subject = None,
     config_file: ConfigFile = None,
@@ -198,7 +201,7 @@ def _decide(
     decision: str,
     run: int,
     gate: str,
-    by: str,
+    by: str | None,
     reason: str,
     subject: str | None,
     config_file: Path | None,
@@ -207,7 +210,10 @@ def _decide(
     from service.cli.connection import open_client
     from service.cli.output import plain, print_json
 
-    answer = open_client(config_file).decide(run, gate, decision, by, reason, subject)
+    client = open_client(config_file)
+    if by is None and not client.has_own_name:
+        raise Invalid(f"say who decides: tidemill {decision} {run} {gate} --by NAME")
+    answer = client.decide(run, gate, decision, by, reason, subject)
     if as_json:
         print_json(answer)
         return

@@ -49,7 +49,8 @@ def create(
     from service.cli.output import print_json
 
     until_s = None if expires.strip() == NEVER else seconds(expires, LONGEST_S)
-    made = open_client(config_file).make_token(name, role, pipeline or (), expires_s=until_s, by=asker(by))
+    client = open_client(config_file)
+    made = client.make_token(name, role, pipeline or (), expires_s=until_s, by=asker(by, client))
     if as_json:
         print_json(made)
         return
@@ -89,7 +90,8 @@ def revoke(name: Name, by: Asker = None, config_file: ConfigFile = None, as_json
     from service.cli.connection import open_client
     from service.cli.output import print_json
 
-    answer = open_client(config_file).revoke_token(name, by=asker(by))
+    client = open_client(config_file)
+    answer = client.revoke_token(name, by=asker(by, client))
     if as_json:
         print_json(answer)
     else:

@@ -84,10 +84,12 @@ def arrived(event_id: str, month: Any = 2, subject: str = "flights", **more: Any
     return {"specversion": "1.0", "id": event_id, **about, **more}
 
 
-async def tidemill(api: Api, *arguments: str, given: str = "", cwd: Path | None = None) -> tuple[int, str, str]:
+async def tidemill(
+    api: Api, *arguments: str, given: str = "", cwd: Path | None = None, token: str | None = None
+) -> tuple[int, str, str]:
     """Run a command line as a process of its own: exit code, standard output, standard error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEMILL_")}
-    environment |= {"TIDEMILL_URL": api.client.url, "LOGNAME": "kim"}
+    environment |= {"TIDEMILL_URL": api.client.url, "LOGNAME": "kim"} | ({"TIDEMILL_API_TOKEN": token} if token else {})
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("tidemill")), *arguments),
         env=environment,

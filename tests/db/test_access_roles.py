@@ -17,6 +17,7 @@ from stages.base import stage
 from stages.gates import approved
 from stages.pipeline import Pipeline
 from tests.db.api import STRUCTURED, Api, api, breaks, cloudevent, problem
+from tests.db.asking import tidemill
 from tests.db.console import HTML, form_of, look, send
 from tests.db.daemons import reached
 
@@ -177,6 +178,28 @@ async def test_to_skip_a_stage_past_a_gate_that_asks_people_takes_an_approver_to
         assert (refused.status_code, "takes the role approver" in refused.text) == (403, True)
         assert (await one.post(skip, {"by": "kim", "reason": "go"}, headers=both)).status_code == 202
         assert await reached(one.daemon, run) is RunState.SUCCEEDED
+
+
+async def test_the_command_line_gives_no_name_where_the_token_is_somebodys(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, api_token=TOKEN, groups="leads=adi") as one:
+        one.http.headers.update(ADMIN)
+        run = await one.start("gated", RunState.WAITING)
+        adi = (await token(one, "adi", "admin"))["Authorization"].removeprefix("Bearer ")
+
+        async def said(*command: str, shown: str = adi) -> str:
+            code, out, err = await tidemill(one, *command, token=shown)
+            assert code == 0, err
+            return out
+
+        for name, shown, by in (("sums", adi, ()), ("off", adi, ("--by", "lou")), ("broken", TOKEN, ())):
+            await said("pause", name, *by, shown=shown)
+        paused = {pause["name"]: pause["by"] for pause in (await one.http.get("/api/v1/pauses")).json()["pauses"]}
+        assert paused == {"sums": "adi", "off": "lou", "broken": "kim"}
+        told = await said("audit", "--action", "pauses")
+        assert ["adi for lou" in told, "adi for adi" in told, "adi for kim" in told] == [True, False, False]
+        code, _, err = await tidemill(one, "approve", str(run), "add-double", token=TOKEN)
+        assert (code, "say who decides" in err) == (2, True)
+        assert "is approved by adi" in await said("approve", str(run), "add-double")
 
 
 async def test_nobody_but_an_admin_is_handed_a_link_by_which_somebody_else_decides(

@@ -7,6 +7,7 @@ import pytest
 
 from service.cli import arguments
 from service.cli.arguments import parse_json, parse_params, read_text, run_id
+from service.client import Client
 from service.errors import Invalid
 
 
@@ -71,5 +72,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_who_asks_is_the_login_name_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "kim")
-    assert arguments.asker(None) == "kim"
-    assert arguments.asker("lou") == "lou"
+    local, holder, ann = (Client("http://127.0.0.1:1", token) for token in (None, "some.odd.token", "tm_abc"))
+    person = Client("http://127.0.0.1:1", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln")
+    assert [arguments.asker(None, one) for one in (local, holder, ann, person)] == ["kim", "kim", None, None]
+    assert {arguments.asker("lou", one) for one in (local, holder, ann, person)} == {"lou"}

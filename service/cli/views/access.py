@@ -52,12 +52,17 @@ def _roles(one: Mapping[str, Any]) -> str:
     return ", ".join(role + (gates if role == "approver" else "") for role in one["roles"])
 
 
+def _who(one: Mapping[str, Any]) -> str:
+    who, said = one["who"], one["said"]
+    return f"{who} for {said}" if who and said and said != who else who or said or "nobody"
+
+
 def print_audit(answer: Mapping[str, Any], now: datetime) -> None:
     """One line a request."""
     rows = [
         (
             how_far(one["at"], now),
-            one["who"] or one["said"] or "nobody",
+            _who(one),
             " ".join((one["via"], one["known_as"])).strip(),
             one["address"],
             f"{one['action'].partition(' ')[0]} {one['object']}",
