@@ -16,6 +16,7 @@ from service.api.replays import replay_event_of
 from service.api.requests import query_id
 from service.api.window import TIMES
 from service.console.page import Done, Form, Shown, pipeline_names, who
+from service.event_name import event_name
 from service.known_secrets import known_secrets
 from stages.secrets import Secrets
 from triggers.base import Fate
@@ -49,7 +50,7 @@ async def event(context: Context, request: Request) -> Shown:
     found = await found_event(context, request.path_params["event"])
     ran = [one["pipeline"] for one in found["outcomes"] if one["run"] is not None]
     values = {
-        "title": f"Event {found['subject'] or found['id']}",
+        "title": f"Event {event_name(found)}",
         "event": found,
         "payload": _secrets(context).mask_fields(found["cloudevent"]),
         "replayable": ran or [one["pipeline"] for one in found["outcomes"]],

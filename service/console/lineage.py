@@ -19,6 +19,7 @@ from service.console.page import Shown
 from service.console.runs import definition_of, upstream_of
 from service.db.predictions import counts_of
 from service.db.views import version_shape
+from service.event_name import event_name
 from service.prediction_shapes import VersionUse
 from service.shapes import RunDetail, StageShape
 
@@ -84,7 +85,7 @@ def family(
 def _beginning(run: RunDetail) -> tuple[dict[str, Node], dict[str, list[str]]]:
     """The event, and the run that caused it."""
     event, cause = run["event"], run["caused_by"]
-    nodes = {EVENT: Node(event["subject"] or event["id"], run["trigger"], f"/events/{event['key']}")}
+    nodes = {EVENT: Node(event_name(event, run["pipeline"]), run["trigger"], f"/events/{event['key']}")}
     if cause is None:
         return nodes, {EVENT: []}
     first = Node(f"run #{cause['run']}", cause["stage"] or "", f"/runs/{cause['run']}")

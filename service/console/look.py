@@ -18,6 +18,7 @@ from service.cli.views.words import number, size
 from service.console.assets import address
 from service.console.meter import meter, spark
 from service.deeds import plainly
+from service.event_name import event_name
 
 POLICY = "; ".join(
     (
@@ -86,6 +87,7 @@ def _environment() -> Environment:
         "size": size,
         "short": short,
         "cut": cut,
+        "named": event_name,
         "plainly": plainly,
         "json": as_json,
         "line": as_line,

@@ -13,6 +13,7 @@ from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
 from service.db.votes import needed_by
+from service.event_name import event_name
 from service.gate_shapes import VoteShape
 
 
@@ -98,7 +99,7 @@ def _waiting(row: Row, votes: Sequence[Row], gates: Sequence[Row], attempts: Seq
     return {
         "run": row["run_id"],
         **{name: row[name] for name in plain},  # type: ignore[typeddict-item]
-        "event": row["event_subject"] or row["event_id"],
+        "event": event_name({"id": row["event_id"], "subject": row["event_subject"]}, row["pipeline"]),
         "event_key": str(row["event_key"]),
         "evidence": evidence,
         "asked": [by] if isinstance(by, str) else [str(one) for one in by] if isinstance(by, list) else [],

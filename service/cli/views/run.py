@@ -11,8 +11,9 @@ from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
 from service.cli.times import instant, lasted
-from service.cli.views.words import DIGEST_SHOWN, artifact, bar, cost, event_name, metrics, moment, number, took
+from service.cli.views.words import DIGEST_SHOWN, artifact, bar, cost, metrics, moment, number, took
 from service.deeds import deeds
+from service.event_name import event_name
 from triggers.trace import trace_of
 
 SHORT_LINES = 6

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from service.cli.output import Column, coloured, print_table
-from service.cli.views.words import event_name, moment, took
+from service.cli.views.words import moment, took
+from service.event_name import event_name
 
 COLUMNS = (
     Column("RUN", right=True),

@@ -13,7 +13,8 @@ from rich.text import Text
 from service.cli.output import coloured, plain
 from service.cli.times import instant
 from service.cli.views.runs import why
-from service.cli.views.words import event_name, how_far, number, took
+from service.cli.views.words import how_far, number, took
+from service.event_name import event_name
 
 if TYPE_CHECKING:
     from service.client import Client

@@ -64,9 +64,3 @@ def cost(given: Mapping[str, Any] | None) -> str:
 def artifact(ref: Mapping[str, Any] | None) -> str:
     """An artifact by the first digits of its digest: `8f2c01d4aa parquet 1.4 MB`."""
     return "" if ref is None else f"{ref['digest'][:DIGEST_SHOWN]} {ref['codec']} {size(ref['size_bytes'])}"
-
-
-def event_name(event: Mapping[str, Any], pipeline: str = "") -> str:
-    """An event by its id, and what it is about where that says more than the id and the pipeline."""
-    name, subject = str(event["id"]), event["subject"]
-    return f"{name} ({subject})" if subject and subject != pipeline and subject not in name else name
