@@ -33,11 +33,16 @@ class FindingShape(TypedDict):
     report: str | None
 
 
-class GateShape(TypedDict):
-    """A gate: `pending` until its source is done. `subject` is the digest of the artifact it was decided for.
+# Where a gate stands that waited when its run ended: for nobody.
+CANCELLED = "cancelled"
 
-    `votes` are those about that artifact. `history` is everything found and decided, the oldest first (of a run with
-    very much of it: the newest). `expires_at` is when a waiting one fails.
+
+class GateShape(TypedDict):
+    """A gate: `pending` until its source is done, `cancelled` where it waited when its run ended.
+
+    `subject` is the digest of the artifact it was decided for, `votes` are those about that artifact. `history` is
+    everything found and decided, the oldest first (of a run with very much of it: the newest). `expires_at` is when a
+    waiting one fails.
     """
 
     name: str

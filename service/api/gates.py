@@ -22,8 +22,8 @@ from service.db.accept import Accepted
 from service.db.decisions import DecideByEvent
 from service.db.votes import DecideGate, Taken, Voted, needed_by
 from service.errors import NotFound
-from service.gate_shapes import GateDecision, GateShape, VoteShape
-from service.model import FINISHED_RUNS, GateState
+from service.gate_shapes import CANCELLED, GateDecision, GateShape, VoteShape
+from service.model import GateState
 from service.roles import Standing, standing
 from service.shapes import RunDetail
 from triggers.approval import Approval, Decision, approval_event
@@ -58,9 +58,8 @@ async def decide(
     context: Context, run: RunDetail, gate: GateShape, verb: Verb, body: DecideBody, link: UUID | None = None
 ) -> GateDecision:
     """Record a decision, by a one-time `link` or not; the same one again changes nothing. Raises 403 or 409."""
+    refuse_ended(run, gate)
     if gate["state"] == GateState.WAITING:
-        if run["state"] in FINISHED_RUNS:
-            raise Problem(409, f"run {run['id']} is {run['state']}: nothing passes its gates", state=run["state"])
         _check_subject(run, gate, body)
         stands = standing_of(context, run, gate, body.by)
         voted, accepted = await _record(context, run, gate, stands, DECISIONS[verb], body, link)
@@ -69,6 +68,7 @@ async def decide(
             return _answer(run, gate, voted.state.value, voted.decided_by, voted.reason, stands.note, runs)
         run = await run_called(context, run["id"])
         gate = named(run, gate["name"])
+        refuse_ended(run, gate)
         _refuse(run, gate, voted, body)
     return await _repeat(context, run, gate, verb, body)
 
@@ -86,6 +86,12 @@ def named(run: RunDetail, name: str) -> GateShape:
         several = ", ".join(gate["name"] for gate in chosen)
         raise Problem(409, f"several gates stand before {name[:80]!r}: name one of {several}")
     return chosen[0]
+
+
+def refuse_ended(run: RunDetail, gate: GateShape) -> None:
+    """Raises 409 where the gate waits for nobody, for its run has ended."""
+    if gate["state"] == CANCELLED:
+        raise Problem(409, f"run {run['id']} is {run['state']}: nothing passes its gates", state=gate["state"])
 
 
 def _check_subject(run: RunDetail, gate: GateShape, body: DecideBody) -> None:
@@ -199,8 +205,6 @@ def _refuse(run: RunDetail, gate: GateShape, voted: Voted, body: DecideBody) -> 
             told = f"the time to decide {which} is over: it fails (tidemill resume {run['id']} asks again)"
         case Taken.SPENT:
             told = "this link was used before, or is too old by now: ask for another"
-        case Taken.CLOSED if gate["state"] == GateState.WAITING:
-            told = f"run {run['id']} is {run['state']}: nothing passes its gates"
         case _:
             return
     raise Problem(409, told, state=gate["state"], subject=gate["subject"])

@@ -14,7 +14,7 @@ from service.api.bodies import DecideBody, LinkBody
 from service.api.context import Context
 from service.api.endpoint import Content, Endpoint
 from service.api.front import DECIDE
-from service.api.gates import DECISIONS, Verb, decide, named, standing_of
+from service.api.gates import DECISIONS, Verb, decide, named, refuse_ended, standing_of
 from service.api.problems import TOLD, Problem, problem_of
 from service.api.requests import read_body, read_model
 from service.api.runs import found_run, run_called
@@ -25,7 +25,7 @@ from service.console.look import HEADERS, rendered
 from service.db.links import PutLink, known_key, new_key
 from service.gate_shapes import GateShape, LinkShape
 from service.links import InvalidLink, Link, read, sign
-from service.model import FINISHED_RUNS, GateState
+from service.model import GateState
 from service.shapes import RunDetail
 from triggers.approval import Decision
 
@@ -135,12 +135,11 @@ async def _waiting(context: Context, link: Link) -> tuple[RunDetail, GateShape]:
 
 
 def _refuse_decided(run: RunDetail, gate: GateShape) -> None:
-    which = f"gate {gate['name']} of run {run['id']}"
+    refuse_ended(run, gate)
     if gate["state"] != GateState.WAITING:
+        which = f"gate {gate['name']} of run {run['id']}"
         by = f" by {gate['decided_by']}" if gate["decided_by"] else ""
         raise Problem(409, f"{which} is not waiting: it is {gate['state']}{by}", state=gate["state"])
-    if run["state"] in FINISHED_RUNS:
-        raise Problem(409, f"run {run['id']} is {run['state']}: nothing passes its gates", state=run["state"])
 
 
 def _gone() -> Problem:

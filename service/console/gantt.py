@@ -62,7 +62,8 @@ def _times(run: RunDetail, now: datetime) -> Iterator[tuple[str, str, datetime, 
         for number, found in enumerate(gate["history"] if gate else ()):
             if gate is not None and found["state"] == "waiting":
                 later = gate["history"][number + 1 :]
-                end = later[0]["decided_at"] if later else over if gate["state"] == "waiting" else found["decided_at"]
+                stands = gate["state"] in ("waiting", "cancelled")
+                end = later[0]["decided_at"] if later else over if stands else found["decided_at"]
                 yield f"gate {gate['name']}", "waiting", found["decided_at"], end
         for tried in stage["attempts"]:
             if tried["state"] not in ("skipped", "reused"):

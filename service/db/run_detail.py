@@ -12,7 +12,7 @@ import orjson
 from service.db.envelopes import shown_event
 from service.db.stage_detail import PENDING, seconds, stage_shapes
 from service.db.waits import is_ready, place, told_at_once
-from service.gate_shapes import FindingShape, GateShape, VoteShape
+from service.gate_shapes import CANCELLED, FindingShape, GateShape, VoteShape
 from service.replay_shapes import ReplayShape
 from service.shapes import (
     AbandonedShape,
@@ -67,7 +67,7 @@ def run_base(row: Row) -> RunBase:
         "ready_at": row["ready_at"] if row["state"] == "waiting" else None,
         "duration_s": seconds(row["started_at"], row["finished_at"] or row["at"]),
         "failure": orjson.loads(row["failure"]) if row["failure"] else None,
-        "waiting_gates": list(row["waiting_gates"] or ()),
+        "waiting_gates": list(row["waiting_gates"] or ()) if row["finished_at"] is None else [],
     }
 
 
@@ -114,7 +114,7 @@ def run_detail(
         "abandoned": _abandoned(row),
         "actions": [_action(one) for one in tried.actions],
         "stages": stages,
-        "gates": _gates(definition, gates),
+        "gates": _gates(definition, gates, over=row["finished_at"] is not None),
         "cancel_requested_at": row["cancel_requested_at"],
         "cancelled_by": row["cancelled_by"],
         "waits_for": in_line if is_ready(row) else _waits_for(row, stages, base["waiting_gates"]),
@@ -192,29 +192,30 @@ def _next_command(run: RunBase, go_on: str, *, gone: bool) -> str | None:
     return None
 
 
-def _gates(definition: Mapping[str, Any], rows: GateRows) -> list[GateShape]:
+def _gates(definition: Mapping[str, Any], rows: GateRows, *, over: bool) -> list[GateShape]:
     """Every gate of the pipeline in its order, then those found that the definition does not know."""
     by_name = {row["gate"]: row for row in rows.gates}
     declared = definition.get("gates", ())
-    found = [_gate(by_name.pop(one["name"], None), one, rows) for one in declared]
-    return found + [_gate(row, {}, rows) for row in by_name.values()]
+    found = [_gate(by_name.pop(one["name"], None), one, rows, over) for one in declared]
+    return found + [_gate(row, {}, rows, over) for row in by_name.values()]
 
 
-def _gate(row: Row | None, declared: Mapping[str, Any], rows: GateRows) -> GateShape:
+def _gate(row: Row | None, declared: Mapping[str, Any], rows: GateRows, over: bool) -> GateShape:
     name = row["gate"] if row else declared["name"]
-    decided = row if row and row["state"] != "waiting" else None
+    waits = row is not None and row["state"] == "waiting"
+    decided = None if waits else row
     return {
         "name": name,
         "source": row["source"] if row else declared["source"],
         "target": row["target"] if row else declared["target"],
         "check": declared.get("check"),
-        "state": row["state"] if row else PENDING,
+        "state": PENDING if row is None else CANCELLED if waits and over else row["state"],
         "reason": row["reason"] if row else "",
         "evidence": orjson.loads(row["evidence"]) if row else {},
         "subject": row["subject"] if row else None,
         "decided_by": decided["decided_by"] if decided else None,
         "decided_at": decided["decided_at"] if decided else None,
-        "expires_at": row["expires_at"] if row and not decided else None,
+        "expires_at": row["expires_at"] if row and waits and not over else None,
         "votes": [_vote(vote) for vote in rows.votes if vote["gate"] == name],
         "history": [_finding(found) for found in rows.history if found["gate"] == name],
     }

@@ -98,6 +98,25 @@ async def test_a_decision_says_who_and_about_which_gate(database: str, tmp_path:
         assert await rows(database, "select from events where source = 'tidemill:approvals'") == []
 
 
+async def test_a_gate_waits_for_nobody_once_its_run_has_ended_and_again_when_that_goes_on(
+    database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path) as one:
+        run = await one.start("gated", RunState.WAITING)
+        await one.post(f"/api/v1/runs/{run}/cancel")
+        refused = await decide(one, run, "approve")
+        assert "nothing passes its gates" in problem(refused, 409)
+        assert refused.json()["state"] == "cancelled"
+        found = (await one.http.get(f"/api/v1/runs/{run}")).json()
+        assert [(gate["state"], gate["expires_at"]) for gate in found["gates"]] == [("cancelled", None)]
+        assert found["waiting_gates"] == []
+        await one.post(f"/api/v1/runs/{run}/resume")
+        await reached(one.daemon, run, RunState.WAITING)
+        found = (await one.http.get(f"/api/v1/runs/{run}")).json()
+        assert [gate["state"] for gate in found["gates"]] == ["waiting"]
+        assert (await decide(one, run, "approve")).status_code == 200
+
+
 @stage(reuse="run")
 async def last(add: int) -> int:
     return add

@@ -110,7 +110,10 @@ async def test_a_run_is_cancelled_and_given_up(database: str, tmp_path: Path) ->
         action = f"/act/runs/{run}/cancel"
         await send(one, action, {**form_of(await look(one, f"/runs/{run}"), action), "by": "kim"})
         assert await reached(one.daemon, run) is RunState.CANCELLED
-        assert "kim cancelled it" in text_of(await look(one, f"/runs/{run}"))
+        page = text_of(await look(one, f"/runs/{run}"))
+        assert "kim cancelled it" in page
+        assert "○ cancelled add-double" in page
+        assert "‖ waiting" not in page
         broken = await one.start("broken")
         action = f"/act/runs/{broken}/abandon"
         form = form_of(await look(one, f"/runs/{broken}"), action)
