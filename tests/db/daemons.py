@@ -16,7 +16,7 @@ from service.catalogue import Catalogue
 from service.model import RunState
 from service.settings import Artifacts, Database, Executor, Http, Role, Settings
 from stages.pipeline import Pipeline
-from tests.db.writing import rows
+from tests.db.writing import asking, rows
 from triggers.base import Arrival, KafkaAccess, Offer, RunId
 from triggers.event import Event
 
@@ -92,10 +92,11 @@ async def state(one: Daemon, run_id: int) -> RunState:
 async def reached(one: Daemon, run_id: int, *states: RunState) -> RunState:
     """Wait until a run is in one of `states` (finished ones if none are given)."""
     wanted = set(states) or FINISHED
-    async with asyncio.timeout(STEADY_S):
+    async with asyncio.timeout(STEADY_S), asking(one.dsn) as ask:
         while True:
             seen = one.news.count
-            if (now := await state(one, run_id)) in wanted:
+            [row] = await ask("select state from runs where id = $1", run_id)
+            if (now := RunState(row["state"])) in wanted:
                 return now
             await one.news.changed(seen)
 

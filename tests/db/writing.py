@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,25 +47,27 @@ def refuse(event_id: str, pipeline: str, fate: Fate = Fate.IGNORED, reason: str 
     return Accept([row], [], [FateRow(row.key, pipeline, "trigger", fate, reason)])
 
 
-async def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
-    """What a query finds, over a connection of its own."""
+@asynccontextmanager
+async def asking(dsn: str) -> AsyncIterator[Callable[..., Awaitable[list[asyncpg.Record]]]]:
+    """What queries find, over one connection: a new one for each is dear to a machine that has work to do."""
     connection = await asyncpg.connect(dsn)
     try:
-        found: list[asyncpg.Record] = await connection.fetch(query, *arguments)
-        return found
+        yield connection.fetch
     finally:
         await connection.close()
 
 
+async def rows(dsn: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    """What a query finds, over a connection of its own."""
+    async with asking(dsn) as ask:
+        return await ask(query, *arguments)
+
+
 async def until(dsn: str, within_s: float, query: str, *arguments: Any) -> None:
-    """Wait until a query answers true. Asks over one connection: many are dear to a machine that has work to do."""
-    async with asyncio.timeout(within_s):
-        connection = await asyncpg.connect(dsn)
-        try:
-            while not await connection.fetchval(query, *arguments):
-                await asyncio.sleep(0.05)
-        finally:
-            await connection.close()
+    """Wait until a query answers true."""
+    async with asyncio.timeout(within_s), asking(dsn) as ask:
+        while not (await ask(query, *arguments))[0][0]:
+            await asyncio.sleep(0.05)
 
 
 async def members(dsn: str) -> Mapping[int, Sequence[str]]:
