@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from service.model import AttemptState, Checked, GateState, Items, RunState, RunView, Tried, unit_of
+from service.model import AttemptState, Checked, GateState, Items, RunState, RunView, Tried, rejection, unit_of
 from stages.call import WHOLE
 from stages.plan import Plan, PlanGate, PlanStage
 
@@ -130,7 +130,15 @@ def _ending(plan: Plan, run: RunView, now: datetime) -> Close | None:
     if not run.gates:
         return None
     failed = next((name for name, checked in run.gates.items() if checked.state is GateState.FAILED), None)
-    return None if failed is None else Close(RunState.FAILED, failed, f"gate {failed}: {run.gates[failed].reason}")
+    return None if failed is None else Close(RunState.FAILED, failed, _gate_told(failed, run.gates[failed]))
+
+
+def _gate_told(name: str, checked: Checked) -> str:
+    """What a failed gate says, and of whom: a person's reason stands beside who gave it."""
+    told = checked.reason
+    if checked.rejected_by is not None and told != rejection(checked.rejected_by):
+        told = f"{rejection(checked.rejected_by)}: {told}"
+    return f"gate {name}: {told}"
 
 
 def stage_deadline(run: RunView, stage: PlanStage, unit: str) -> datetime | None:

@@ -103,17 +103,24 @@ class Tried:
     key: StageKey | None = None
 
 
+def rejection(person: str) -> str:
+    """What a gate says that a person rejected without a reason."""
+    return f"rejected by {person}"
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """A gate's latest result. `subject` is the digest of the artifact it was decided for.
 
-    `until` is when a waiting one fails, if nobody decides it before: it is then to be checked again.
+    `until` is when a waiting one fails, if nobody decides it before: it is then to be checked again. `rejected_by` is
+    who made a failed one fail, if a person did.
     """
 
     state: GateState
     subject: str
     reason: str = ""
     until: datetime | None = None
+    rejected_by: str | None = None
 
 
 @dataclass(slots=True)

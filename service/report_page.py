@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from service.deeds import in_words
+from service.ending_words import failed_why
 from service.report import Report, ReportAttempt, ReportGate, ReportStage
 
 STYLE = """
@@ -130,7 +131,7 @@ def _head(report: Report) -> str:
         ("Took" if report["finished_at"] else "So far", took),
         ("Due", _at(report["due_at"])),
         ("Late since", _at(report["late_at"])),
-        ("Failed in", escaped(f"{failure['stage']}: {failure['reason']}".removeprefix(": ")) if failure else ""),
+        ("Failed in", escaped(failed_why(failure)) if failure else ""),
         ("Cancelled by", escaped(report["ended_by"] or "")),
     ]
     if (abandoned := report["abandoned"]) is not None:

@@ -18,6 +18,7 @@ from service.cli.views.words import number, size
 from service.console.assets import address
 from service.console.meter import meter, spark
 from service.deeds import plainly
+from service.ending_words import failed_in, failed_why
 from service.event_name import event_name
 
 POLICY = "; ".join(
@@ -92,6 +93,8 @@ def _environment() -> Environment:
         "json": as_json,
         "line": as_line,
         "without": without,
+        "failed_in": failed_in,
+        "failed_why": failed_why,
     }
     return made
 

@@ -14,7 +14,7 @@ from service.db.connect import sql
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
-from service.model import FINISHED_RUNS, GateState, RunState
+from service.model import FINISHED_RUNS, GateState, RunState, rejection
 from stages.gates.base import GateResult
 from triggers.approval import Decision
 
@@ -130,7 +130,7 @@ def tally(votes: Sequence[Mapping[str, Any]], needed: int, reason: str) -> Voted
     """Where a gate stands after `votes`, the last of which was given for `reason`."""
     last = votes[-1]
     if last["decision"] == "rejected":
-        return Voted(Taken.COUNTED, GateState.FAILED, reason or f"rejected by {last['by']}", last["by"])
+        return Voted(Taken.COUNTED, GateState.FAILED, reason or rejection(last["by"]), last["by"])
     people = ", ".join(vote["by"] for vote in votes)
     if len(votes) < needed:
         return Voted(Taken.COUNTED, GateState.WAITING, f"{len(votes)} of {needed} approved: {people}", people)

@@ -223,7 +223,8 @@ def recall_gates(view: RunView, gates: Iterable[Any], now: datetime) -> None:
     for row in gates:
         if row["gate"] not in view.checking:
             until = due_in(row["expires_in_s"], now)
-            view.gates[row["gate"]] = Checked(GateState(row["state"]), row["subject"], row["reason"], until)
+            state, person = GateState(row["state"]), row["rejected_by"]
+            view.gates[row["gate"]] = Checked(state, row["subject"], row["reason"], until, person)
 
 
 def recall_children(view: RunView, attempts: Iterable[Row]) -> None:

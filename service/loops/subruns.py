@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from service.db.reads import Reads
 from service.db.results import metrics_of, output_of
 from service.db.rows import Row
+from service.ending_words import failed_why
 from service.loops.live import LiveRun
 from service.machine import Collect
 from service.model import DONE, RunState, unit_of
@@ -55,7 +55,6 @@ def _output(attempts: list[Row], child: Row, stage: str) -> Succeeded | Failed:
 def _failure(run_id: int | None, child: Row | None) -> ErrorRecord:
     if child is None:
         return ErrorRecord("SubRunFailed", f"sub-run {run_id} is gone")
-    failure: dict[str, Any] = orjson.loads(child["failure"]) if child["failure"] else {}
-    why = ": ".join(part for part in (failure.get("stage"), failure.get("reason")) if part)
+    why = failed_why(orjson.loads(child["failure"])) if child["failure"] else ""
     told = f"sub-run {child['id']} of pipeline {child['pipeline']} is {child['state']}" + (f" ({why})" if why else "")
     return ErrorRecord("SubRunFailed", f"{told}: tidemill show {child['id']}; resuming this run resumes it too")

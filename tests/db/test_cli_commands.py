@@ -126,9 +126,12 @@ def test_a_rejected_run_fails_and_resume_asks_again(tidemill: Tidemill) -> None:
     code, out, _ = tidemill("run", "mill", "--wait", "--json")
     assert code == 3
     run = str(json.loads(out)["id"])
-    assert tidemill("reject", run, "register-deploy", "--by", "lou")[1].endswith("is rejected by lou\n")
+    rejected = tidemill("reject", run, "register-deploy", "--by", "lou", "--reason", "worse for small carriers")
+    assert rejected[1].endswith("is rejected by lou\n")
     assert ended(tidemill, run) == "failed"
-    assert f"next: tidemill resume {run}" in tidemill("show", run)[1]
+    shown = tidemill("show", run)[1]
+    assert f"next: tidemill resume {run}" in shown
+    assert "\nfailed: gate register-deploy: rejected by lou: worse for small carriers\n" in shown
     assert tidemill("resume", run)[1] == f"run {run} is queued again: tidemill show {run}\n"
     assert tidemill("cancel", run)[0] == 0
     assert ended(tidemill, run) == "cancelled"

@@ -281,7 +281,8 @@ class Tables:
         """The attempts and gates of a run, as `Reads.progress` gives them."""
         attempts = [self._attempt(place, one) for place, one in sorted(self.attempts.items()) if place[0] == run_id]
         gates = [
-            {"gate": name, "state": one.state, "reason": one.reason, "subject": one.subject, "expires_in_s": None}
+            {"gate": name, "state": one.state, "reason": one.reason, "subject": one.subject}
+            | {"expires_in_s": None, "rejected_by": None}
             for (of, name), one in self.gates.items()
             if of == run_id
         ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from service.ending_words import failed_in, failed_why
 from service.machine import POISON_LIMIT, Check, Close, Park, Start, decide
 from service.model import AttemptState, Checked, GateState, RunState, RunView, Tried
 from stages.artifacts import ArtifactRef
@@ -97,6 +101,18 @@ def test_a_failed_gate_ends_the_run_once_nothing_is_under_way() -> None:
     assert decide(PLAN, run, NOW) == ()
     run.record("right", done())
     assert decide(PLAN, run, NOW) == (Close(RunState.FAILED, "first-left", "gate first-left: because"),)
+
+
+@pytest.mark.parametrize("reason", ["worse for small carriers", ""])
+def test_a_run_that_a_person_rejected_tells_who_and_why(reason: str) -> None:
+    run = passed(view(first=done(), right=done()), GateState.FAILED)
+    run.gates["first-left"] = replace(run.gates["first-left"], reason=reason or "rejected by kim", rejected_by="kim")
+    told = "gate first-left: rejected by kim" + (f": {reason}" if reason else "")
+    assert decide(PLAN, run, NOW) == (Close(RunState.FAILED, "first-left", told),)
+    failure = {"stage": "first-left", "reason": told}
+    assert (failed_why(failure), failed_in(failure)) == (told, "")
+    assert failed_why({"stage": "a", "reason": "a permanent failure"}, "KeyError: b") == "a: KeyError: b"
+    assert failed_why({"stage": "", "reason": "the run's time was over"}) == "the run's time was over"
 
 
 def test_a_transient_failure_is_tried_again_when_it_is_due_and_waits_without_a_worker_until_then() -> None:

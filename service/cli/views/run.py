@@ -13,6 +13,7 @@ from service.cli.output import Column, coloured, console, plain, print_facts, pr
 from service.cli.times import instant, lasted
 from service.cli.views.words import DIGEST_SHOWN, artifact, bar, cost, metrics, moment, number, took
 from service.deeds import deeds
+from service.ending_words import failed_in
 from service.event_name import event_name
 from triggers.trace import trace_of
 
@@ -212,7 +213,7 @@ def _failure(run: Mapping[str, Any]) -> Iterator[Text]:
     if run["failure"] is None or run["state"] != "failed":
         return
     failure = run["failure"]
-    where = f" in {failure['stage']}" if failure["stage"] else ""
+    where = f" in {stage}" if (stage := failed_in(failure)) else ""
     yield Text.assemble(("\nfailed", "red"), f"{where}: {plain(failure['reason'])}")
     error = _last_error(run, failure["stage"])
     if error is not None:

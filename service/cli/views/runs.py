@@ -8,6 +8,7 @@ from typing import Any
 
 from service.cli.output import Column, coloured, print_table
 from service.cli.views.words import moment, took
+from service.ending_words import failed_why
 from service.event_name import event_name
 
 COLUMNS = (
@@ -42,10 +43,8 @@ def print_runs(page: Mapping[str, Any], now: datetime) -> None:
 
 def why(run: Mapping[str, Any]) -> str:
     """What made it fail, or whom it waits for."""
-    failure = run["failure"]
-    if failure:
-        # What was raised says more than how that was judged.
-        return ": ".join(part for part in (failure["stage"], run.get("error") or failure["reason"]) if part)
+    if run["failure"]:
+        return failed_why(run["failure"], run.get("error"))
     gates = run["waiting_gates"]
     if gates and run["state"] == "waiting":
         return f"waits for {', '.join(gates)}"
