@@ -82,6 +82,7 @@ def _environment() -> Environment:
     made.tests["search"] = lambda text, part: part in text
     made.filters |= {
         "at": at,
+        "so_far": so_far,
         "clock": clock,
         "took": took,
         "number": number,
@@ -112,6 +113,16 @@ def at(given: datetime | str | None, now: datetime) -> Markup:
     when = _instant(given)
     told = Markup('<time datetime="{}" title="{}">{}</time>')
     return told.format(when.isoformat(), f"{when:%Y-%m-%d %H:%M:%S} UTC", distance(when, now))
+
+
+def so_far(begun: datetime | str | None, now: datetime) -> Markup:
+    """For how long something has been going on, if it has begun; the script keeps that true, too."""
+    if begun is None:
+        return Markup("")
+    when = _instant(begun)
+    told = Markup('for <time datetime="{}" title="{}" data-lasts>{}</time>')
+    seconds = max(int((now - when).total_seconds()), 1)
+    return told.format(when.isoformat(), f"since {when:%Y-%m-%d %H:%M:%S} UTC", lasted(seconds))
 
 
 def clock(given: datetime | str | None) -> Markup:

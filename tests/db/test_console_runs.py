@@ -84,6 +84,8 @@ async def test_a_run_is_shown_whole(database: str, tmp_path: Path) -> None:
         told = text_of(page)
         assert "It waits for somebody to decide gate add-double." in told
         assert "add-double: waiting" in told
+        assert re.search(r"Queued (now|.* ago) ?, under way for \d+ s", told)
+        assert re.search(r"ago for \d+ s|now for \d+ s", text_of(await look(one, "/runs")))
         assert 'class="box good"' in page
         assert f"/api/v1/stream?run={waiting}&amp;after=" in page
         action = f"/act/runs/{waiting}/gates/add-double"
@@ -92,6 +94,8 @@ async def test_a_run_is_shown_whole(database: str, tmp_path: Path) -> None:
         await reached(one.daemon, waiting)
         done = text_of(await look(one, f"/runs/{waiting}"))
         assert "approved by ann" in done
+        assert "under way" not in done
+        assert re.search(r", took \d", done)
         assert "before 42" in done
         assert "of CPU" not in done
         await one.daemon.writer.submit(PutCost((waiting, "add", -1, 1), Cost(1.25, 81_000_000)))

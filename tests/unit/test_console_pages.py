@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from service.console.look import cut
+import pytest
+
+from service.console.look import cut, so_far
 from service.console.pages import PAGES
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "console.md"
@@ -26,3 +29,14 @@ def test_a_name_that_is_too_long_shows_both_ends_and_the_whole_when_pointed_at()
     assert told.endswith("x/2026-01.parquet</span>")
     assert told.startswith(f'<span title="&lt;b&gt;{"x" * 2000}/2026-01.parquet">&lt;b&gt;xx')
     assert len(told.partition(">")[2]) < 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.2, "1 s"), (59.9, "59 s"), (77.3, "1 min 17 s"), (120.0, "2 min"), (7_260.0, "2 h 1 min")]
+)
+def test_what_goes_on_is_told_in_whole_seconds_as_the_script_goes_on_to_tell_it(seconds: float, told: str) -> None:
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    text = str(so_far(now - timedelta(seconds=seconds), now))
+    assert text.startswith("for <time datetime=")
+    assert f" data-lasts>{told}</time>" in text
+    assert so_far(None, now) == ""
