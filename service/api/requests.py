@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import date
 from typing import Any, TypeVar
@@ -169,13 +170,19 @@ def query_limit(request: Request) -> int:
     return limit
 
 
-def known_only(request: Request, known: Mapping[str, Any]) -> None:
-    """Raises 422 for a query parameter that would be passed over in silence."""
+def known_only(request: Request, known: Mapping[str, Any], several: Collection[str] = ()) -> None:
+    """Raises 422 for a query parameter that would be passed over in silence: one there is not, or one given twice that
+    is none of `several`.
+    """
     strange = [name for name in request.query_params if name not in known]
     if strange:
         raise Problem(
             422, f"{strange[0][:80]!r} is no parameter of this address: it takes {', '.join(known) or 'none'}"
         )
+    times = Counter(name for name, _ in request.query_params.multi_items() if name not in several)
+    twice = next((name for name, count in times.items() if count > 1), None)
+    if twice is not None:
+        raise Problem(422, f"{twice} is given {times[twice]} times, and this address takes it once")
 
 
 def whole(text: str) -> int | None:

@@ -95,7 +95,7 @@ async def _refuse_another(context: Context, event: Event, receipt: Receipt) -> N
 
 async def list_runs(context: Context, request: Request) -> Response:
     """A page of runs."""
-    known_only(request, LIST_QUERY)
+    known_only(request, LIST_QUERY, several=("tag",))
     query = request.query_params
     asked = {name: query.get(name, "") for name in LIST_QUERY}
     tags = [tag for tag in query.getlist("tag") if tag]

@@ -10,9 +10,10 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 import service.cli
 
@@ -60,7 +61,22 @@ def build_app() -> typer.Typer:
         module = importlib.import_module(f"{service.cli.__name__}.{found.name}")
         if hasattr(module, "register"):
             module.register(app)
+    for one in (app, *(group.typer_instance for group in app.registered_groups)):
+        for command in one.registered_commands if one is not None else ():
+            command.cls = EachOnce
     return app
+
+
+class EachOnce(TyperCommand):
+    """A command that refuses an option given twice: the first would be passed over in silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As any command does, once it is known that each option stands there once, but for those that take several."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for one in given:
+            if isinstance(one, TyperOption) and not (one.multiple or one.is_flag) and given.count(one) > 1:
+                ctx.fail(f"{one.opts[0]} is given {given.count(one)} times, and taken once")
+        return super().parse_args(ctx, args)
 
 
 def _our_errors() -> tuple[type[Exception], ...]:

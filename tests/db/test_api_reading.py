@@ -156,6 +156,12 @@ async def test_failed_runs_wait_for_a_person_with_the_commands_that_apply(databa
         after = await one.call(one.client.reviews)
         gauge = (await one.http.get("/metrics")).text
         problem(await one.http.get("/api/v1/reviews?pipelin=x"), 422)
+        for path in ("runs?state=failed&state=cancelled", "runs?state=&state=failed", "events?limit=1&limit=2"):
+            told = problem(await one.http.get(f"/api/v1/{path}"), 422)
+            assert (
+                told == f"{path.partition('?')[2].partition('=')[0]} is given 2 times, and this address takes it once"
+            )
+        assert (await one.http.get("/api/v1/runs?tag=a&tag=b")).status_code == 200
     told = first["reviews"][0]
     assert [each["run"] for each in first["reviews"] + second["reviews"]] == bad[::-1]
     assert (first["open"], listed["reviews_open"], second["next"], none["reviews"]) == (3, 3, None, [])

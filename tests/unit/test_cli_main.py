@@ -35,6 +35,26 @@ def test_commands_are_found_in_the_package(monkeypatch: pytest.MonkeyPatch, caps
     assert "\n  config " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("runs", "--state", "failed", "--state", "cancelled"), "--state"),
+        (("tokens", "create", "ci", "--role", "viewer", "--role", "operator", "--by", "a", "--by=b"), "--by"),
+    ],
+)
+def test_an_option_given_twice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], option: str
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    assert f"{option} is given 2 times, and taken once" in capsys.readouterr().err
+
+
+def test_what_may_be_repeated_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("TIDEMILL_URL", "http://127.0.0.1:1")
+    assert run(monkeypatch, "runs", "--tag", "a", "--tag", "b", "--json", "--json") == 2
+    assert "no daemon answers" in capsys.readouterr().err
+
+
 def test_the_version_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out.startswith("tidemill 0.")
