@@ -92,12 +92,19 @@ async def _move(flush: Flush, op: MoveAlias) -> ModelVersion | AliasMoved:
     connection = flush.connection
     moved = await connection.fetchval(sql("move_alias"), op.model, op.alias, op.version, op.expect)
     if moved is None:
-        seen = "nothing" if op.expect is None else f"version {op.expect}"
-        return AliasMoved(f"{op.model}: {op.alias} no longer points at {seen}: somebody moved it meanwhile")
+        return AliasMoved(_elsewhere(op, await connection.fetchrow(sql("version_at_alias"), op.model, op.alias)))
     if op.alias == PRODUCTION:
         await connection.execute(sql("promote"), op.model, op.version)
     flush.log.append({"model": op.model, "version": op.version, "alias": op.alias, "move": "alias"})
     return model_version(await connection.fetchrow(sql("version_at_alias"), op.model, op.alias))
+
+
+def _elsewhere(op: MoveAlias, there: asyncpg.Record | None) -> str:
+    """Where an alias points that is not where the caller saw it."""
+    now = "nowhere" if there is None else f"at version {there['version']}"
+    if op.expect is None:
+        return f"{op.model}: {op.alias} points {now} already: to move it from there, say so by `expect`"
+    return f"{op.model}: {op.alias} no longer points at version {op.expect}, but {now}: somebody moved it meanwhile"
 
 
 def model_version(row: asyncpg.Record) -> ModelVersion:

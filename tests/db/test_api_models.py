@@ -133,11 +133,15 @@ async def test_an_alias_moves_only_from_where_it_was_seen(database: str, tmp_pat
             await one.call(one.client.register_version, "m", body, key)
         assert await one.call(one.client.alias, "m", "production") is None
         moved = await one.call(one.client.move_alias, "m", "production", 2, None)
-        with pytest.raises(ApiError, match="no longer points at") as refused:
+        with pytest.raises(ApiError, match=r"points at version 2 already: .* `expect`") as refused:
             await one.call(one.client.move_alias, "m", "production", 1, None)
         assert await one.call(one.client.alias, "m", "production") == moved
         path = "/api/v1/models/m/aliases/production"
         problem(await one.http.put(path, json={"version": 9, "expect": 2}), 404)
+        told = "no longer points at version 1, but at version 2: somebody moved it meanwhile"
+        assert told in problem(await one.http.put(path, json={"version": 1, "expect": 1}), 409)
+        nowhere = await one.http.put("/api/v1/models/m/aliases/other", json={"version": 1, "expect": 2})
+        assert "no longer points at version 2, but nowhere" in problem(nowhere, 409)
         problem(await one.http.put(path, json={"version": 0}), 422)
         problem(await one.http.get("/api/v1/models/none"), 404)
     assert refused.value.status == 409
