@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from service.cli.views.events import print_event, print_events
 from service.cli.views.loaded import print_models, print_pipelines, print_triggers, print_versions
 from service.cli.views.run import ending, print_run
 from service.cli.views.runs import print_runs
+from service.cli.views.top import STATES, Glance, drawn
 from service.cli.views.words import metrics, number, size
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
@@ -266,6 +268,26 @@ def test_a_trigger_says_when_it_is_due_what_it_saw_and_its_lag(show: Show) -> No
     assert "(in 5 min)" in told
     assert "3 min ago" in told
     assert "1,234 (35 s)" in told
+
+
+def test_the_top_says_when_a_schedule_last_ticked_and_when_it_does_next() -> None:
+    trigger = {"name": "a/cron", "kind": "cron", "state": "listening", "note": "", "lag_records": None}
+    never = trigger | {"name": "b/cron", "last_seen_at": None, "next_due_at": "2026-03-05T12:05:00+00:00"}
+    ticked = trigger | {"last_seen_at": AT, "next_due_at": "2026-03-05T12:05:00+00:00"}
+    runs: dict[str, list[dict[str, Any]]] = {state: [] for state in STATES}
+    found: Glance = {
+        "at": NOW.isoformat(),
+        "ready": {"ready": True, "checks": {}},
+        "triggers": [ticked, never],
+        "runs": runs,
+        "reviews_open": 0,
+    }
+    written = io.StringIO()
+    Console(file=written, width=200).print(drawn(found))
+    told = written.getvalue()
+    assert "last 3 min ago, next in 5 min" in told
+    assert told.count("last") == 1
+    assert told.count("next in 5 min") == 2
 
 
 def test_models_and_versions_are_listed(show: Show) -> None:

@@ -93,8 +93,9 @@ def _triggers(triggers: Sequence[Trigger], now: datetime) -> Table:
         seen, due = one["last_seen_at"], one["next_due_at"]
         lag = one["lag_records"]
         behind = "" if lag is None else f"{number(lag)} behind"
-        last = f"last {how_far(seen, now)}" if seen else f"next {how_far(due, now)}" if due else ""
-        table.add_row(plain(one["name"]), coloured(one["state"]), behind, last, plain(one["note"]))
+        times = (("last", seen), ("next", due))
+        ticks = ", ".join(f"{which} {how_far(at, now)}" for which, at in times if at)
+        table.add_row(plain(one["name"]), coloured(one["state"]), behind, ticks, plain(one["note"]))
     return table
 
 
