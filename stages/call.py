@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from stages.artifacts import ArtifactRef
 from stages.ending import RunEnd
 from stages.errors import InvalidCall
+from stages.problems import in_our_words
 from triggers.event import Event
 
 # The item of an attempt that is not one of a list.
@@ -172,4 +173,4 @@ def ref_to_plain(ref: ArtifactRef) -> dict[str, Any]:
 
 def _told(error: ValidationError) -> str:
     wrong = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in wrong)
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {in_our_words(one['msg'])}" for one in wrong)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from stages.base import Stage
 from stages.digests import digest_text
 from stages.errors import InvalidParams
-from stages.problems import Problems, nearest, place_of_function
+from stages.problems import Problems, in_our_words, nearest, place_of_function
 from stages.secret_params import check_filled, revealed, secret_paths, values_at
 from stages.secrets import MASK, Secrets
 from stages.signature import Signature
@@ -116,4 +116,4 @@ def _told(error: Any) -> str:
     where = ".".join(str(step) for step in error["loc"]) or "params"
     given = error.get("input")
     shown = "" if error["type"] == "missing" or isinstance(given, dict | list) else f" (got {given!r})"
-    return f"{where}: {error['msg']}{shown}"
+    return f"{where}: {in_our_words(error['msg'])}{shown}"

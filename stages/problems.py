@@ -22,6 +22,11 @@ _NOT_THE_AUTHORS = (
 )
 
 
+def in_our_words(told: str) -> str:
+    """What a validator raised, without what pydantic writes before it."""
+    return told.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
 @dataclass(slots=True)
 class Problems:
     """Found while a pipeline is put together. `here` is the file and line of its `Pipeline(...)`."""

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from service.errors import Conflict, DatabaseUnavailable, Invalid, NotFound, NotLetIn, ProviderAway, ServiceError
 from stages.errors import ArtifactCorrupted, ArtifactMissing, InvalidParams, StoreUnavailable, Undecodable
+from stages.problems import in_our_words
 from stages.registry import AliasMoved
 from triggers.errors import InboxBusy, InboxFull, InvalidEvent
 
@@ -101,6 +102,6 @@ def _from_router(error: HTTPException) -> Problem:
 def _from_validation(error: ValidationError) -> Problem:
     """Every wrong field by its name; what was sent is not repeated."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:SHOWN_FIELDS]
-    fields = [{"field": ".".join(map(str, one["loc"])) or "body", "problem": one["msg"]} for one in found]
+    fields = [{"field": ".".join(map(str, one["loc"])) or "body", "problem": in_our_words(one["msg"])} for one in found]
     detail = "; ".join(f"{one['field']}: {one['problem']}" for one in fields)
     return Problem(422, detail, fields=fields)

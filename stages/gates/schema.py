@@ -14,6 +14,7 @@ from stages.gates.base import SHOWN, GateContext, GateResult
 from stages.gates.by_column import fits
 from stages.gates.pandera import check_pandera, is_for_polars, is_pandera
 from stages.gates.table import chunks, columns, count_rows, is_arrow, is_polars, is_records
+from stages.problems import in_our_words
 
 _PYTHON_TYPES = (bool, int, float, str, bytes, date, datetime)
 _SAME_IN_ARROW = {"large_string": "string", "string_view": "string", "large_binary": "binary", "binary_view": "binary"}
@@ -114,7 +115,7 @@ def _by_row(error: ValidationError) -> dict[int, list[str]]:
 
 
 def _told(error: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, error['loc'])) or 'it'}: {error['msg']}"
+    return f"{'.'.join(map(str, error['loc'])) or 'it'}: {in_our_words(error['msg'])}"
 
 
 def _wrong_columns(output: Any, expected: Mapping[str, Any]) -> list[str]:
