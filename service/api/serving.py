@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from traceback import walk_tb
 from typing import Any
 
@@ -140,7 +141,27 @@ def _written(version: ModelVersion, result: Any) -> bytes:
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")
     answer = result if isinstance(result, dict) else {"predictions": result}
-    return orjson.dumps({**answer, "model": version.model, "version": version.version}, option=JSON_OPTIONS)
+    written = orjson.dumps({**answer, "model": version.model, "version": version.version}, option=JSON_OPTIONS)
+    # What JSON has no number for is written as null: only then it is worth a look.
+    if b"null" in written and (odd := _no_number(result)) is not None:
+        raise Problem(
+            422,
+            f"{version.model} version {version.version} answered {odd}, and JSON has no such number: ask about another"
+            " payload, or have the function that serves answer None where there is none",
+        )
+    return written
+
+
+def _no_number(value: Any) -> float | None:
+    """The first number in an answer that is none, or has no end."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    if is_dataclass(value):
+        value = {one.name: getattr(value, one.name) for one in fields(value)}
+    elif hasattr(value, "dtype"):
+        return _no_number(value.tolist())
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return next((odd for one in inside if (odd := _no_number(one)) is not None), None)
 
 
 @asynccontextmanager

@@ -98,12 +98,21 @@ async def publish(fit: dict[str, int], context: StageContext) -> int:
     return made.version
 
 
+@dataclasses.dataclass
+class Reading:
+    """A part of an answer."""
+
+    value: float
+
+
 def answer(model: dict[str, int], payload: Any) -> dict[str, Any]:
     """Serves `line`. It raises what functions of users raise."""
     if payload.get("fault"):
         raise RuntimeError("a fault of ours")
     if payload.get("nothing_like_json"):
         return {"y": object()}
+    if odd := payload.get("odd"):
+        return {"y": [1.0, None, Reading(float(odd))]}
     if payload.get("library_fault"):
         json.loads("{")
     return {"y": [model["slope"] * x for x in payload["x"]]}

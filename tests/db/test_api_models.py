@@ -56,6 +56,10 @@ async def test_a_wrong_payload_is_the_callers_error_and_a_fault_of_the_pipeline_
         assert "TypeError" in problem(await one.post(PREDICT, {"x": 5}), 422)
         problem(await one.http.post(PREDICT, content=b"{", headers={"Content-Type": "application/json"}), 400)
         assert [record for record in caplog.records if record.exc_info] == []
+        for odd in ("nan", "inf", "-inf"):
+            told = problem(await one.post(PREDICT, {"odd": odd}), 422)
+            assert told.startswith(f"line version 1 answered {odd}, and JSON has no such number")
+        assert (await one.post(PREDICT, {"odd": "2.5"})).json()["y"] == [1, None, {"value": 2.5}]
         for fault in ("fault", "library_fault", "nothing_like_json"):
             detail = problem(await one.post(PREDICT, {"x": [1], fault: True}), 500)
             assert "its log tells" in detail
