@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
 # A broken build may wait for what never comes.
 TEST_S = 60
+# What a test that failed left open is no matter here.
+LEFT_OUT = ("-p", "no:cacheprovider", "-p", "no:unraisableexception")
 
 
 def main() -> None:
@@ -64,7 +66,7 @@ def hunt(mutants: Sequence[Mutant], copy: Path) -> list[Mutant]:
 
 def failed(copy: Path, tests: Sequence[str]) -> str:
     """Which of the tests fail in this copy, and how many do and do not; empty: none fails."""
-    pytest = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--timeout={TEST_S}", "--maxfail=5")
+    pytest = (sys.executable, "-m", "pytest", f"--timeout={TEST_S}", "--maxfail=5", *LEFT_OUT)
     result = subprocess.run(
         [*pytest, "-o", "addopts=-ra", *tests],
         cwd=copy,
