@@ -1,0 +1,34 @@
+"""A word as long as others like breaks in its place, on a desk and on a phone: it pushes nothing out of sight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.pipelines import FLOUR
+from tests.browser.walking import browsing, overflowing, posted, served, walking
+from tests.browser.world import BREAD
+
+CUT = """() => [...document.querySelectorAll(".wide")]
+  .filter((one) => one.querySelector("table") && one.scrollWidth > one.clientWidth)
+  .map((one) => one.innerText.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_long_word_breaks_and_cuts_nothing_beside_it(database: str, tmp_path: Path, width: int) -> None:
+    flour = tmp_path / ("w" * 240)
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: str(flour)}) as base,
+        browsing() as browser,
+        walking(browser, base, "light", width) as walk,
+    ):
+        await posted(base, "/hooks/flour", {"kind": "wheat"})
+        await walk.run_is(1, "failed")
+        await walk.sees("w" * 240, "#stages")
+        await posted(base, "/api/v1/runs/1/abandon", {"by": "kim", "reason": "r" * 300})
+        await posted(base, "/api/v1/pauses", {"what": "bread", "by": "k" * 150, "reason": "p" * 300})
+        for path in ("/audit", "/runs/1", "/runs", "/events", "/system"):
+            await walk.to(path)
+            assert await walk.page.evaluate(CUT) == [], path
+            assert await overflowing(walk.page) == [], path
