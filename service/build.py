@@ -20,6 +20,7 @@ from service.engine import Ground, open_engine
 from service.errors import ConfigError, MigrationError
 from service.in_clear import in_clear
 from service.inbox import NoHandOver, PostgresInbox
+from service.known_secrets import known_secrets
 from service.lending import Lending
 from service.loops.backfills import Backfills
 from service.loops.kept_runs import KeptRuns
@@ -58,7 +59,7 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     await announce_pools(dsn, pools)
     lease_s = settings.executor.lease_s
     writer = Writer(dsn, register=Registration([role.value for role in settings.roles], lease_s), lease_s=lease_s)
-    reads = Reads(dsn, size=settings.database.max_connections)
+    reads = _reads(settings, dsn, catalogue)
     await reads.open()
     await writer.open()
     lending = Lending(settings, str(await reads.installation()))
@@ -75,13 +76,18 @@ async def open_guest(settings: Settings, catalogue: Catalogue, kafka: KafkaAcces
     """A daemon that drives runs with kept code, beside one that has prepared the database. Raises as `open_daemon`."""
     dsn, lease_s = str(settings.database.url), settings.executor.lease_s
     writer = Writer(dsn, register=Registration([role.value for role in settings.roles], lease_s), lease_s=lease_s)
-    reads = Reads(dsn, size=settings.database.max_connections)
+    reads = _reads(settings, dsn, catalogue)
     await reads.open()
     await writer.open()
     lending = Lending(settings, str(await reads.installation()))
     daemon = _daemon(lending, dsn, kafka, writer, reads, outbox, catalogue)
     await daemon.clock.set()
     return daemon
+
+
+def _reads(settings: Settings, dsn: str, catalogue: Catalogue) -> Reads:
+    secrets = known_secrets(settings, [binding.trigger for binding in catalogue.bindings()])
+    return Reads(dsn, size=settings.database.max_connections, secrets=secrets)
 
 
 async def _prepare(settings: Settings, dsn: str) -> None:

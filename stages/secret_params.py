@@ -23,15 +23,15 @@ MOST_TEXTS, LONGEST_TEXT = 200, 4096
 
 
 class Hidden(str):
-    """A value that is shown as `***`, whoever writes it, and is still equal only to what it hides."""
+    """A value that is shown as `***`, or as a text without its secrets, and is still equal only to what it hides."""
 
     __slots__ = ("_hides",)
     _hides: Any
 
     @classmethod
-    def of(cls, value: Any) -> Hidden:
+    def of(cls, value: Any, text: str = MASK) -> Hidden:
         """This value, hidden."""
-        made = cls(MASK)
+        made = cls(text)
         made._hides = value
         return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +40,12 @@ _HINTS = (
     *("xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-", "sk-", "hf_", "npm_", "pypi-", "whsec_", "tm_"),
 )
 
+Hide = Callable[[Any, str], Any]
+
+
+def _as_text(_: Any, text: str) -> str:
+    return text
+
 
 class Secrets:
     """Known secrets. `mask` may be called from any thread while values are added.
@@ -69,16 +75,24 @@ class Secrets:
         more.add(*values)
         return more
 
-    def mask_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Plain values without secrets; one under a name such as `password` is hidden whatever it is."""
-        return {self.mask(name): MASK if _NAMES.search(name) else self._plain(one) for name, one in fields.items()}
+    def mask_fields(self, fields: Mapping[str, Any], hide: Hide = _as_text) -> dict[str, Any]:
+        """Plain values without secrets; one under a name such as `password` is hidden whatever it is.
 
-    def _plain(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.mask(value)
+        `hide` makes of a value and the text without secrets what stands in its place.
+        """
+        return {
+            self.mask(name): hide(one, MASK) if _NAMES.search(name) else self.mask_value(one, hide)
+            for name, one in fields.items()
+        }
+
+    def mask_value(self, value: Any, hide: Hide = _as_text) -> Any:
+        """One plain value without secrets. A kind of text of its own is left: somebody has hidden it already."""
+        if type(value) is str:
+            text = self.mask(value)
+            return value if text == value else hide(value, text)
         if isinstance(value, dict):
-            return self.mask_fields(value)
-        return [self._plain(one) for one in value] if isinstance(value, list) else value
+            return self.mask_fields(value, hide)
+        return [self.mask_value(one, hide) for one in value] if isinstance(value, list) else value
 
     def mask_ends(self, text: str) -> str:
         """Hide what may be the rest of a known value at the beginning, and the beginning of one at the end."""

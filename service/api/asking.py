@@ -14,7 +14,7 @@ from service.api.answers import Json, events_answer
 from service.api.bodies import ExplainBody, FireBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
-from service.api.events import meant_event
+from service.api.events import event_itself, meant_event
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import start_id
@@ -25,12 +25,13 @@ from service.asking.shapes import EventExplained, FireAnswer
 from service.asking.standing import Standings
 from service.asking.which import which
 from service.callers import Right
+from service.db.envelopes import as_shown
 from service.db.offered import RunRow
 from service.shapes import EventAnswer, OutcomeShape
 from service.terms import judged
 from stages.secret_params import secret_paths
 from triggers.base import Binding
-from triggers.cloudevents import restore, to_json
+from triggers.cloudevents import to_json
 from triggers.event import Event
 from triggers.firing import FIRED_WITH, Firing
 from triggers.firing import fire as make_event
@@ -66,7 +67,7 @@ async def explain_again(context: Context, event: str) -> EventExplained:
 
 async def _accepted(context: Context, given: str) -> tuple[Given, Mapping[str, Any]]:
     found = await meant_event(context, given)
-    event = restore(found["cloudevent"])
+    event = await event_itself(context, found["key"])
     return Given(event, route_of(event, str(context.daemon.settings.root))), found
 
 
@@ -92,7 +93,7 @@ async def explained(
     ]
     return {
         "key": str(asked.event.key),
-        "cloudevent": to_json(asked.event),
+        "cloudevent": as_shown(to_json(asked.event), daemon.reads.secrets),
         "route": str(asked.route),
         "known": known is not None,
         "outcomes": outcomes,
@@ -127,11 +128,13 @@ async def fire_trigger(context: Context, body: FireBody, given: str | None) -> t
     _refuse_another(key, binding, made.event, known)
     asked = Given(made.event, _route_to(binding), made.dead).holding(daemon.catalogue.secrets_beside(binding.trigger))
     if body.dry_run:
-        return _fired(binding, asked.event, explained=await explained(context, asked, known, only=binding)), 200
+        return _fired(
+            context, binding, asked.event, explained=await explained(context, asked, known, only=binding)
+        ), 200
     heard = {(binding.pipeline, binding.trigger.name)}
     receipts = await daemon.inbox.accept([arrival(asked, offers([binding], asked, heard))])
     status, answer = events_answer(receipts)
-    return _fired(binding, receipts[0].event, events=answer["events"]), status
+    return _fired(context, binding, receipts[0].event, events=answer["events"]), status
 
 
 def _route_to(binding: Binding) -> Route:
@@ -146,12 +149,17 @@ def _refuse_another(key: str, binding: Binding, event: Event, known: Mapping[str
 
 
 def _fired(
-    binding: Binding, event: Event, *, events: Sequence[EventAnswer] = (), explained: EventExplained | None = None
+    context: Context,
+    binding: Binding,
+    event: Event,
+    *,
+    events: Sequence[EventAnswer] = (),
+    explained: EventExplained | None = None,
 ) -> FireAnswer:
     return {
         "trigger": binding.name,
         "dry_run": explained is not None,
-        "cloudevent": to_json(hidden(event)),
+        "cloudevent": as_shown(to_json(hidden(event)), context.daemon.reads.secrets),
         "events": list(events),
         "explained": explained,
     }

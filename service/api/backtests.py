@@ -22,6 +22,7 @@ from service.asking.rehearsal import Rehearsal
 from service.asking.shapes import BacktestAnswer, DueAnswer
 from service.asking.which import which
 from service.callers import Right
+from service.db.envelopes import heard_event
 from service.db.inbox_pages import PAGE, InboxPages
 from service.definition import describe_trigger
 from service.shapes import InboxEvent
@@ -80,7 +81,7 @@ async def _rehearsed(
         was = await asyncio.to_thread(due_from, binding.trigger, since, until)
         would = await asyncio.to_thread(due_from, trigger, since, until)
         rehearsal.due = Due.of(was, would, began, daemon.clock.now())
-    stopped = await _show(rehearsal, InboxPages(daemon.reads), since, until)
+    stopped = await _show(rehearsal, InboxPages(daemon.reads, heard_event), since, until)
     answer = await asyncio.to_thread(rehearsal.end, since, until)
     answer["read_until"] = stopped
     return answer

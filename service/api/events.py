@@ -21,6 +21,7 @@ from service.db.views import WantedEvents
 from service.errors import NotFound
 from service.shapes import EventFate, EventsAnswer, EventsPage
 from triggers.base import Fate
+from triggers.event import Event
 
 LIST_QUERY = {
     "type": "only events of this CloudEvents type, or of those that begin with it and a dot",
@@ -96,6 +97,14 @@ async def found_event(context: Context, given: str) -> EventFate:
     event = await context.views.event(_as_key(given), given)
     if event is None:
         raise NotFound(f"no event has the id or key {given[:200]!r}: it was never accepted here")
+    return event
+
+
+async def event_itself(context: Context, key: str) -> Event:
+    """An event that was found, with its secrets: to run or to decide again. Raises `NotFound`."""
+    event = await context.views.event_itself(UUID(key))
+    if event is None:
+        raise NotFound(f"event {key} was removed just now")
     return event
 
 

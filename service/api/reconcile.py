@@ -39,7 +39,7 @@ async def recorded(context: Context, request: Request) -> Response:
     known_only(request, PAGE_QUERY)
     now = context.daemon.clock.now()
     until = _instant(request, "to") or now
-    page = await InboxPages(context.daemon.reads).page(
+    page = await InboxPages(context.daemon.reads, context.daemon.reads.shown).page(
         _instant(request, "from") or until - DAY,
         until,
         source=request.query_params.get("source") or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from service.api.answers import Json
 from service.api.bodies import ReplayBody
 from service.api.context import Context
 from service.api.endpoint import Endpoint
-from service.api.events import found_event, meant_event
+from service.api.events import event_itself, found_event, meant_event
 from service.api.problems import Problem
 from service.api.requests import read_model
 from service.api.runs import start_id
@@ -30,12 +30,11 @@ from service.db.offered import RunRow
 from service.db.replays import PutReplay
 from service.db.rows import Row
 from service.db.writer import Operation
-from service.errors import Conflict, NotFound
+from service.errors import Conflict
 from service.inbox import event_row
 from service.shapes import EventFate, OutcomeShape
 from stages.secret_params import shown_whole
 from triggers.base import Arrival, Fate, Offer
-from triggers.cloudevents import restore
 from triggers.event import Event
 from triggers.replay import REPLAY_TAGS, SHADOW_TAGS, Replay, replay_event, replayed
 from triggers.route import route_of
@@ -65,7 +64,7 @@ async def replay(context: Context, request: Request) -> Response:
 async def replay_event_of(context: Context, body: ReplayBody, key: str) -> tuple[ReplayAnswer, bool]:
     """The replay as it is recorded, and whether it is new. Raises `NotFound`, `Conflict` and `Problem`."""
     found = await meant_event(context, body.event)
-    itself = await _itself(context, found["key"])
+    itself = await event_itself(context, found["key"])
     before = replayed(itself)
     original = itself if before is None else before.original
     if before is not None:
@@ -166,26 +165,18 @@ async def _old(context: Context, found: EventFate, outcome: OutcomeShape) -> _Ol
         if len(rows) > MOST_SHARED:
             raise Conflict(f"run {run['id']} holds {len(rows) + 1} events, more than a replay carries ({MOST_SHARED})")
         return _Old(run["id"], shown_whole(run["params"]), await _shared(context, run["event"]["key"], rows))
-    return _Old(None, _params_now(context, found, outcome))
+    return _Old(None, await _params_now(context, found, outcome))
 
 
 async def _shared(context: Context, first: str, rows: Sequence[Any]) -> Sequence[Event]:
     """All events of a run that several share, else none."""
     if not rows:
         return ()
-    return await _itself(context, first), *(whole_event(row["envelope"]) for row in rows)
+    return await event_itself(context, first), *(whole_event(row["envelope"]) for row in rows)
 
 
-async def _itself(context: Context, key: str) -> Event:
-    """An event that was found, with its secrets: the new run gets them."""
-    event = await context.views.event_itself(UUID(key))
-    if event is None:
-        raise NotFound(f"event {key} was removed just now")
-    return event
-
-
-def _params_now(context: Context, found: EventFate, outcome: OutcomeShape) -> Mapping[str, Any] | None:
-    event = restore(found["cloudevent"])
+async def _params_now(context: Context, found: EventFate, outcome: OutcomeShape) -> Mapping[str, Any] | None:
+    event = await event_itself(context, found["key"])
     bindings = [one for one in listening(context.daemon.catalogue) if one.pipeline == outcome["pipeline"]]
     given = Given(event, route_of(event, str(context.daemon.settings.root)))
     offered = offers(bindings, given, {(outcome["pipeline"], outcome["trigger"])})

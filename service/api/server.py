@@ -25,7 +25,6 @@ from service.api.watched import Watched
 from service.db.links import known_key, new_key
 from service.db.views import Views
 from service.errors import ConfigError
-from service.known_secrets import known_secrets
 from service.known_tokens import KnownTokens
 from service.log_files import LogFiles
 from service.log_pages import LogPages
@@ -57,7 +56,6 @@ class ApiServer:
         access = Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc))
         self._watched = Watched(access)
         daemon.hear_tokens += [tokens.hear, self._watched.hear]
-        secrets = known_secrets(daemon.settings, [one.trigger for one in daemon.catalogue.bindings()])
         context = Context(
             daemon=daemon,
             views=views,
@@ -70,7 +68,7 @@ class ApiServer:
             access=access,
             watched=self._watched,
             tokens=tokens,
-            audit=Audit(daemon.writer, secrets),
+            audit=Audit(daemon.writer, daemon.reads.secrets),
         )
         daemon.hear_changes += [context.shared.forget, self._stream.change]
         self._sessions = sessions

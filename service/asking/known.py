@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from service.db.envelopes import shown_event
+from service.db.envelopes import heard_event
 from service.db.inbox_pages import InboxPages
 from service.db.reads import Reads
 from triggers.base import Binding
@@ -39,7 +39,7 @@ class KnownEvents:
         found: set[str] = set()
         for start in range(0, len(ids), _WHOLE):
             rows = await self._reads.fetch("events_of_ids", ids[start : start + _WHOLE])
-            found |= {row["id"] for row in rows if shown_event(row["envelope"]).get(HOOK) == hook}
+            found |= {row["id"] for row in rows if heard_event(row["envelope"]).get(HOOK) == hook}
         return found
 
     async def reasons(self, keys: Sequence[EventKey], pipeline: str) -> Mapping[EventKey, str]:
@@ -60,7 +60,7 @@ class KnownEvents:
 
     async def events(self, source: str, after: datetime, until: datetime) -> Sequence[Event]:
         """See `Known`."""
-        pages = InboxPages(self._reads)
+        pages = InboxPages(self._reads, heard_event)
         return [restore(one["cloudevent"]) async for one in pages.each(after, until, source=source)]
 
 

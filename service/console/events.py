@@ -17,8 +17,6 @@ from service.api.requests import query_id
 from service.api.window import TIMES
 from service.console.page import Done, Form, Shown, pipeline_names, who
 from service.event_name import event_name
-from service.known_secrets import known_secrets
-from stages.secrets import Secrets
 from triggers.base import Fate
 
 LIMIT = 50
@@ -52,7 +50,6 @@ async def event(context: Context, request: Request) -> Shown:
     values = {
         "title": f"Event {event_name(found)}",
         "event": found,
-        "payload": _secrets(context).mask_fields(found["cloudevent"]),
         "replayable": ran or [one["pipeline"] for one in found["outcomes"]],
     }
     return Shown("event.html", values)
@@ -64,11 +61,6 @@ async def explained(context: Context, request: Request) -> Shown:
     order = sorted(found["triggers"], key=lambda one: (one["fate"] is None, one["fate"] == Fate.IGNORED))
     values = {"title": "What would become of it now", "found": found, "verdicts": order}
     return Shown("explain.html", values, live=None)
-
-
-def _secrets(context: Context) -> Secrets:
-    triggers = [one.trigger for one in context.daemon.catalogue.bindings()]
-    return known_secrets(context.daemon.settings, triggers)
 
 
 async def replayed(context: Context, request: Request, form: Form) -> Done:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.db.envelopes import shown_event
+from service.db.envelopes import heard_event
 from service.db.rows import Row
 from service.trigger_shapes import TriggerShape
 from triggers.base import Fate
@@ -69,7 +69,7 @@ def rates(rows: Sequence[Row]) -> Mapping[str, float]:
 
 
 def _count(envelope: bytes) -> Any:
-    data = shown_event(envelope).get("data")
+    data = heard_event(envelope).get("data")
     return data.get("count") if isinstance(data, dict) else None
 
 

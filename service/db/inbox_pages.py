@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
-from service.db.envelopes import shown_event
 from service.db.reads import Reads
 from service.db.rows import Row
 from service.shapes import InboxEvent, InboxPage
@@ -21,8 +20,10 @@ PAGE = 1000
 class InboxPages:
     """The recorded events of a time. Every call may raise `DatabaseUnavailable`."""
 
-    def __init__(self, reads: Reads) -> None:
+    def __init__(self, reads: Reads, read: Callable[[bytes], dict[str, Any]]) -> None:
+        """`read` makes of a stored event what is wanted of it: one of `service.db.envelopes`."""
         self._reads = reads
+        self._read = read
 
     async def page(
         self, since: datetime, until: datetime, *, source: str | None = None, after: int | None = None, limit: int
@@ -31,7 +32,7 @@ class InboxPages:
         first = await self._place(since - SLACK) if after is None else after + 1
         end = await self._place(until + SLACK)
         rows = await self._reads.fetch("inbox_page", first, end, since, until, source, limit)
-        return {"events": [_event(row) for row in rows], "next": rows[-1]["seq"] if len(rows) == limit else None}
+        return {"events": [self._event(row) for row in rows], "next": rows[-1]["seq"] if len(rows) == limit else None}
 
     async def _place(self, instant: datetime) -> int:
         [row] = await self._reads.fetch("seq_at", instant)
@@ -49,13 +50,12 @@ class InboxPages:
             if after is None:
                 return
 
-
-def _event(row: Row) -> InboxEvent:
-    outcomes: list[Any] = orjson.loads(row["outcomes"])
-    return {
-        "seq": row["seq"],
-        "key": str(row["key"]),
-        "accepted_at": row["accepted_at"],
-        "cloudevent": shown_event(row["envelope"]),
-        "outcomes": outcomes,
-    }
+    def _event(self, row: Row) -> InboxEvent:
+        outcomes: list[Any] = orjson.loads(row["outcomes"])
+        return {
+            "seq": row["seq"],
+            "key": str(row["key"]),
+            "accepted_at": row["accepted_at"],
+            "cloudevent": self._read(row["envelope"]),
+            "outcomes": outcomes,
+        }

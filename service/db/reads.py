@@ -10,18 +10,23 @@ from uuid import UUID
 import asyncpg
 
 from service.db.connect import OUTAGES, is_outage, open_pool, sql, where
-from service.db.envelopes import whole_event
+from service.db.envelopes import shown_event, whole_event
 from service.db.rows import Row
 from service.errors import DatabaseUnavailable
+from stages.secrets import Secrets
 from triggers.event import Event
 
 Rows = Sequence[Row]
 
 
 class Reads:
-    """A pool of connections for reading. Every call may raise `DatabaseUnavailable`."""
+    """A pool of connections for reading. Every call may raise `DatabaseUnavailable`.
 
-    def __init__(self, dsn: str, *, size: int) -> None:
+    `secrets` are those never to be shown of what is read.
+    """
+
+    def __init__(self, dsn: str, *, size: int, secrets: Secrets | None = None) -> None:
+        self.secrets = secrets or Secrets()
         self._dsn = dsn
         self._size = size
         self._pool: asyncpg.Pool | None = None
@@ -59,6 +64,10 @@ class Reads:
         """The first row of `service/db/sql/<name>.sql`, or None."""
         rows = await self.fetch(name, *arguments)
         return rows[0] if rows else None
+
+    def shown(self, stored: bytes) -> dict[str, Any]:
+        """A stored event as it is shown."""
+        return shown_event(stored, self.secrets)
 
     async def installation(self) -> UUID:
         """The identity of this database."""

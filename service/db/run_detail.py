@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import orjson
 
-from service.db.envelopes import shown_event
+from service.db.envelopes import heard_event
 from service.db.stage_detail import PENDING, seconds, stage_shapes
 from service.db.waits import is_ready, place, told_at_once
 from service.gate_shapes import CANCELLED, FindingShape, GateShape, VoteShape
@@ -85,8 +85,10 @@ def event_name(row: Row, *, id_column: str = "event_id", key_column: str = "even
 def run_detail(
     row: Row, tried: StageRows, gates: GateRows, blocking: Row | None = None, loaded: str | None = None
 ) -> RunDetail:
-    """The whole run. Stages are in the order of the graph, also those not reached yet. `blocking` is what is taken of
-    the limits that hold for it, `loaded` the version that it could go on with (None: its own).
+    """The whole run but for its CloudEvent. Stages are in the order of the graph, also those not reached yet.
+
+    `blocking` is what is taken of the limits that hold for it, `loaded` the version that it could go on with (None:
+    its own).
     """
     definition = orjson.loads(row["definition"]) if row["definition"] else {}
     stages = stage_shapes(definition, tried.attempts, tried.items, tried.costs, over=row["finished_at"] is not None)
@@ -102,7 +104,7 @@ def run_detail(
             **event_name(row),
             "occurred_at": row["occurred_at"],
             "accepted_at": row["accepted_at"],
-            "cloudevent": shown_event(row["envelope"]),
+            "cloudevent": {},
         },
         "replay": _replay(row),
         "effects": [],
@@ -123,7 +125,7 @@ def run_detail(
 
 
 def _replay(row: Row) -> ReplayShape | None:
-    told = replayed(restore(shown_event(row["envelope"]))) if row["source"].startswith(REPLAY) else None
+    told = replayed(restore(heard_event(row["envelope"]))) if row["source"].startswith(REPLAY) else None
     if told is None:
         return _shadow(row) if row["trigger"] == SHADOW_TRIGGER else None
     event = str(told.original.key)
@@ -176,7 +178,7 @@ def _go_on(row: Row, loaded: str | None) -> str:
     """The command that goes on with a run that ended. On other code a replay is made again, for it is about its own."""
     if loaded in (None, row["version"]):
         return f"tidemill resume {row['id']}"
-    told = replayed(restore(shown_event(row["envelope"]))) if row["source"].startswith(REPLAY) else None
+    told = replayed(restore(heard_event(row["envelope"]))) if row["source"].startswith(REPLAY) else None
     if told is None or not row["code_kept"]:
         return f"tidemill resume {row['id']} --on latest"
     return again(told, row["pipeline"], row["version"])

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from service.db.connect import columns
-from service.db.envelopes import shown_event
 from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
@@ -38,9 +37,9 @@ class Stories:
         attempts, gates, votes, actions = await asyncio.gather(*(self._reads.fetch(part, run_id) for part in parts))
         versions = sorted({row["version"], *(one["version"] for one in attempts if one["version"])})
         definitions = await self._reads.fetch("story_definitions", row["pipeline"], versions)
-        told = _story(row, attempts, gates, definitions)
+        told = _story(row, self._reads.shown(row["envelope"]), attempts, gates, definitions)
         done = [StoryAction(**{**dict(one), "detail": orjson.loads(one["detail"])}) for one in actions]
-        shared = [_shared(one) for one in more]
+        shared = [_shared(one, self._reads.shown(one["envelope"])) for one in more]
         return replace(told, shared=shared, votes=[_vote(one) for one in votes], actions=done)
 
     async def before(self, run: Story) -> int | None:
@@ -65,12 +64,12 @@ class Stories:
         found = []
         for row in runs:
             of_pipeline = [one for one in definitions if one["name"] == row["pipeline"]]
-            found.append(_story(row, attempts.get(row["id"], ()), gates.get(row["id"], ()), of_pipeline))
+            written = self._reads.shown(row["envelope"])
+            found.append(_story(row, written, attempts.get(row["id"], ()), gates.get(row["id"], ()), of_pipeline))
         return found
 
 
-def _shared(row: Row) -> SharedEvent:
-    event = shown_event(row["envelope"])
+def _shared(row: Row, event: Mapping[str, Any]) -> SharedEvent:
     return SharedEvent(key=str(row["key"]), accepted_at=row["accepted_at"], cloudevent=event)
 
 
@@ -89,10 +88,11 @@ def _by_run(rows: Sequence[Row]) -> Mapping[int, Sequence[Row]]:
     return grouped
 
 
-def _story(row: Row, attempts: Sequence[Row], gates: Sequence[Row], definitions: Sequence[Row]) -> Story:
+def _story(
+    row: Row, written: Mapping[str, Any], attempts: Sequence[Row], gates: Sequence[Row], definitions: Sequence[Row]
+) -> Story:
     plain = ("id", "pipeline", "version", "trigger", "state", "accepted_at", "queued_at", "started_at", "finished_at")
     ends = ("cancelled_by", "abandoned_at", "abandoned_by", "abandon_reason", "due_at", "late_at")
-    written = shown_event(row["envelope"])
     causes = ("cause_run", "cause_stage", "parent_run")
     known = {one["version"]: orjson.loads(one["definition"]) for one in definitions}
     secret = [path for one in known.values() for path in one.get("secret_params", ())]

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from service.db.envelopes import shown_event, whole_event
+from service.db.envelopes import whole_event
 from service.db.failures import errors_of
 from service.db.pauses import Pauses
 from service.db.reads import Reads
@@ -142,6 +142,7 @@ class Views:
         pipeline = (loaded or {}).get(row["pipeline"])
         version = row["version"] if pipeline is None else pipeline.version
         shown = run_detail(row, stages, GateRows(gates, votes, history), blocking, version)
+        shown["event"]["cloudevent"] = self._reads.shown(row["envelope"])
         shown["effects"] = await effects_of(self._reads, run_id)
         return shown
 
@@ -205,12 +206,13 @@ class Views:
             return None
         chosen = next((row for row in rows if row["key"] == key), rows[0])
         replays = await replays_of(self._reads, chosen["key"])
-        return _event_fate(chosen, [row for row in rows if row is not chosen], replays)
+        envelope = self._reads.shown(chosen["envelope"])
+        return _event_fate(chosen, envelope, [row for row in rows if row is not chosen], replays)
 
     async def stored_event(self, key: UUID) -> Mapping[str, Any] | None:
         """The CloudEvent accepted under a key, as it is shown."""
         row = await self._reads.row("envelope_of", key)
-        return None if row is None else shown_event(row["envelope"])
+        return None if row is None else self._reads.shown(row["envelope"])
 
     async def event_itself(self, key: UUID) -> Event | None:
         """The event accepted under a key, with its secrets: to be run again, not to be shown."""
@@ -221,7 +223,7 @@ class Views:
         """The events that share a run, in the order in which they were accepted."""
         first = 0 if after is None else after + 1
         rows = await self._reads.fetch("run_events", run_id, first, limit)
-        events: list[RunEventShape] = [run_event(row) for row in rows]
+        events = [run_event(row, self._reads.shown(row["envelope"])) for row in rows]
         return {"run": run_id, "events": events, "next": rows[-1]["place"] if len(rows) == limit else None}
 
     async def pauses(self) -> Pauses:
@@ -307,14 +309,14 @@ def version_shape(row: Row) -> VersionShape:
     }
 
 
-def run_event(row: Row) -> RunEventShape:
-    """A row of `run_events.sql`."""
+def run_event(row: Row, cloudevent: dict[str, Any]) -> RunEventShape:
+    """A row of `run_events.sql`, with its event as it is shown."""
     return {
         **event_name(row, id_column="id", key_column="key"),
         "place": row["place"],
         "occurred_at": row["occurred_at"],
         "accepted_at": row["accepted_at"],
-        "cloudevent": shown_event(row["envelope"]),
+        "cloudevent": cloudevent,
     }
 
 
@@ -330,9 +332,8 @@ def _event_summary(row: Row) -> EventSummary:
     }
 
 
-def _event_fate(row: Row, others: Sequence[Row], replays: list[ReplayOf]) -> EventFate:
+def _event_fate(row: Row, envelope: dict[str, Any], others: Sequence[Row], replays: list[ReplayOf]) -> EventFate:
     outcomes: list[OutcomeShape] = orjson.loads(row["outcomes"])
-    envelope = shown_event(row["envelope"])
     return {
         **event_name(row, id_column="id", key_column="key"),
         "occurred_at": row["occurred_at"],

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
-from service.db.envelopes import shown_event
+from service.db.envelopes import heard_event
 from service.db.rows import Row
 from service.db.sinks import LogEntry
 from service.model import RunState
@@ -67,7 +67,7 @@ def _known(run: Row, move: str) -> dict[str, Any]:
 def _trace(run: Row | None, step: str) -> Mapping[str, str]:
     if run is None or run["envelope"] is None:
         return {}
-    return continued(shown_event(run["envelope"]), run["event_key"].hex, step)
+    return continued(heard_event(run["envelope"]), run["event_key"].hex, step)
 
 
 async def told_of(installation: str, entries: Sequence[LogEntry], facts: Facts) -> list[tuple[int, Event]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from service.db.envelopes import shown_event
+from service.db.envelopes import heard_event
 from service.db.rows import Row
 from service.db.sinks import LogEntry
 from service.model import RunState
@@ -55,7 +55,7 @@ class StatusSink:
         if run is None or run["trigger"] != self._binding.trigger.name or run["envelope"] is None:
             return None
         news = RunNews(run["id"], run["pipeline"], _STATES.get(move, "pending"))
-        return self._report.call(news, restore(shown_event(run["envelope"])))
+        return self._report.call(news, restore(heard_event(run["envelope"])))
 
     async def _send(self, call: Call) -> Delivered:
         """Raises `SinkTrouble`."""
