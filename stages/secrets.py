@@ -33,9 +33,10 @@ _LOOKS = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 _NAMES = re.compile(r"(?:password|passwd|passphrase|secret|token|(?:api|access|private)[_-]?key)$", re.I)
-# A text without any of these holds nothing that `_LOOKS` finds: most lines cost a few searches for plain text.
+# A text without any of these holds nothing that `_LOOKS` finds (a password in a URL stands before an `@`): most lines
+# cost a few searches for plain text.
 _HINTS = (
-    *("authorization", "bearer", "passw", "passphrase", "secret", "token", "key", "://"),
+    *("authorization", "bearer", "passw", "passphrase", "secret", "token", "key", "@"),
     *("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
     *("xoxa-", "xoxb-", "xoxp-", "xoxr-", "xoxs-", "sk-", "hf_", "npm_", "pypi-", "whsec_", "tm_"),
 )
@@ -57,6 +58,7 @@ class Secrets:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms: frozenset[str] = frozenset()
         self._known: re.Pattern[str] | None = None
+        self._hints: tuple[str, ...] = _HINTS
         self.add(*values)
 
     def add(self, *values: str) -> None:
@@ -74,6 +76,15 @@ class Secrets:
         more._forms, more._known = self._forms, self._known
         more.add(*values)
         return more
+
+    def of_document(self, text: str) -> Secrets | None:
+        """Those that a document in JSON may hold, or None: going through its values is then quick, or needless."""
+        folded = text.casefold()
+        found = Secrets()
+        found._hints = tuple(hint for hint in _HINTS if hint in folded)
+        if self._known is not None and self._known.search(text):
+            found._forms, found._known = self._forms, self._known
+        return found if found._hints or found._known else None
 
     def mask_fields(self, fields: Mapping[str, Any], hide: Hide = _as_text) -> dict[str, Any]:
         """Plain values without secrets; one under a name such as `password` is hidden whatever it is.
@@ -108,8 +119,11 @@ class Secrets:
         """The text with `***` in place of secrets."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        lowered = text.lower()
-        return _LOOKS.sub(_masked, text) if any(hint in lowered for hint in _HINTS) else text
+        folded = text.casefold()
+        for hint in self._hints:
+            if hint in folded:
+                return _LOOKS.sub(_masked, text)
+        return text
 
 
 def masked_error(error: ErrorRecord, secrets: Secrets) -> ErrorRecord:

@@ -37,6 +37,11 @@ def shown_event(stored: bytes, secrets: Secrets) -> dict[str, Any]:
 
 def as_shown(heard: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
     """A CloudEvent that was heard, as it is shown. Of a replay, what it carries is shown like that."""
+    likely = secrets.of_document(orjson.dumps(heard).decode())
+    return dict(heard) if likely is None else _masked(heard, likely)
+
+
+def _masked(heard: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
     plain = {name: value for name, value in heard.items() if name in _AS_IT_IS}
     data = heard.get("data")
     if str(heard.get("source", "")).startswith(REPLAY) and isinstance(data, Mapping):
@@ -48,7 +53,7 @@ def as_shown(heard: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
 def _carried(data: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
     found = dict(data)
     if isinstance(data.get("event"), Mapping):
-        found["event"] = as_shown(data["event"], secrets)
+        found["event"] = _masked(data["event"], secrets)
     if data.get("events"):
-        found["events"] = [as_shown(one, secrets) for one in data["events"]]
+        found["events"] = [_masked(one, secrets) for one in data["events"]]
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,3 +160,29 @@ def test_settings_and_triggers_are_asked_for_their_secrets(monkeypatch: pytest.M
     texts = ["of db", "of the api", "of kafka", "of the hook", "written out", "of another"]
     assert [secrets.mask(text) for text in texts] == ["***"] * len(texts)
     assert secrets.mask("plain") == "plain"
+
+
+NAMES = ("api_key", "paSSword", "pa\u017f\u017fword", "to\u212aen", "note", "https://kim:pw1234@host", "kim@host")
+TEXTS = ('hunter"22', "tm_0123456789abcdefgh", "Bearer 123456789", "AKIA0123456789ABCDEF", "https://host/a", "token=x")
+WORDS = st.sampled_from((*NAMES, *TEXTS))
+DOCUMENTS = st.dictionaries(
+    WORDS,
+    st.recursive(
+        WORDS | st.integers(0, 2**53) | st.none(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+
+
+@given(DOCUMENTS)
+def test_what_a_document_may_hold_is_all_that_is_found_in_it(document: dict[str, Any]) -> None:
+    secrets = Secrets(['hunter"22'])
+    likely = secrets.of_document(orjson.dumps(document).decode())
+    found = document if likely is None else likely.mask_fields(document)
+    assert found == secrets.mask_fields(document)
+
+
+def test_a_document_without_any_is_not_gone_through() -> None:
+    assert Secrets(["hunter22"]).of_document('{"note": "https://host/path", "n": 1}') is None
