@@ -120,10 +120,15 @@ def _refuse_needed(pipeline: Pipeline, stage: str) -> None:
         )
 
 
+def asking_behind(pipeline: Pipeline, stage: str) -> list[str]:
+    """The gates behind a stage that ask people: who skips it passes them."""
+    behind = (gate for gates in pipeline.plan.gates.values() for gate in gates if gate.src == stage)
+    return [gate.name for gate in behind if isinstance(gate.gate, Approval)]
+
+
 def _require_gates(scope: Scope, pipeline: Pipeline, stage: str) -> None:
     """Raises 403 for whoever would have a run pass gates that people decide, without being one who may."""
-    behind = (gate for gates in pipeline.plan.gates.values() for gate in gates if gate.src == stage)
-    asked = [gate.name for gate in behind if isinstance(gate.gate, Approval)]
+    asked = asking_behind(pipeline, stage)
     if asked:
         named = f"gate{'s' if len(asked) > 1 else ''} {' and '.join(asked)}"
         require_gate(scope, pipeline.name, f"skipping {stage}, so that nobody decides {named},")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -17,7 +18,7 @@ from service.api.requests import read_body
 from service.api.sessions import Session
 from service.api.standing import caller_of, require
 from service.audit import tell
-from service.callers import Right
+from service.callers import Caller, Right
 from service.console.look import HEADERS, rendered
 from service.log_stream import Place
 from triggers.payload import parse_json
@@ -70,6 +71,7 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
         "live": live,
         "person": session.name,
         "signed_in": session.signed_in,
+        "may": partial(may, caller_of(request.scope)),
         "token": context.sessions.form_token(session),
         "said": context.sessions.said(request.scope),
         "people_wait": waiting["gates"] + waiting["reviews"],
@@ -80,6 +82,11 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
     if frame["said"]:
         answer.headers.append("Set-Cookie", context.sessions.told())
     return answer
+
+
+def may(caller: Caller, right: str, pipeline: str = "") -> bool:
+    """Whether a caller may do what a form is for: pages leave out the others. Gates are decided by pipeline."""
+    return caller.may_decide(pipeline) if right == Right.APPROVER else caller.may(Right(right))
 
 
 async def act(context: Context, request: Request, handler: Act, right: Right | None) -> Response:

@@ -14,7 +14,7 @@ from service.api.requests import path_id, query_id
 from service.api.reviews import reviews_page
 from service.api.runs import run_called
 from service.api.standing import require_gate
-from service.api.steering import abandon_run, cancel_run, resume_run, skip_stage
+from service.api.steering import abandon_run, asking_behind, cancel_run, resume_run, skip_stage
 from service.console.page import Done, Form, Shown, object_of, who
 from service.db.people import waiting_gates
 
@@ -28,8 +28,13 @@ async def reviews(context: Context, request: Request) -> Shown:
     asked = await waiting_gates(context.daemon.reads, None if run is None else (run, gate), LIMIT)
     failed = await reviews_page(context, None, before, LIMIT)
     groups = {group.name: list(group.people) for group in context.daemon.settings.groups}
+    loaded = context.daemon.catalogue.pipelines
+
+    def asks(pipeline: str, stage: str) -> bool:
+        return pipeline in loaded and bool(asking_behind(loaded[pipeline], stage))
+
     values = {"title": "Reviews", "asked": asked, "failed": failed, "groups": groups, "later": run or before}
-    return Shown("reviews.html", values)
+    return Shown("reviews.html", {**values, "asks": asks})
 
 
 async def decided(context: Context, request: Request, form: Form) -> Done:

@@ -173,8 +173,11 @@ async def test_to_skip_a_stage_past_a_gate_that_asks_people_takes_an_approver_to
                 assert "nobody decides gate breaks-ship, takes the role approver for shipping" in told
         del one.http.headers["Authorization"]
         await sign_in(one, operator)
-        form = form_of(await look(one, "/reviews"), f"/act/runs/{run}/skip")
-        refused = await send(one, f"/act/runs/{run}/skip", {**form, "reason": "go"})
+        page = await look(one, "/reviews")
+        assert "Going on without breaks takes the role approver for shipping." in page
+        assert f"/act/runs/{run}/skip" not in page
+        form = form_of(page, f"/act/runs/{run}/abandon")
+        refused = await send(one, f"/act/runs/{run}/skip", {**form, "stage": "breaks", "reason": "go"})
         assert (refused.status_code, "takes the role approver" in refused.text) == (403, True)
         assert (await one.post(skip, {"by": "kim", "reason": "go"}, headers=both)).status_code == 202
         assert await reached(one.daemon, run) is RunState.SUCCEEDED
