@@ -314,6 +314,10 @@ async def test_nobody_waits_for_a_process_that_stands_still_in_a_transaction(
             monkeypatch.setattr(faults, "armed", lambda: False)
             before = still.daemon
             async with writing(database) as heir, asyncio.timeout(20), asyncio.TaskGroup() as others:
+                await asyncio.sleep(2 * lease_s)
+                # Before anybody ends its transaction: whoever waited here would wait for ever.
+                [adopted] = await heir.submit(Adopt())
+                assert adopted.runs == 0
                 loops = [Recovery(heir, lease_s=lease_s), Ending(heir, reads, lease_s=lease_s)]
                 recovering = [others.create_task(one.run()) for one in loops]
                 # What it holds is free as soon as the server has ended its transaction, and its runs are adopted then.
