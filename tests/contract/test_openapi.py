@@ -63,7 +63,7 @@ async def data(one: Api) -> str:
         "hook": ["plain"],
     }
     known = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in there.items()]
-    used = [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.8 }}' for name in there]
+    used = [f'"path.{name}" = {{ dictionary = "{name}", probability = 0.9 }}' for name in there]
     return "\n".join([*known, "[parameters]", *used])
 
 
