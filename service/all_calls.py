@@ -126,6 +126,10 @@ class AllCalls(RunCalls, ScheduleCalls, AccessCalls):
         """Every trigger: its state, when it is due, when it last saw something, its lag."""
         return await self._get("/api/v1/triggers")
 
+    async def figures(self) -> Json:
+        """How things go just now: unfinished runs; of the newest what came, how fast, and how soon a stage began."""
+        return await self._get("/api/v1/now")
+
     async def pauses(self) -> Json:
         """What is paused."""
         return await self._get("/api/v1/pauses")

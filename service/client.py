@@ -119,6 +119,7 @@ class Client:
     versions = now(AllCalls.versions)
     pipeline = now(AllCalls.pipeline)
     triggers = now(AllCalls.triggers)
+    figures = now(AllCalls.figures)
     pauses = now(AllCalls.pauses)
     pause = now(AllCalls.pause)
     unpause = now(AllCalls.unpause)

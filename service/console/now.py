@@ -11,11 +11,11 @@ from typing import Any
 from starlette.requests import Request
 
 from service.api.context import Context
+from service.api.glance import NEWEST, arrivals, batches, heard, latencies, mode, rates, totals
 from service.api.health import readiness
 from service.api.listings import known_triggers
 from service.api.reviews import reviews_page
 from service.api.schedules import EARLIEST, LATEST
-from service.console.glance import arrivals, batches, heard, latencies, mode, rates, totals
 from service.console.page import Shown
 from service.console.timeline import timeline
 from service.db.schedules import ScheduleViews
@@ -23,7 +23,7 @@ from service.log_stream import Place
 from triggers.base import Binding
 from triggers.schedule import Schedule, due_times, newest_due
 
-LIMIT, NEWEST = 8, 300
+LIMIT = 8
 PAST, COMING = 10, 3
 Ticks = tuple[list[datetime], list[datetime]]
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from service.api.asking import fire_trigger
 from service.api.bodies import FireBody, PauseBody, UnpauseBody
 from service.api.context import Context
+from service.api.glance import SCHEDULED
 from service.api.listings import known_triggers
 from service.api.pauses import lift_pause, pause_place
 from service.api.problems import Problem
@@ -22,7 +23,6 @@ from service.api.schedules import EARLIEST, LATEST
 from service.backfill import described, find_schedule
 from service.backfill_shapes import TickShape
 from service.console.calendar import cell_of, cells, stretch
-from service.console.glance import SCHEDULED
 from service.console.now import ticks_around
 from service.console.page import Done, Form, Shown, who
 from service.db.schedules import ScheduleViews

@@ -16,6 +16,21 @@ from triggers.schedule import Cron, Every
 clocks = Pipeline("clocks", [add], on=[Every("1h"), Cron("0 2 * * *"), Every("2h", enabled=False, name="off")])
 
 
+async def test_the_figures_of_the_page_are_there_for_programs(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, *Role, pipelines=(*PIPELINES, clocks)) as one:
+        await one.start("sums")
+        await one.start("gated", RunState.WAITING)
+        told = await one.call(one.client.figures)
+        assert (await one.http.get("/api/v1/now", params={"x": "1"})).status_code == 422
+    assert told["unfinished"] == {"running": 0, "waiting": 1, "queued": 0, "late": 0}
+    assert (told["newest"], told["arrivals"]) == (2, {"sums/manual": 1, "gated/manual": 1})
+    [latency] = told["latencies"]
+    assert (latency["kind"], latency["runs"]) == ("manual", 2)
+    assert 0 <= latency["p50_s"] <= latency["p99_s"]
+    assert told["heard"] == [{"kind": "manual", "events": 2, "fates": {"ran": 2}}]
+    assert (told["batches"], told["records_per_s"]) == ({}, {})
+
+
 async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, *Role, pipelines=(*PIPELINES, clocks)) as one:
         await one.start("sums")

@@ -275,8 +275,16 @@ def test_the_top_says_when_a_schedule_last_ticked_and_when_it_does_next() -> Non
     never = trigger | {"name": "b/cron", "last_seen_at": None, "next_due_at": "2026-03-05T12:05:00+00:00"}
     ticked = trigger | {"last_seen_at": AT, "next_due_at": "2026-03-05T12:05:00+00:00"}
     runs: dict[str, list[dict[str, Any]]] = {state: [] for state in STATES}
+    latency = {"kind": "kafka-batches", "runs": 7, "p50_s": 0.004, "p99_s": 0.02}
     found: Glance = {
         "at": NOW.isoformat(),
+        "now": {
+            "newest": 9,
+            "arrivals": {"b/cron": 2},
+            "batches": {ticked["name"]: [5, 1200]},
+            "records_per_s": {ticked["name"]: 431.2},
+            "latencies": [latency],
+        },
         "ready": {"ready": True, "checks": {}},
         "triggers": [ticked, never],
         "runs": runs,
@@ -286,8 +294,11 @@ def test_the_top_says_when_a_schedule_last_ticked_and_when_it_does_next() -> Non
     Console(file=written, width=200).print(drawn(found))
     told = written.getvalue()
     assert "last 3 min ago, next in 5 min" in told
-    assert told.count("last") == 1
+    assert told.count("last 3 min ago") == 1
     assert told.count("next in 5 min") == 2
+    assert "431 records/s, batches of 5 to 1,200" in told
+    assert "2 of the last 9 runs" in told
+    assert "kafka-batches  half within 4 ms, 99 of 100 within 20 ms  of 7 runs" in told
 
 
 def test_models_and_versions_are_listed(show: Show) -> None:

@@ -29,9 +29,10 @@ Trigger = Mapping[str, Any]
 
 
 class Glance(TypedDict):
-    """What the daemon said: the latest runs of each state, its triggers, and whether it is ready."""
+    """What the daemon said: the latest runs of each state, its triggers, how they do, and whether it is ready."""
 
     at: str
+    now: Mapping[str, Any]
     ready: Mapping[str, Any]
     triggers: Sequence[Trigger]
     runs: Mapping[str, Sequence[Run]]
@@ -43,6 +44,7 @@ def glance(client: Client) -> Glance:
     pages = {state: client.runs(state=state, limit=SHOWN) for state in STATES}
     return {
         "at": datetime.now(UTC).isoformat(),
+        "now": client.figures(),
         "ready": client.ready(),
         "triggers": client.triggers()["triggers"],
         "runs": {state: page["runs"] for state, page in pages.items()},
@@ -55,7 +57,10 @@ def drawn(found: Glance, away: str = "") -> Group:
     now = instant(found["at"])
     parts: list[RenderableType] = [_head(found, away)]
     for name, triggers in modes(found["triggers"]).items():
-        parts += [Text(f"\n{name}", style="bold"), _triggers(triggers, now) if triggers else Text("nothing", "dim")]
+        table = _triggers(triggers, found["now"], now) if triggers else Text("nothing", "dim")
+        parts += [Text(f"\n{name}", style="bold"), table]
+    if found["now"]["latencies"]:
+        parts += [Text("\nfrom event to first stage", style="bold"), _latencies(found["now"]["latencies"])]
     for state in STATES:
         runs = found["runs"][state]
         if runs:
@@ -87,7 +92,7 @@ def _head(found: Glance, away: str) -> Text:
     )
 
 
-def _triggers(triggers: Sequence[Trigger], now: datetime) -> Table:
+def _triggers(triggers: Sequence[Trigger], figures: Mapping[str, Any], now: datetime) -> Table:
     table = _table()
     for one in triggers:
         seen, due = one["last_seen_at"], one["next_due_at"]
@@ -95,7 +100,27 @@ def _triggers(triggers: Sequence[Trigger], now: datetime) -> Table:
         behind = "" if lag is None else f"{number(lag)} behind"
         times = (("last", seen), ("next", due))
         ticks = ", ".join(f"{which} {how_far(at, now)}" for which, at in times if at)
-        table.add_row(plain(one["name"]), coloured(one["state"]), behind, ticks, plain(one["note"]))
+        pace = _pace(one["name"], figures)
+        table.add_row(plain(one["name"]), coloured(one["state"]), behind, pace, ticks, plain(one["note"]))
+    return table
+
+
+def _pace(name: str, figures: Mapping[str, Any]) -> str:
+    """Of micro-batches how fast and how large they come; of others how many of the latest runs they began."""
+    sizes = figures["batches"].get(name)
+    if not sizes:
+        runs = figures["arrivals"].get(name, 0)
+        return f"{runs} of the last {figures['newest']} runs" if runs else ""
+    per_s = figures["records_per_s"].get(name)
+    fast = "" if per_s is None else f"{number(round(per_s))} records/s, "
+    return f"{fast}batches of {number(min(sizes))} to {number(max(sizes))}"
+
+
+def _latencies(found: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table()
+    for one in found:
+        halves = f"half within {took(one['p50_s'])}, 99 of 100 within {took(one['p99_s'])}"
+        table.add_row(plain(one["kind"]), halves, f"of {number(one['runs'])} runs")
     return table
 
 
@@ -116,6 +141,6 @@ def _runs(runs: Sequence[Run], now: datetime) -> Table:
 
 def _table() -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(4):
+    for _ in range(5):
         table.add_column(no_wrap=True, overflow="ellipsis")
     return table

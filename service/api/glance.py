@@ -1,4 +1,4 @@
-"""What the start page tells of triggers, worked out from rows: their mode, batches and how soon stages start."""
+"""How triggers do, worked out from rows: their mode, batches and how soon stages start."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from triggers.base import Fate
 CONTINUOUS = ("-batches", "-stream")
 SCHEDULED = frozenset({"cron", "every"})
 SHOWN_BATCHES = 24
+# How many of the latest runs are looked at.
+NEWEST = 300
 
 
 @dataclass(frozen=True, slots=True)

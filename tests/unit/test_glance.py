@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.api.glance import SHOWN_BATCHES, arrivals, batches, heard, latencies, mode, rates, share, totals
 from service.api.shared import Shared
-from service.console.glance import SHOWN_BATCHES, arrivals, batches, heard, latencies, mode, rates, share, totals
 from triggers import Cron, Every, Files, KafkaArrivals, KafkaBatches, Manual, Webhook
 from triggers.base import Fate
 
