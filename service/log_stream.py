@@ -30,6 +30,8 @@ HORIZON_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 # Between two looks, so that under load one look finds much: the longer, the more are to be told of it.
 GATHER_S = 0.02
 GATHER_LISTENER_S = 40e-6
+# Before the first look: what follows in a moment is told at once to many, who would otherwise be told twice.
+FIRST_LISTENER_S = 25e-6
 
 
 class Place(NamedTuple):
@@ -140,6 +142,7 @@ class LogStream:
                 self._grew.hear("")
             await self._news.changed(seen)
             self._silent = self._news.count == seen
+            await asyncio.sleep(self.listeners * FIRST_LISTENER_S)
 
     def _take(self, rows: Sequence[Row]) -> None:
         found = list(_entries(rows))
