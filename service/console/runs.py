@@ -16,6 +16,7 @@ from service.api.window import TIMES
 from service.console.gantt import chart
 from service.console.graph import Drawing, draw
 from service.console.page import Shown, pipeline_names
+from service.db.rows import Row
 from service.deeds import deeds
 from service.log_pages import Wanted
 from service.model import RunState
@@ -64,13 +65,23 @@ async def run(context: Context, request: Request) -> Shown:
         "stages": {stage["name"]: stage for stage in found["stages"]},
         "groups": groups,
         "deeds": deeds(found),
-        "standing": {
-            name: {"model": row["model"], "version": row["version"], "value": value}
-            for row in standing
-            for name, value in orjson.loads(row["metrics"]).items()
-        },
+        "standing": _beside(found, standing),
     }
     return Shown("run.html", values, live={"run": found["id"]})
+
+
+def _beside(found: RunDetail, standing: Sequence[Row]) -> Mapping[str, Mapping[str, Any]]:
+    """By stage and metric, what the version in production has. Of several stages that measure something under one name
+    it is the last that says how good a model is.
+    """
+    last = {name: stage["name"] for stage in found["stages"] for name in stage["metrics"]}
+    beside: dict[str, dict[str, Any]] = {}
+    for row in standing:
+        for name, value in orjson.loads(row["metrics"]).items():
+            if name in last:
+                held = {"model": row["model"], "version": row["version"], "value": value}
+                beside.setdefault(last[name], {})[name] = held
+    return beside
 
 
 def drawing(definition: Mapping[str, Any], triggers: Sequence[str] = ()) -> Drawing:
