@@ -253,8 +253,12 @@ class Feed:
         self._refused[found.key] = (found.stamp, found.promises, reason)
         self.leave_out({found.path: reason})
 
-    def leave_out(self, troubles: Mapping[str, str]) -> None:
-        """Keep the reasons why these paths are left out, until the next scan tells anew."""
+    def leave_out(self, troubles: Mapping[str, str], looked_at: Iterable[str] = ()) -> None:
+        """Keep the reasons why these paths are left out, until the next scan tells anew. Whatever else was `looked_at`
+        is in order by now.
+        """
+        for path in looked_at:
+            self._left_out.pop(path, None)
         self._left_out.update(islice(troubles.items(), max(TROUBLES_KEPT - len(self._left_out), 0)))
 
     def unread(self, found: Found, reason: str, now_s: float) -> None:

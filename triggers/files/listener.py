@@ -192,7 +192,7 @@ class FilesListener:
             return
         survey = Survey()
         await self._pass_on(feed, feed.scanner.look(sorted(paths), survey), survey)
-        feed.leave_out(survey.troubles)
+        feed.leave_out(survey.troubles, survey.signs)
         self._tell(feed)
         if survey.walked:
             feed.ask_scan(self._now_s(), FOLLOW_UP_S)
