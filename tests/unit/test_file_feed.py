@@ -137,3 +137,10 @@ def test_a_file_is_forgotten_once_it_was_gone_at_every_look_for_an_hour(feed: Fe
     assert feed.long_gone(0, [key], 3_610.0) == [key]
     assert feed.forget(0, [key]) == [Position(feed.scopes[0], key, "")]
     assert feed.is_new(key, FILE.mark, (0,))
+
+
+def test_what_a_look_finds_in_order_is_left_out_no_longer() -> None:
+    feed = feed_of(Files("*.csv"))
+    feed.leave_out({"/r/manifest.json": "it is not a manifest", "/r/b.csv": "cannot be read"})
+    feed.leave_out({"/r/a.csv": "its sha256 is another"}, ["/r/manifest.json"])
+    assert list(feed.troubles) == ["/r/b.csv", "/r/a.csv"]
