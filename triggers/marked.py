@@ -81,11 +81,16 @@ def hidden_in(event: Event) -> list[Any]:
 
 
 def _replayed(data: Mapping[str, Any], hide: Hide) -> dict[str, Any]:
+    return carried(data, lambda one: shown(one, hide))
+
+
+def carried(data: Mapping[str, Any], change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The data of a replay, each event that it carries changed."""
     found = dict(data)
     if isinstance(data.get("event"), Mapping):
-        found["event"] = shown(data["event"], hide)
+        found["event"] = change(data["event"])
     if data.get("events"):
-        found["events"] = [shown(one, hide) for one in data["events"]]
+        found["events"] = [change(one) for one in data["events"]]
     return found
 
 

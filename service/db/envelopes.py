@@ -14,7 +14,7 @@ from stages.secret_params import Hidden
 from stages.secrets import Secrets
 from triggers.cloudevents import restore
 from triggers.event import REPLAY, Event
-from triggers.marked import shown
+from triggers.marked import carried, shown
 
 # What an event is known by, and what it cannot be read again without.
 _AS_IT_IS = frozenset({"specversion", "source", "id", "type", "time", "datacontenttype", "data_base64"})
@@ -45,15 +45,6 @@ def _masked(heard: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
     plain = {name: value for name, value in heard.items() if name in _AS_IT_IS}
     data = heard.get("data")
     if str(heard.get("source", "")).startswith(REPLAY) and isinstance(data, Mapping):
-        plain["data"] = _carried(data, secrets)
+        plain["data"] = carried(data, lambda one: _masked(one, secrets))
     masked = secrets.mask_fields({name: heard[name] for name in heard if name not in plain}, Hidden.of)
     return {**plain, **masked}
-
-
-def _carried(data: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
-    found = dict(data)
-    if isinstance(data.get("event"), Mapping):
-        found["event"] = _masked(data["event"], secrets)
-    if data.get("events"):
-        found["events"] = [_masked(one, secrets) for one in data["events"]]
-    return found
