@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-BOX_W, BOX_H = 128, 44
+# A box is as wide as the longest name in its column needs, from the first of these to the second.
+BOX_W, MOST_W, BOX_H = 128, 280, 44
+PAD, GLYPH = 12, 7.8
 GAP_Y, NARROW, GATED = 40, 48, 112
 MARGIN, GATE_H, DIP = 8, 17, 13
 
@@ -15,11 +18,17 @@ Arrow = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A stage: its name, and its upper left corner."""
+    """A stage: its name, its upper left corner, and its width."""
 
     name: str
     x: float
     y: float
+    width: float
+
+    @property
+    def holds(self) -> int:
+        """How many characters a line in it may have."""
+        return int((self.width - 2 * PAD) / GLYPH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +54,21 @@ class Drawing:
     arrows: Sequence[Drawn]
 
 
-def draw(upstream: Upstream, gates: Mapping[Arrow, Sequence[str]]) -> Drawing:
-    """The graph of stages (each with those it needs, in an order in which they may run)."""
+def draw(
+    upstream: Upstream, gates: Mapping[Arrow, Sequence[str]], words: Mapping[str, Sequence[str]] | None = None
+) -> Drawing:
+    """The graph of stages (each with those it needs, in an order in which they may run). `words`: the lines that stand
+    in each box, where that is not its name alone.
+    """
     columns = _columns(upstream)
     rows = _rows(upstream, columns)
     most_gates = max((len(names) for names in gates.values()), default=0)
     top = MARGIN + max(0, most_gates * GATE_H + 4 - BOX_H // 2)
-    lefts = _lefts(columns, gates)
+    widths = _widths(columns, words or {})
+    lefts = _lefts(columns, gates, widths)
+    step = BOX_H + GAP_Y + max(0, most_gates - 1) * GATE_H
     boxes = {
-        name: Box(name, lefts[columns[name]], top + rows[name] * (BOX_H + GAP_Y + max(0, most_gates - 1) * GATE_H))
-        for name in upstream
+        name: Box(name, lefts[column], top + rows[name] * step, widths[column]) for name, column in columns.items()
     }
     arrows = [
         _arrow(boxes, columns, (source, name), upstream, gates.get((source, name), ()))
@@ -62,7 +76,7 @@ def draw(upstream: Upstream, gates: Mapping[Arrow, Sequence[str]]) -> Drawing:
         for source in dict.fromkeys(sources)
     ]
     depth = max((DIP * (columns[one.target] - columns[one.source]) for one in arrows if _below(one, boxes)), default=0)
-    width = max((box.x for box in boxes.values()), default=0) + BOX_W + MARGIN
+    width = max((box.x + box.width for box in boxes.values()), default=BOX_W) + MARGIN
     height = max((box.y for box in boxes.values()), default=top) + BOX_H + depth + MARGIN
     return Drawing(width, height, list(boxes.values()), arrows)
 
@@ -89,12 +103,21 @@ def _rows(upstream: Upstream, columns: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _lefts(columns: Mapping[str, int], gates: Mapping[Arrow, Sequence[str]]) -> list[float]:
+def _widths(columns: Mapping[str, int], words: Mapping[str, Sequence[str]]) -> list[float]:
+    """How wide the boxes of each column are."""
+    widths = [float(BOX_W)] * (max(columns.values(), default=0) + 1)
+    for name, column in columns.items():
+        longest = max(len(line) for line in words.get(name, (name,)))
+        widths[column] = max(widths[column], min(math.ceil(longest * GLYPH) + 2 * PAD, MOST_W))
+    return widths
+
+
+def _lefts(columns: Mapping[str, int], gates: Mapping[Arrow, Sequence[str]], widths: Sequence[float]) -> list[float]:
     """Where each column begins: there is room for a gate where one stands before it."""
     gated = {columns[target] for (_, target), names in gates.items() if names and target in columns}
     lefts = [float(MARGIN)]
     for column in range(1, max(columns.values(), default=0) + 1):
-        lefts.append(lefts[-1] + BOX_W + (GATED if column in gated else NARROW))
+        lefts.append(lefts[-1] + widths[column - 1] + (GATED if column in gated else NARROW))
     return lefts
 
 
@@ -105,10 +128,10 @@ def _arrow(
     far = columns[arrow[1]] - columns[arrow[0]]
     faint = not gates and far > 1 and _follows(arrow, upstream)
     if far > 1 and source.y == target.y and not gates:
-        x1, x2, y = source.x + BOX_W * 0.6, target.x + BOX_W * 0.4, source.y + BOX_H
+        x1, x2, y = source.x + source.width * 0.6, target.x + target.width * 0.4, source.y + BOX_H
         low = y + DIP * far * 4 / 3
         return Drawn(*arrow, f"M{x1:g} {y:g}C{x1:g} {low:g} {x2:g} {low:g} {x2:g} {y + 2:g}", x1, low, faint, gates)
-    x1, y1, x2, y2 = source.x + BOX_W, source.y + BOX_H / 2, target.x - 2, target.y + BOX_H / 2
+    x1, y1, x2, y2 = source.x + source.width, source.y + BOX_H / 2, target.x - 2, target.y + BOX_H / 2
     middle = (x1 + x2) / 2
     path = f"M{x1:g} {y1:g}C{middle:g} {y1:g} {middle:g} {y2:g} {x2:g} {y2:g}"
     # The gap before the target is free of boxes, and so is where its gates stand.

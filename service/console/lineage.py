@@ -54,7 +54,7 @@ async def lineage(context: Context, request: Request) -> Shown:
         "stage": stage,
         "ref": ref,
         "nodes": nodes,
-        "drawing": draw(arrows, {}),
+        "drawing": draw(arrows, {}, {name: (one.name, one.below) for name, one in nodes.items()}),
         "others": others,
         "older": urlencode({"before": others[-1]["run_id"]}) if len(others) == LIMIT else "",
         "later": before is not None,

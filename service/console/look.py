@@ -49,9 +49,9 @@ SIGNS = {
         ("✓", "good"),
     ),
     **dict.fromkeys(("failed", "rejected", "dead", "lost", "lapsed", "refused"), ("✗", "bad")),
-    **dict.fromkeys(
-        ("waiting", "paused", "late", "retrying", "rate-limited", "silent", "staging", "stopped"), ("‖", "wait")
-    ),
+    **dict.fromkeys(("waiting", "retrying", "rate-limited", "silent", "staging"), ("◷", "wait")),
+    **dict.fromkeys(("paused", "stopped"), ("‖", "wait")),
+    "late": ("↷", "wait"),
     **dict.fromkeys(("running", "starting"), ("▶", "work")),
     **dict.fromkeys(("queued", "coalesced"), ("…", "work")),
 }

@@ -15,10 +15,13 @@ EDGE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A tick: where it stands, and how that of the past stands or what became of it (None: it is to come)."""
+    """A tick: where it stands, how that of the past stands or what became of it (None: it is to come), and whether it
+    became a run.
+    """
 
     x: float
     state: str | None
+    ran: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,12 @@ def timeline(
     def place(instant: datetime) -> float:
         return round(EDGE + (instant - begin).total_seconds() / span_s * (WIDTH - 2 * EDGE), 1)
 
-    marks = [Mark(place(tick["due_at"]), _stands(tick, states)) for tick in past if not tick["before"]]
-    return Timeline(begin, end, place(at), [*marks, *(Mark(place(due), None) for due in coming)])
+    marks = [
+        Mark(place(tick["due_at"]), _stands(tick, states), tick["run"] is not None)
+        for tick in past
+        if not tick["before"]
+    ]
+    return Timeline(begin, end, place(at), [*marks, *(Mark(place(due), None, ran=False) for due in coming)])
 
 
 def _stands(tick: TickShape, states: Mapping[int, str]) -> str:

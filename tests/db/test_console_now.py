@@ -38,7 +38,7 @@ async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> 
         broken = await one.start("broken")
         one_page = await look(one, "/")
     told = text_of(one_page)
-    for part in ("1 ‖ waiting", "2 ☞ need a person", "1 ✓ daemon, ready", "No stream is read."):
+    for part in ("1 ◷ waiting", "2 ☞ need a person", "1 ✓ daemon, ready", "No stream is read."):
         assert part in told, part
     assert f"gated #{waiting} for somebody to decide gate add-double" in told
     assert f"broken #{broken}" in told

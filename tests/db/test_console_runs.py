@@ -117,7 +117,7 @@ async def test_a_run_is_cancelled_and_given_up(database: str, tmp_path: Path) ->
         page = text_of(await look(one, f"/runs/{run}"))
         assert "kim cancelled it" in page
         assert "○ cancelled add-double" in page
-        assert "‖ waiting" not in page
+        assert "◷ waiting" not in page
         broken = await one.start("broken")
         action = f"/act/runs/{broken}/abandon"
         form = form_of(await look(one, f"/runs/{broken}"), action)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.console.gantt import WIDTH, chart
-from service.console.graph import BOX_H, BOX_W, draw
+from service.console.graph import BOX_H, BOX_W, MOST_W, draw
 from service.console.meter import meter
 from service.console.timeline import timeline
 
@@ -56,9 +56,23 @@ def test_nothing_is_drawn_of_nothing() -> None:
     assert drawing.width > 0 < drawing.height
 
 
+def test_a_box_is_as_wide_as_its_name_needs_up_to_a_bound() -> None:
+    longest = "register_quarterly_revenue"
+    usual, long, longer = draw({"a": [], longest: ["a"], "b" * 200: [longest]}, {}).boxes
+    assert usual.width == BOX_W < long.width < longer.width == MOST_W
+    assert long.holds >= len(longest)
+    assert 30 <= longer.holds < 200
+
+
+def test_a_box_is_as_wide_as_the_words_in_it() -> None:
+    drawing = draw({"a": []}, {}, {"a": ("short", "a longer line below it")})
+    assert drawing.boxes[0].holds >= len("a longer line below it")
+    assert drawing.width > drawing.boxes[0].width > BOX_W
+
+
 @st.composite
 def graphs(some: st.DrawFn) -> dict[str, list[str]]:
-    names = [f"s{number}" for number in range(some(st.integers(1, 12)))]
+    names = [f"s{number}" + "_" * some(st.integers(0, 60)) for number in range(some(st.integers(1, 12)))]
     return {
         name: some(st.lists(st.sampled_from(names[:number]), unique=True, max_size=3)) if number else []
         for number, name in enumerate(names)
@@ -72,14 +86,16 @@ def test_boxes_never_touch_and_everything_is_inside(upstream: dict[str, list[str
     drawing = draw(upstream, {arrow: ["g"] for arrow in gated})
     boxes = {box.name: box for box in drawing.boxes}
     for one in drawing.boxes:
-        assert 0 <= one.x <= drawing.width - BOX_W
+        assert 0 <= one.x <= drawing.width - one.width
         assert 0 <= one.y <= drawing.height - BOX_H
         for other in drawing.boxes:
-            apart = abs(one.x - other.x) >= BOX_W or abs(one.y - other.y) >= BOX_H
+            left = min(one, other, key=lambda box: box.x)
+            apart = abs(one.x - other.x) >= left.width or abs(one.y - other.y) >= BOX_H
             assert one is other or apart
     assert {(one.source, one.target) for one in drawing.arrows} == set(arrows)
     for arrow in drawing.arrows:
-        assert boxes[arrow.source].x + BOX_W <= boxes[arrow.target].x
+        source = boxes[arrow.source]
+        assert source.x + source.width <= boxes[arrow.target].x
         assert all(math.isfinite(float(number)) for number in re.findall(r"-?[\d.]+", arrow.path))
 
 
@@ -164,6 +180,7 @@ def test_ticks_stand_where_they_are_due_and_tell_how_their_runs_stand() -> None:
     assert line is not None
     assert (line.begin, line.end) == (at(0), at(100))
     assert [mark.state for mark in line.marks] == ["failed", "ran", "", "coalesced", None]
+    assert [mark.ran for mark in line.marks] == [True, True, False, False, False]
     first, second, *_, last = (mark.x for mark in line.marks)
     assert second - first == pytest.approx((last - first) / 10, abs=0.1)
     assert line.now_x == pytest.approx(first + (last - first) * 0.75, abs=0.1)
