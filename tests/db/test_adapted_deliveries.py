@@ -68,6 +68,13 @@ async def test_what_came_by_the_hook_is_known_as_its_delivery(mill: Api) -> None
         assert (await mill.call(mill.client.known, source, ["b", "a"]))["known"] == ids
 
 
+async def test_deliveries_whose_ids_begin_alike_are_told_apart(mill: Api) -> None:
+    """The index keeps but the start of an id."""
+    heard, other = ("guid" * 60 + end for end in "ab")
+    await deliver(mill, heard)
+    assert (await mill.call(mill.client.known, "tidemill:hooks/ci", [other, heard]))["known"] == [heard]
+
+
 async def test_explaining_it_asks_who_listens_to_the_hook(mill: Api) -> None:
     _, told = await deliver(mill, "a")
     found = (await mill.post("/api/v1/explain", {"event": told["events"][0]["key"]})).json()

@@ -36,7 +36,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "run_at": ((WHEN,), set(), "runs_pkey"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),
     "known_events": (([UUID(int=n) for n in range(50)],), set(), "events_pkey"),
-    "events_of_ids": ((["1", "2"],), set(), "events_by_id"),
+    "events_of_ids": ((["1", "2"],), set(), "events_by_start_of_id"),
     "gathering_now": ((["rare"], ["t"], ["k"]), set(), ""),
     "seq_at": ((WHEN,), set(), "events_by_seq"),
     "inbox_page": ((100, 300, WHEN, WHEN, None, 1000), set(), "events_by_seq"),

@@ -23,6 +23,8 @@ from triggers.base import Clock
 logger = logging.getLogger("tidemill.files")
 
 CHECK_S = 1.0
+# A change is told once such a time has brought no other; watchfiles wakes up as often, also where nothing happens.
+STEP_S = 0.02
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 LIVED_LONG = timedelta(seconds=10)
 
@@ -112,7 +114,7 @@ def _open(folders: list[str], stop: threading.Event) -> Generator[Batch, None, N
         *folders,
         watch_filter=None,
         debounce=400,
-        step=50,
+        step=int(STEP_S * 1000),
         stop_event=stop,
         rust_timeout=int(CHECK_S * 1000),
         yield_on_timeout=True,
