@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import shutil
 import signal
 import statistics
 import sys
@@ -301,8 +302,9 @@ def main() -> None:
     print(f"seed {given.seed}, {given.kills} kills", flush=True)
     began = time.monotonic()
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="tidemill-thousand-", dir=memory) as folder:
-        toll, wrong = asyncio.run(shoot(Path(folder), asked, _say))
+    folder = Path(tempfile.mkdtemp(prefix="tidemill-thousand-", dir=memory))
+    print(f"what they leave behind, and the servers' logs, are in {folder}", flush=True)
+    toll, wrong = asyncio.run(shoot(folder, asked, _say))
     at_points = {name: count for name, count in toll.died_at.items() if name in points()}
     print(
         f"{toll.kills} kills in {time.monotonic() - began:.0f} s: {sum(at_points.values())} at {len(at_points)} points"
@@ -313,6 +315,8 @@ def main() -> None:
     for one in wrong:
         print(f"WRONG: {one}")
     print("verdict: " + (f"{len(wrong)} things are wrong" if wrong else "nothing lost, nothing doubled"))
+    if not wrong:
+        shutil.rmtree(folder, ignore_errors=True)
     sys.exit(bool(wrong) or late)
 
 
