@@ -23,6 +23,7 @@ from service.feeds import load_feed
 from service.garbage import settle
 from service.kafka_access import kafka_access, registry_access
 from service.settings import Broker, Settings
+from service.temporary import own_temporary_files, remove_left
 from triggers.base import KafkaAccess
 
 logger = logging.getLogger("tidemill")
@@ -48,15 +49,17 @@ async def serve(settings: Settings, *, embed: bool, feed: str | None, say: Say) 
     """
     fed = load_feed(feed) if feed else None
     catalogue = load_catalogue(settings.pipelines)
-    async with _servers(settings, embed) as servers:
-        daemon = await open_daemon(servers.settings, catalogue, servers.kafka or kafka_access(settings))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(daemon.run(_started(say, fed, tasks)))
-            _heed_signals(daemon)
-            watching = [tasks.create_task(death()) for death in servers.deaths]
-            await daemon.stopped.wait()
-            for task in watching:
-                task.cancel()
+    with own_temporary_files() as shared:
+        async with _servers(settings, embed) as servers:
+            daemon = await open_daemon(servers.settings, catalogue, servers.kafka or kafka_access(settings))
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(asyncio.to_thread(remove_left, shared))
+                tasks.create_task(daemon.run(_started(say, fed, tasks)))
+                _heed_signals(daemon)
+                watching = [tasks.create_task(death()) for death in servers.deaths]
+                await daemon.stopped.wait()
+                for task in watching:
+                    task.cancel()
     say("stopped")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -11,6 +13,7 @@ import pytest
 
 from service.db.accept import Accept
 from service.db.offered import EventRow, RunRow
+from service.temporary import PREFIX, YOUNG_S
 from tests.db.writing import rows, writing
 from tests.fault.daemons import daemon_process
 from tests.fault.processes import all_gone, descendants
@@ -48,6 +51,32 @@ async def test_kill_9_of_the_daemon_leaves_no_worker(pipeline: str, busy: bool, 
         assert set(pids) <= set(descendants(process.pid))
         process.kill()
         await all_gone(pids)
+
+
+async def test_what_a_killed_daemon_left_among_temporary_files_goes_when_the_next_one_starts(
+    database: str, tmp_path: Path
+) -> None:
+    await begin(database, tmp_path, "workers", busy=False)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "of-somebody-else").mkdir()
+    async with daemon_process(database, tmp_path, "tests.fault.workers:workers", TMPDIR=str(shared)) as process:
+        pids = await processes_of_stage(tmp_path)
+        [left] = shared.glob(f"{PREFIX}*")
+        assert list(left.glob("tidemill-worker-*"))
+        process.kill()
+        await all_gone(pids)
+    assert left.exists()
+    long_ago = time.time() - 2 * YOUNG_S
+    os.utime(left, (long_ago, long_ago))
+    async with daemon_process(database, tmp_path, "tests.fault.workers:workers", TMPDIR=str(shared)) as process:
+        async with asyncio.timeout(20):
+            while left.exists():
+                await asyncio.sleep(0.01)
+        process.terminate()
+        async with asyncio.timeout(20):
+            await process.wait()
+    assert [each.name for each in shared.iterdir()] == ["of-somebody-else"]
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
