@@ -36,6 +36,8 @@ from tests.fault.mourning import Death, Mourning
 from tests.fault.warm import Living, Warm
 
 DAEMONS, LEASE_S, HEIRS = 4, 2.0, 2
+# Four hundred kills leave some 300 MiB behind.
+ROOM_MIB = 4_000
 # A life that is not to end at a point lasts so long; one that is, at most twice as long.
 LIVES_S = (1.0, 4.0)
 SETTLES_S = 60.0
@@ -242,7 +244,7 @@ async def shoot(folder: Path, asked: Asked, say: Callable[[str], None]) -> tuple
     recipe = Recipe("thousand", PIPELINES, _nothing, kafka=True)
     (folder / "mended").touch()
     (folder / "landing").mkdir()
-    async with Warm() as warm, ground(folder) as one, one.database() as dsn:
+    async with Warm() as warm, ground(folder, ROOM_MIB) as one, one.database() as dsn:
         return await _shoot(Acting(one, warm, recipe, folder, dsn, "thousand"), asked, say)
 
 

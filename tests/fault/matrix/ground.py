@@ -136,9 +136,9 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(folder: Path) -> AsyncIterator[Ground]:
+async def ground(folder: Path, disk_mib: int = DISK_MIB) -> AsyncIterator[Ground]:
     """For as long as the block lasts, in an empty folder."""
-    with small_disk(folder / "disk") as home:
+    with small_disk(folder / "disk", disk_mib) as home:
         postgres, broker = EmbeddedPostgres(home), RestartableBroker(folder)
         dsn = await postgres.start()
         await broker.start()
