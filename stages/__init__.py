@@ -1,5 +1,6 @@
 """What a run is made of: stages, gates, pipelines, artifacts, runners."""
 
+from stages.artifacts import ArtifactRef
 from stages.base import Stage, StageContext, stage
 from stages.ending import RunEnd
 from stages.errors import InvalidParams, InvalidPipeline, Permanent, StageError, Transient
@@ -15,6 +16,7 @@ from triggers.event import Event
 
 __all__ = [
     "AliasMoved",
+    "ArtifactRef",
     "Concurrency",
     "Event",
     "GateContext",

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from stages.artifacts import ArtifactRef
+
 _EXACT = {
     type(None): "nothing",
     bool: "a truth value",
@@ -98,7 +100,7 @@ def _shape(annotation: Any) -> str | None:
     if kind is typing.Literal:
         shapes = {_shape(type(value)) for value in typing.get_args(annotation)}
         return shapes.pop() if len(shapes) == 1 else None
-    if not isinstance(kind, type):
+    if not isinstance(kind, type) or kind is ArtifactRef:
         return None
     if kind in _EXACT:
         return _EXACT[kind]

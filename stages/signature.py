@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from stages.artifacts import ArtifactRef
 from stages.base import Stage, StageContext
 from stages.ending import RunEnd
 from stages.fitting import alternatives, may_be_none, spoken, without_none
@@ -123,6 +124,7 @@ def _argument(
         return _batch(stage, parameter.name, kind, problems)
     if parameter.name in stage_names:
         optional = may_be_none(wanted)
+        wanted = kind if kind is ArtifactRef else wanted
         return Argument(parameter.name, Source.STAGE, upstream=parameter.name, wanted=wanted, optional=optional)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return Argument(parameter.name, Source.PARAMS, wanted=kind)

@@ -63,8 +63,11 @@ async def load(ref: ArtifactRef, store: ArtifactStore, wanted: Any, scratch: Scr
     """A value of its own, as the annotation `wanted` says (None: as it was).
 
     It is checked against its digest, unless it was just made here. What it is made of on disk lives in `scratch`. What
-    is `kept` is not read again. Raises `Undecodable`, and what the store raises.
+    is `kept` is not read again. Whoever wants an `ArtifactRef` gets `ref`, and nothing is read. Raises `Undecodable`
+    and what the store raises.
     """
+    if wanted is ArtifactRef:
+        return ref
     if ref.codec == GATHERED:
         return await _load_list(ref, store, wanted, scratch, kept)
     if ref.inline is not None:

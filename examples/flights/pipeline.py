@@ -18,7 +18,7 @@ from examples.flights.landing import month_files, read_months
 from examples.flights.model import FlightParams, Model, fit
 from examples.flights.schema import FlightSchema
 from examples.flights.serving import predict
-from stages import Event, Pipeline, Retry, StageContext, stage
+from stages import ArtifactRef, Event, Pipeline, Retry, StageContext, stage
 from stages.canonical.deploy import Deployment, deploy_version
 from stages.canonical.evaluate import EvaluationReport
 from stages.canonical.features import profile
@@ -67,7 +67,7 @@ def evaluate(train: Model, features: pl.DataFrame, params: FlightParams, ctx: St
 
 @stage(reuse="run", retry=Retry(max_attempts=5))
 async def register(
-    ingest: pl.DataFrame, features: pl.DataFrame, train: Model, evaluate: EvaluationReport, ctx: StageContext
+    ingest: ArtifactRef, features: pl.DataFrame, train: ArtifactRef, evaluate: EvaluationReport, ctx: StageContext
 ) -> RegisteredVersion:
     """A version in state `staging`, with pointers to its data, features, model and evaluation."""
     seen = await asyncio.to_thread(profile, features, PROFILED)

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel
 
-from stages import Event, Pipeline, Records, StageContext, Transient, stage
+from stages import ArtifactRef, Event, Pipeline, Records, StageContext, Transient, stage
 from stages.registry import AliasMoved, NewVersion
 
 WORKED_S, HELD_BYTES = 0.6, 80_000_000
@@ -217,6 +217,11 @@ async def asks_too_much(context: StageContext) -> None:
     await context.registry.alias("no such model", "production")
 
 
+@stage
+def refers(source: ArtifactRef, frame: ArtifactRef | None) -> list[Any]:
+    return [source.digest, source.size_bytes, frame is not None and frame.codec]
+
+
 pipeline = Pipeline(
     "contract",
     [
@@ -248,6 +253,7 @@ pipeline = Pipeline(
         registers,
         asks_too_much,
         registers_in_shadow,
+        refers,
     ],
 )
 SPEC = f"{__name__}:pipeline"

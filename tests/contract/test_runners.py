@@ -218,6 +218,13 @@ async def test_values_of_every_kind_travel_between_stages(world: World) -> None:
     assert await world.value(await world.run("all_kinds", inputs=inputs)) == [[1, 2], [1.0], "00ff", [0, 1, 2], 16_000]
 
 
+async def test_an_input_that_is_only_referred_to_is_not_read(world: World) -> None:
+    """Nobody has these."""
+    gone = [ArtifactRef(digest_of(name), codec, 10**6) for name, codec in ((b"a", "json"), (b"b", "parquet:polars"))]
+    made = await world.run("refers", inputs=dict(zip(("source", "frame"), gone, strict=True)))
+    assert await world.value(made) == [gone[0].digest, 10**6, "parquet:polars"]
+
+
 async def test_a_blocking_stage_may_run_a_loop_of_its_own(world: World) -> None:
     assert await world.value(await world.run("loops_of_its_own", inputs={"source": await world.made([2])})) == 2
 

@@ -14,7 +14,17 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from stages import Event, GateContext, InvalidParams, InvalidPipeline, Pipeline, Records, StageContext, stage
+from stages import (
+    ArtifactRef,
+    Event,
+    GateContext,
+    InvalidParams,
+    InvalidPipeline,
+    Pipeline,
+    Records,
+    StageContext,
+    stage,
+)
 from stages.gates import approved, fresh, row_count
 from triggers.base import Trigger
 
@@ -254,6 +264,9 @@ def test_types_that_cannot_meet_do_not_join(produced: Any, wanted: Any) -> None:
         (int, str | int),
         (Exception, str),
         (list[int], "list[str]"),
+        (pl.DataFrame, ArtifactRef),
+        (int, ArtifactRef | None),
+        (list[pl.DataFrame], list[ArtifactRef]),
     ],
 )
 def test_types_that_may_meet_join(produced: Any, wanted: Any) -> None:
