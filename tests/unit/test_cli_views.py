@@ -308,6 +308,12 @@ def test_models_and_versions_are_listed(show: Show) -> None:
     assert "r2 0.5" in show(0, print_versions, {"model": "flights", "versions": [version]}, NOW)
 
 
+def test_what_a_run_under_way_has_taken_is_no_whole(show: Show) -> None:
+    under_way = RUN | {"state": "running", "finished_at": None, "duration_s": 12.0, "failure": None}
+    assert "12 s so far" in show(0, print_runs, {"runs": [under_way]}, NOW)
+    assert "so far" not in show(0, print_runs, {"runs": [RUN]}, NOW)
+
+
 def test_lists_that_are_empty_say_what_to_do(show: Show) -> None:
     assert "tidemill run PIPELINE" in show(0, print_runs, {"runs": []}, NOW)
     assert "TIDEMILL_PIPELINES" in show(0, print_pipelines, {"pipelines": []})

@@ -31,7 +31,7 @@ def print_runs(page: Mapping[str, Any], now: datetime) -> None:
             run["pipeline"],
             coloured(run["state"]),
             moment(run["queued_at"], now),
-            took(run["duration_s"]),
+            took_so_far(run),
             event_name(run["event"], run["pipeline"]),
             why(run),
             ", ".join(run["tags"]),
@@ -39,6 +39,12 @@ def print_runs(page: Mapping[str, Any], now: datetime) -> None:
         for run in page["runs"]
     ]
     print_table(COLUMNS, rows, nothing="no runs: start one with `tidemill run PIPELINE`")
+
+
+def took_so_far(run: Mapping[str, Any]) -> str:
+    """How long it took, or has taken by now."""
+    told = took(run["duration_s"])
+    return f"{told} so far" if told and run["finished_at"] is None else told
 
 
 def why(run: Mapping[str, Any]) -> str:
