@@ -99,7 +99,8 @@ class LogStream:
         self._begin = self._end = Place(0, 0, 0)
         self._latest: tuple[Place, Batch] = (self._end, NOTHING)
         self._silent = False
-        self._changes = 0
+        # How often something changed that is in no log.
+        self.changes = 0
         self._telling: asyncio.TimerHandle | None = None
         self._wanted = asyncio.Event()
         self._ready = asyncio.Event()
@@ -160,13 +161,14 @@ class LogStream:
         [row] = await self._reads.fetch("sink_more", str(self._end.xid), self._end.seq)
         return bool(row["more"])
 
-    async def follow(self, after: Place | None = None) -> AsyncGenerator[Batch, None]:
+    async def follow(self, after: Place | None = None, changes: int | None = None) -> AsyncGenerator[Batch, None]:
         """Every entry after a place (default: from now on), once and in order; now and then nothing, after a silence.
 
-        Raises `TooSlow`, and `DatabaseUnavailable` while it still reads what was before.
+        `changes`: how many there were when what is shown was read; if there are more by now, that is told first. Raises
+        `TooSlow`, and `DatabaseUnavailable` while it still reads what was before.
         """
         with self._listening():
-            changes = self._changes
+            changes = self.changes if changes is None else changes
             await self._ready.wait()
             place = self._end if after is None else after
             while place < (begin := self._begin):
@@ -182,7 +184,7 @@ class LogStream:
                     raise TooSlow("what was missed is no longer in memory: come again with the last place")
                 batch = self._after(place)
                 place = max(self._end, place)
-                changed, changes = changes != self._changes, self._changes
+                changed, changes = changes != self.changes, self.changes
                 yield replace(batch, changed=True) if changed else batch
                 await self._grew.grown(seen)
 
@@ -210,7 +212,7 @@ class LogStream:
 
     def change(self) -> None:
         """Something has changed that the log does not tell: whoever is told nothing else now is told that."""
-        self._changes += 1
+        self.changes += 1
         if self._telling is None:
             gather_s = GATHER_S + self.listeners * GATHER_LISTENER_S
             self._telling = asyncio.get_running_loop().call_later(gather_s, self._tell_changes)

@@ -22,6 +22,7 @@ QUERY = {
     "run": "only what happens to this run",
     "pipeline": "only what happens to runs of this pipeline",
     "after": "as the header Last-Event-ID, for a first request: only what comes after this place",
+    "changes": "how many `changed` a page knows of: where there have been more, one is told at once",
 }
 EVENTS = (
     "Each entry of the run log is an event with its place as id. Besides: `changed`, without an id, says that something"
@@ -36,6 +37,7 @@ async def stream(context: Context, request: Request) -> Response:
     """Entries of the run log, each once and in order."""
     known_only(request, QUERY)
     run, pipeline = query_id(request, "run"), request.query_params.get("pipeline") or None
+    changes = query_id(request, "changes")
     await _refuse_unknown(context, run, pipeline)
     given = request.headers.get("last-event-id", "").strip() or request.query_params.get("after", "")
     place = Place.read(given) if given else None
@@ -58,7 +60,7 @@ async def stream(context: Context, request: Request) -> Response:
             return
         if anew:
             yield anew
-        async with aclosing(_following(context, after)) as batches:
+        async with aclosing(_following(context, after, changes)) as batches:
             async for batch in batches:
                 if context.daemon.draining:
                     return
@@ -83,10 +85,10 @@ async def _begin(context: Context, place: Place | None) -> tuple[Place | None, b
     return end, b"event: anew\nid: %b\ndata: %b\n\n" % (str(end).encode(), told)
 
 
-async def _following(context: Context, place: Place | None) -> AsyncGenerator[Batch, None]:
+async def _following(context: Context, place: Place | None, changes: int | None) -> AsyncGenerator[Batch, None]:
     """Ends where the listener is too slow, or the database is away: it comes again with its last place."""
     try:
-        async with aclosing(context.stream.follow(place)) as batches:
+        async with aclosing(context.stream.follow(place, changes)) as batches:
             async for batch in batches:
                 yield batch
     except (TooSlow, DatabaseUnavailable):

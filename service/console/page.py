@@ -55,6 +55,7 @@ Act = Callable[[Context, Request, Form], Awaitable[Done]]
 async def show(context: Context, request: Request, handler: Show, right: Right | None) -> Response:
     """Answer with a page. Its place in the log is taken before its content is read: nothing falls in between."""
     require(request.scope, right)
+    changes = context.stream.changes
     place = await context.stream.end()
     [waiting] = await context.daemon.reads.fetch("people_wait")
     shown = await handler(context, request)
@@ -63,7 +64,7 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
     live = (
         None
         if shown.live is None
-        else "/api/v1/stream?" + urlencode({**shown.live, "after": str(shown.place or place)})
+        else "/api/v1/stream?" + urlencode({**shown.live, "after": str(shown.place or place), "changes": changes})
     )
     frame = {
         "path": request.url.path,

@@ -50,7 +50,7 @@ async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> 
     assert re.search(r"manual \d+ ms \d+ ms 3", told)
     assert re.search(r"manual 3 ✓ ran 3 New ones that this daemon accepted since it began", told)
     assert len(re.findall(r'<svg class="line-of-time"', one_page)) == 2
-    assert len(re.findall(r'<rect class="coming"', one_page)) == 6
+    assert len(re.findall(r'<rect class="coming bare"', one_page)) == 6
 
 
 async def test_what_happens_after_the_page_was_read_is_told_by_its_stream(database: str, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ async def test_what_happens_after_the_page_was_read_is_told_by_its_stream(databa
         await one.start("sums")
         page = await look(one, "/")
         second = await one.start("sums", factor=5)
-        found = re.search(r'data-stream="/api/v1/stream(\?after=[\d.]+)"', page)
+        found = re.search(r'data-stream="/api/v1/stream(\?after=[\d.]+)&amp;changes=\d+"', page)
         assert found is not None
         async with following(one, found[1]) as events:
             seen = await taken(events, ends(second))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -250,6 +252,18 @@ async def test_the_start_page_shows_a_pause_to_whoever_was_told_of_it(database: 
             await one.post("/api/v1/pauses", {"what": "sums", "reason": "because of paint"})
             await until(lines, "event: changed")
             assert "because of paint" in (await one.http.get("/")).text
+
+
+async def test_what_changes_between_a_page_and_its_stream_is_told_at_once(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        address = html.unescape(re.findall(r'data-stream="([^"]+)"', (await one.http.get("/")).text)[0])
+        async with one.http.stream("GET", address) as early, asyncio.timeout(20):
+            lines = early.aiter_lines()
+            await until(lines, ": nothing new")
+            await one.post("/api/v1/pauses", {"what": "sums"})
+            await until(lines, "event: changed")
+        async with one.http.stream("GET", address) as late, asyncio.timeout(20):
+            await until(late.aiter_lines(), "event: changed")
 
 
 async def test_our_client_goes_on_from_now_where_the_place_is_ahead_and_passes_over_what_is_no_entry(
