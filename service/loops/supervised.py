@@ -55,7 +55,7 @@ class Supervised:
         Only what starts for the first time says so: its daemon has never heard by it. One that starts again takes
         nothing from what the others of its daemon can do.
         """
-        told = [replace(one, lag_s=self._lags.of(one)) for one in self._listener.statuses()]
+        told = [self._late(one) for one in self._listener.statuses()]
         if self._note:
             return [replace(one, state=ListenerState.RETRYING, note=self._note) for one in told]
         if not self._died:
@@ -67,6 +67,10 @@ class Supervised:
             else one
             for one in told
         ]
+
+    def _late(self, status: TriggerStatus) -> TriggerStatus:
+        lag_s = self._lags.of(status)
+        return status if lag_s == status.lag_s else replace(status, lag_s=lag_s)
 
     async def _listen(self) -> None:
         if self.restarts:
