@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT_S = 10
 KEEP_ALIVE_S = 65
+TICK_S = 1.0
 
 
 class ApiServer:
@@ -75,6 +77,7 @@ class ApiServer:
         self._server = uvicorn.Server(
             _config(application(context, Intake(daemon), router(context)), http.trusted_proxies)
         )
+        self._closing = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def open(self) -> str:
@@ -104,7 +107,7 @@ class ApiServer:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._stream.run())
                 watching = tasks.create_task(self._watched.run())
-                await self._server.main_loop()
+                await self._tick()
                 await self._server.shutdown()
                 reading.cancel()
                 watching.cancel()
@@ -116,9 +119,17 @@ class ApiServer:
             await self._serving.close()
             self._log_files.close()
 
+    async def _tick(self) -> None:
+        """What uvicorn does ten times a second, once a second: that is how often the time of its answers changes."""
+        while not await self._server.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._closing.wait()
+
     async def close(self) -> None:
         """Take no more connections, finish what is under way, and return; after a while whatever is still going on."""
         self._server.should_exit = True
+        self._closing.set()
         # Streams wait for news; this tells them to look up and see that the daemon is stopping.
         self._daemon.news.hear("")
         self._stream.wake()
