@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -12,10 +13,12 @@ from service.api.context import Context
 from service.api.problems import Problem
 from service.api.sessions import Session
 from service.api.standing import CALLER
-from service.callers import LOCAL, Caller
+from service.callers import LOCAL, Caller, Via
 from service.console.page import Done, Form, Shown, answered, read_form
 
 MOST_NAME = 200
+# Browsers read `\` as `/`, and leave out tabs and the like wherever they stand (WHATWG URL, 4.4).
+_INSIDE = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f]*")
 
 
 async def asking(context: Context, request: Request) -> Shown:
@@ -58,6 +61,8 @@ async def _shown(context: Context, given: str) -> tuple[int | None, Caller]:
     found = await context.access.shown(given)
     if found is None:
         raise Problem(401, "no token that stands, and not the API token of the daemon either: go back, and try again")
+    if found[1].via is Via.OIDC:
+        raise Problem(401, "tokens of the provider are for programs: go back, and sign in with the provider itself")
     return found
 
 
@@ -68,4 +73,4 @@ async def sign_out(context: Context, request: Request, form: Form) -> Done:
 
 def inside(given: str) -> str:
     """An address of ours, whatever was asked for."""
-    return given if given.startswith("/") and not given.startswith(("//", "/\\")) else "/"
+    return given if _INSIDE.fullmatch(given) else "/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -63,12 +64,15 @@ async def test_a_browser_signs_in_with_the_token_and_out_again(database: str, tm
         assert (await one.http.get("/reviews", headers={"Accept": "text/html"})).status_code == 303
 
 
-@pytest.mark.parametrize("following", ["https://evil.example/", "//evil.example", "/\\evil.example", "evil", ""])
+ELSEWHERE = ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example", "/\n\\evil.example"]
+
+
+@pytest.mark.parametrize("following", [*ELSEWHERE, "evil", ""])
 async def test_signing_in_leads_nowhere_else(database: str, tmp_path: Path, following: str) -> None:
     async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
         signed = await send(one, "/sign-in", {**SIGN_IN, "next": following})
         assert signed.headers["location"] == "/"
-        assert 'value="/"' in await look(one, f"/sign-in?next={following}")
+        assert 'value="/"' in await look(one, f"/sign-in?next={quote(following)}")
 
 
 async def test_a_session_that_was_tampered_with_or_signed_elsewhere_is_none(database: str, tmp_path: Path) -> None:

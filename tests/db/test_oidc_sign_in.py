@@ -151,6 +151,20 @@ async def test_where_one_goes_afterwards_is_here(database: str, tmp_path: Path, 
             assert back.headers["location"] == "/"
 
 
+async def test_a_token_of_the_provider_opens_no_session_by_the_form(
+    database: str, tmp_path: Path, there: Signer
+) -> None:
+    """A session that names neither a token nor roles is one of whoever holds the daemon's own."""
+    async with api(database, tmp_path, Role.API, api_token="holder", oidc=settings(there)) as one:
+        refused = await send(one, "/sign-in", {"api_token": there.token(), "name": "kim", "next": "/"})
+        assert refused.status_code == 401
+        assert "sign in with the provider" in refused.text
+        assert (await one.http.get("/audit", headers=HTML)).headers["location"].startswith("/sign-in")
+        held = await send(one, "/sign-in", {"api_token": "holder", "name": "kim", "next": "/"})
+        assert held.status_code == 303
+        assert (await one.http.get("/audit", headers=HTML)).status_code == 200
+
+
 async def test_signing_in_is_on_record(database: str, tmp_path: Path, there: Signer) -> None:
     async with api(database, tmp_path, Role.API, oidc=settings(there), api_token="a-long-random-text") as one:
         asked = await depart(one)
