@@ -7,6 +7,9 @@ import { followLogs } from "./logs.js";
 // Between two looks, however much happens: as long as a look takes, so that a busy daemon is asked less; the first look is
 // at once.
 const LEAST_MS = 40;
+// After an answer that is no stream (the database is away, a proxy tells that the daemon is) a browser does not come again
+// by itself.
+const AGAIN_MS = 2000;
 const address = document.body.dataset.stream;
 const status = document.getElementById("stream");
 let source = null;
@@ -14,9 +17,10 @@ let place = null;
 let begun = false;
 let looking = false;
 let wanted = false;
+let signedOut = false;
 
 function say(text, on) {
-  status.textContent = text;
+  if (status.textContent !== text) status.textContent = text;
   status.classList.toggle("on", on);
 }
 
@@ -30,7 +34,10 @@ function listen() {
     if (begun) look();
     begun = true;
   };
-  source.onerror = () => say("reconnecting", false);
+  source.onerror = () => {
+    say(signedOut ? "signed out" : "reconnecting", false);
+    if (source?.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
+  };
   source.onmessage = (event) => {
     place = event.lastEventId;
     look();
@@ -39,6 +46,14 @@ function listen() {
   source.addEventListener("changed", look);
   // The place is ahead of the log, which was restored: it goes on from now.
   source.addEventListener("anew", source.onmessage);
+}
+
+async function again() {
+  if (source?.readyState !== EventSource.CLOSED) return;
+  source = null;
+  // The stream does not say why it was refused; the page does.
+  await refresh();
+  seen();
 }
 
 async function look() {
@@ -58,6 +73,7 @@ async function look() {
 async function refresh() {
   const headers = { Accept: "text/html", ...(place && { "Last-Event-ID": place }) };
   const answer = await fetch(location.href, { headers }).catch(() => null);
+  signedOut = Boolean(answer?.redirected);
   if (!answer || !answer.ok || answer.redirected) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {

@@ -1,6 +1,8 @@
 // Appends what a run logs while its page is looked at, each line once, from where the page ends.
 
 const MOST = 5000;
+// As in `live.js`: a stream that was refused is asked for again.
+const AGAIN_MS = 2000;
 
 function row(line) {
   const made = document.createElement("li");
@@ -30,6 +32,10 @@ export function followLogs() {
   function listen() {
     source = new EventSource(address);
     source.addEventListener("open", () => (told.textContent = "following"));
+    source.addEventListener("error", () => {
+      told.textContent = "reconnecting";
+      if (source?.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
+    });
     source.addEventListener("log", (event) => {
       const line = JSON.parse(event.data);
       const atEnd = window.innerHeight + window.scrollY >= document.body.scrollHeight - 40;
@@ -43,6 +49,12 @@ export function followLogs() {
       over = true;
       source.close();
     });
+  }
+
+  function again() {
+    if (source?.readyState !== EventSource.CLOSED) return;
+    source = null;
+    seen();
   }
 
   // As every page: one that nobody sees gives its connection back, and goes on from its last line when it is seen.
