@@ -24,14 +24,14 @@ function attributes(from, to) {
   }
 }
 
-// By id where the new children have one, else in their order.
+// By id where either has one, else in their order: what comes anew above takes nothing's place, nor its focus.
 function children(from, to) {
   const byId = new Map([...from.children].filter((one) => one.id).map((one) => [one.id, one]));
   let at = from.firstChild;
   for (const wanted of to.childNodes) {
     const known = wanted.id ? byId.get(wanted.id) : null;
     if (known && known !== at) from.insertBefore(known, at);
-    const held = known ?? (at && !(at.id && !wanted.id) ? at : null);
+    const held = known ?? (at && !at.id && !wanted.id ? at : null);
     if (held) {
       at = held.nextSibling;
       morph(held, wanted);
