@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
+
+from playwright.async_api import Route
 
 from tests.browser.pipelines import FLOUR
 from tests.browser.walking import browsing, posted, served, walking
 from tests.browser.world import BREAD, DAILY, predicted
+
+FOCUSED = "() => document.activeElement.href"
 
 
 async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:
@@ -21,7 +26,8 @@ async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str,
         await walk.to("/")
         await walk.sees("No run yet: something must happen first.")
         await posted(base, "/hooks/flour", {"kind": "wheat"})
-        # The page was not loaded again: the run came to it.
+        # The page was not loaded again: the run came to it, and that somebody is needed.
+        await walk.page.locator("#people-wait .count").wait_for()
         await walk.page.locator("#now a", has_text="bread #1").first.click()
         await walk.page.locator("#graph .gate.wait").wait_for()
         # Nothing happens, and yet it goes on.
@@ -97,3 +103,47 @@ async def test_a_week_is_backfilled_and_its_progress_seen(database: str, tmp_pat
         await walk.press("Begin the backfill")
         await walk.page.locator("h1", has_text="succeeded").wait_for()
         await walk.sees("7 of 7 ticks gone over")
+
+
+async def test_a_page_whose_streams_were_refused_comes_back(database: str, tmp_path: Path) -> None:
+    flour = tmp_path / "flour"
+    flour.write_text("2 3")
+    refused: Counter[str] = Counter()
+
+    async def refuse_first(route: Route) -> None:
+        """What a proxy answers while the daemon starts anew; twice, as a browser by itself does not come again."""
+        path = route.request.url.partition("?")[0]
+        refused[path] += 1
+        await (route.fulfill(status=503) if refused[path] <= 2 else route.continue_())
+
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: str(flour)}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await walk.page.route(re.compile("/api/v1/stream|/logs.*follow"), refuse_first)
+        await walk.to("/runs")
+        await posted(base, "/hooks/flour", {"kind": "wheat"})
+        await walk.page.locator("#runs a", has_text="bread #1").first.wait_for()
+        await walk.to("/runs/1/logs")
+        await walk.sees("following")
+        assert min(refused.values()) > 2
+        assert all("503" in one for one in walk.wrong)
+        walk.wrong.clear()
+
+
+async def test_what_comes_anew_above_takes_no_focus(database: str, tmp_path: Path) -> None:
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: "none"}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await posted(base, "/hooks/flour", {"kind": "wheat", "sack": 1})
+        for sack, path in enumerate(("/runs", "/events", "/"), 2):
+            await walk.to(path)
+            newest = walk.page.locator("#main [data-live] a", has_text=f"bread #{sack - 1}").first
+            await newest.focus()
+            told = await walk.page.evaluate(FOCUSED)
+            await posted(base, "/hooks/flour", {"kind": "wheat", "sack": sack})
+            await walk.page.locator("#main a", has_text=f"bread #{sack}").first.wait_for()
+            assert await walk.page.evaluate(FOCUSED) == told, path
