@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.cli.times import lasted
+from service.gate_shapes import GateShape
 from service.shapes import RunDetail
 
 WIDTH, LEAST = 1000.0, 3.0
@@ -56,18 +57,23 @@ def _times(run: RunDetail, now: datetime) -> Iterator[tuple[str, str, datetime, 
     """Name, state, start and end of everything that took time, in the order of the graph."""
     yield "in the queue", "queued", run["queued_at"], run["started_at"] or run["finished_at"] or now
     over = run["finished_at"] or now
-    gates = {gate["target"]: gate for gate in run["gates"]}
     for stage in run["stages"]:
-        gate = gates.get(stage["name"])
-        for number, found in enumerate(gate["history"] if gate else ()):
-            if gate is not None and found["state"] == "waiting":
-                later = gate["history"][number + 1 :]
-                stands = gate["state"] in ("waiting", "cancelled")
-                end = later[0]["decided_at"] if later else over if stands else found["decided_at"]
-                yield f"gate {gate['name']}", "waiting", found["decided_at"], end
+        for gate in run["gates"]:
+            if gate["target"] == stage["name"]:
+                yield from _waits(gate, over)
         for tried in stage["attempts"]:
             if tried["state"] not in ("skipped", "reused"):
                 yield stage["name"], tried["state"], tried["started_at"], tried["finished_at"] or over
+
+
+def _waits(gate: GateShape, over: datetime) -> Iterator[tuple[str, str, datetime, datetime]]:
+    """When a gate waited for somebody, each time up to what was decided."""
+    for number, found in enumerate(gate["history"]):
+        if found["state"] == "waiting":
+            later = gate["history"][number + 1 :]
+            stands = gate["state"] in ("waiting", "cancelled")
+            end = later[0]["decided_at"] if later else over if stands else found["decided_at"]
+            yield f"gate {gate['name']}", "waiting", found["decided_at"], end
 
 
 def _line(name: str, times: Sequence[tuple[str, datetime, datetime]], begin: datetime, span_s: float) -> Line:

@@ -117,7 +117,7 @@ def test_times_of_a_run_are_bars_on_one_line() -> None:
         "queued_at": at(0),
         "started_at": at(10),
         "finished_at": at(100),
-        "gates": [gate],
+        "gates": [gate, {**gate, "name": "checked", "history": [{"state": "passed", "decided_at": at(40)}]}],
         "stages": [
             {"name": "a", "attempts": [tried(10, 20, "failed"), tried(30, 40)]},
             {"name": "b", "attempts": [tried(90, 100), tried(100, 100, "reused")]},
