@@ -51,6 +51,7 @@ async def event(context: Context, request: Request) -> Shown:
         "title": f"Event {event_name(found)}",
         "event": found,
         "replayable": ran or [one["pipeline"] for one in found["outcomes"]],
+        "once": str(uuid4()),
     }
     return Shown("event.html", values)
 

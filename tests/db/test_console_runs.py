@@ -165,6 +165,8 @@ async def test_an_event_tells_its_fate_hides_secrets_and_runs_again(database: st
         fields = {**form_of(page, action), "by": "kim", "pipeline": "sums", "effects": "no", "anew": "yes"}
         answer = await send(one, action, fields)
         again = int(answer.headers["location"].rpartition("/")[2])
+        twice = await send(one, action, fields)
+        assert twice.headers["location"] == answer.headers["location"], "sent twice, run once"
         await reached(one.daemon, again)
         shown = (await one.http.get(f"/api/v1/runs/{again}")).json()
         assert (shown["replay"]["shadow"], shown["replay"]["by"]) == (True, "kim")
