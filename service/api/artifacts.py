@@ -22,8 +22,12 @@ from stages.values import content
 
 # What is larger goes by way of a file.
 IN_MEMORY_BYTES = 1 << 20
-# The digest says all of the bytes: what has them once need not ask again.
-FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable", "Content-Security-Policy": "sandbox"}
+# The digest says all of the bytes: what has them once need not ask again. Whatever they are, no page of ours runs them.
+FOR_EVER = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "Content-Security-Policy": "sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 PAGE = {"before": BEFORE, "limit": LIMIT}
 PATH = "/api/v1/runs/{run}/artifacts/{digest}"
 MEDIA_TYPES = {"json": "application/json", "parquet": "application/vnd.apache.parquet"}

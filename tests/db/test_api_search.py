@@ -111,6 +111,7 @@ async def test_an_artifact_is_had_once_and_for_ever(database: str, tmp_path: Pat
     assert told == {"run": run, "stage": "add", **stages[0]["output"]}
     assert content.json() == 43
     assert "immutable" in content.headers["cache-control"]
+    assert content.headers["x-content-type-options"] == "nosniff"
     assert (kept.status_code, kept.content) == (304, b"")
     assert (lineage["stage"], lineage["models"], again > run) == ("add", [], True)
 
