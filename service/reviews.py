@@ -150,7 +150,7 @@ def commands(run: Story, loaded: str | None) -> Iterator[tuple[str, str]]:
         names = list((run.definitions.get(run.version, {}).get("params") or {}).get("properties", {}))
         yield f"{resume} --with-param NAME=VALUE", f"with another parameter: {', '.join(names[:SHOWN_PARAMS])}"
     skipped = gate.target if gate is not None else failed
-    if may_skip(run, skipped):
+    if may_skip(run.definitions.get(run.version, {}), skipped):
         on = "" if loaded in (None, run.version) else " --on latest"
         yield (
             f"tidemill skip {run.id} {skipped}{on} --reason WHY",
@@ -191,8 +191,8 @@ def _above(stages: Mapping[str, Mapping[str, Any]], start: str) -> set[str]:
     return seen
 
 
-def may_skip(run: Story, stage: str) -> bool:
+def may_skip(definition: Mapping[str, Any], stage: str) -> bool:
     """Whether the graph allows a run to go on without a stage: each that takes its result can do without it."""
-    stages = run.definitions.get(run.version, {}).get("stages", ())
+    stages = definition.get("stages", ())
     known = any(one["name"] == stage for one in stages)
     return known and all(stage in one.get("optional", ()) for one in stages if stage in one["inputs"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 from starlette.requests import Request
@@ -28,13 +29,14 @@ async def reviews(context: Context, request: Request) -> Shown:
     asked = await waiting_gates(context.daemon.reads, None if run is None else (run, gate), LIMIT)
     failed = await reviews_page(context, None, before, LIMIT)
     groups = {group.name: list(group.people) for group in context.daemon.settings.groups}
-    loaded = context.daemon.catalogue.pipelines
-
-    def asks(pipeline: str, stage: str) -> bool:
-        return pipeline in loaded and bool(asking_behind(loaded[pipeline], stage))
-
     values = {"title": "Reviews", "asked": asked, "failed": failed, "groups": groups, "later": run or before}
-    return Shown("reviews.html", {**values, "asks": asks})
+    return Shown("reviews.html", {**values, "asks": partial(asks, context)})
+
+
+def asks(context: Context, pipeline: str, stage: str) -> bool:
+    """Whether a gate behind a stage asks people: who goes on without the stage decides for them."""
+    loaded = context.daemon.catalogue.pipelines.get(pipeline)
+    return loaded is not None and bool(asking_behind(loaded, stage))
 
 
 async def decided(context: Context, request: Request, form: Form) -> Done:

@@ -16,10 +16,12 @@ from service.api.window import TIMES
 from service.console.gantt import chart
 from service.console.graph import Drawing, draw
 from service.console.page import Shown, pipeline_names
+from service.console.reviews import asks
 from service.db.rows import Row
 from service.deeds import deeds
 from service.log_pages import Wanted
-from service.model import RunState
+from service.model import GateState, RunState
+from service.reviews import may_skip
 from service.shapes import RunDetail, StageShape
 
 LIMIT = 50
@@ -55,6 +57,7 @@ async def run(context: Context, request: Request) -> Shown:
     definition = await definition_of(context, found)
     standing = await context.daemon.reads.fetch("production_of", found["pipeline"])
     groups = {group.name: list(group.people) for group in context.daemon.settings.groups}
+    spared = _spared(found, definition)
     values = {
         "title": f"Run {found['id']} of {found['pipeline']}",
         "run": found,
@@ -66,8 +69,18 @@ async def run(context: Context, request: Request) -> Shown:
         "groups": groups,
         "deeds": deeds(found),
         "standing": _beside(found, standing),
+        "spared": spared,
+        "asks": asks(context, found["pipeline"], spared),
     }
     return Shown("run.html", values, live={"run": found["id"]})
+
+
+def _spared(found: RunDetail, definition: Mapping[str, Any]) -> str:
+    """The stage without which a failed run may go on, if there is one."""
+    failed = found["failure"]["stage"] if found["failure"] is not None else ""
+    refused = (one["target"] for one in found["gates"] if one["name"] == failed and one["state"] == GateState.FAILED)
+    stage = next(refused, failed)
+    return stage if found["state"] == RunState.FAILED and may_skip(definition, stage) else ""
 
 
 def _beside(found: RunDetail, standing: Sequence[Row]) -> Mapping[str, Mapping[str, Any]]:

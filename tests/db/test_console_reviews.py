@@ -194,6 +194,7 @@ async def test_a_stage_that_nothing_needs_is_passed_over(database: str, tmp_path
         run = await one.start("lean")
         action = f"/act/runs/{run}/skip"
         form = form_of(await look(one, "/reviews"), action)
+        assert form_of(await look(one, f"/runs/{run}"), action) == form
         assert (await send(one, action, {**form, "by": "kim", "reason": ""})).status_code == 422
         assert (await send(one, action, {**form, "by": "kim", "reason": "not today"})).status_code == 303
         assert await reached(one.daemon, run) is RunState.SUCCEEDED

@@ -22,7 +22,7 @@ LEADING = re.compile(r"/resume\"|\"/backfills/new|\"/audit\"")
 # Page by page: which forms are there for an operator, for an approver, and what stands there for a viewer.
 FORMS = {
     "/runs/{waits}": (("cancel",), ("gates/add-double",), "Cancelling it takes the role operator."),
-    "/runs/{failed}": (("abandon",), (), "Resuming it takes the role operator."),
+    "/runs/{failed}": (("abandon", "skip"), (), "Resuming it takes the role operator."),
     "/runs/{failed}/resume": (("resume",), (), "Resuming it takes the role operator."),
     "/reviews": (("abandon", "skip"), ("gates/add-double",), "Deciding takes the role approver for gated."),
     "/pipelines/gated": (("start", "pause"), (), "Starting a run or pausing it takes the role operator."),
