@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.contract.file_world import World
 from triggers.base import ListenerState
-from triggers.files import Files
+from triggers.files import Files, digest
 from triggers.files.digest import FileChanged, digest_file, identify
 from triggers.files.event import path_of
 from triggers.files.policy import Verdict
@@ -72,6 +73,35 @@ async def test_a_tree_too_deep_to_read_is_told_of_and_the_rest_is_served(world: 
         await world.told("File name too long", ListenerState.LISTENING)
 
 
+@pytest.mark.parametrize("trigger", [Files("landing/**/*.csv", complete="rename"), Files("landing/dt=*/", stable_s=0)])
+async def test_a_tree_of_very_many_levels_is_walked_to_its_end(world: World, trigger: Files) -> None:
+    """More than the interpreter lets functions call each other; as a path it is short enough."""
+
+    def deepen() -> None:
+        (world.root / "landing/dt=1").mkdir()
+        here = os.open(world.root / "landing/dt=1", os.O_RDONLY)
+        for _ in range(1_500):
+            os.mkdir("d", dir_fd=here)
+            deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = deeper
+        os.close(os.open("deep.csv", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.close(here)
+
+    deepen()
+    try:
+        async with world.listening(trigger):
+            [path] = await world.paths(1)
+            assert path.startswith("landing/dt=1/")
+            assert (path.count("/d") > 1_500) is (trigger.pattern != "landing/dt=*/")
+            world.write("landing/dt=1/d/d/other.csv")
+            await world.inbox.until(lambda: len(world.inbox.runs) == 2)
+            assert world.status().state is ListenerState.LISTENING
+    finally:
+        # What tidies up after tests calls itself for each level.
+        await asyncio.to_thread(subprocess.run, ["rm", "-rf", world.root / "landing"], check=True)
+
+
 def found(file: Path) -> Found:
     status = file.stat()
     return Found(str(file), file.name, file_stamp(status), status.st_size, status.st_mtime_ns, (0,), Verdict.READY)
@@ -113,6 +143,32 @@ def test_a_pipe_or_link_put_in_a_files_place_neither_blocks_nor_is_read(world: W
     file.symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic links"):
         digest_file(str(file), stamp, None, follow=False, stop=threading.Event())
+
+
+async def test_what_lies_in_the_place_of_a_manifest_neither_blocks_nor_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pipe would hold a scan for ever, a link bring in what is elsewhere, a long one take all memory."""
+    monkeypatch.setattr(digest, "LONGEST_MANIFEST", 100)
+    outside = world.root.parent / f"{world.root.name}-manifest.json"
+    outside.write_text('{"files": [{"name": "a.csv"}]}')
+    for name in ("pipe", "link", "folder", "long", "good"):
+        world.write(f"landing/{name}/a.csv")
+    os.mkfifo(world.root / "landing/pipe/manifest.json")
+    (world.root / "landing/link/manifest.json").symlink_to(outside)
+    (world.root / "landing/folder/manifest.json").mkdir()
+    world.write("landing/long/manifest.json", '{"files": [{"name": "a.csv"}]}' + " " * 100)
+    world.write("landing/good/manifest.json", '{"files": [{"name": "a.csv"}]}')
+    before = len(os.listdir("/proc/self/fd"))
+    for follow in (False, True):
+        files = Files("landing/**/*.csv", complete="manifest", rescan_s=0.1, follow_symlinks=follow)
+        async with world.listening(files):
+            assert await world.paths(1) == ["landing/good/a.csv"]
+            await world.told("(and 3 more)", ListenerState.LISTENING)
+        assert world.inbox.paths() == ["landing/good/a.csv"]
+    for why, times in {"it is no file": 4, "longer than 100 bytes": 2, "symbolic link": 2}.items():
+        assert caplog.text.count(why) == times, caplog.text
+    assert len(os.listdir("/proc/self/fd")) < before + 10
 
 
 async def test_files_that_come_and_go_stop_nothing(world: World) -> None:

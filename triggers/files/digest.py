@@ -8,7 +8,7 @@ import stat
 import threading
 
 from triggers.errors import SourceUnavailable, TriggerError
-from triggers.files.policy import Policy, Promise
+from triggers.files.policy import LONGEST_MANIFEST, Policy, Promise
 from triggers.files.stamp import Found, file_stamp, folder_stamp, members_of
 
 BLOCK_BYTES = 1 << 20
@@ -39,11 +39,9 @@ def identify(found: Found, policy: Policy, stop: threading.Event) -> tuple[str, 
 
 def digest_file(path: str, stamp: str, promise: Promise | None, *, follow: bool, stop: threading.Event) -> str:
     """The BLAKE2b-256 digest of a file that looks like `stamp` before and after. Raises like `identify`."""
-    # Without O_NONBLOCK, a pipe put in the file's place would block us for ever.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     digest = hashlib.blake2b(digest_size=32)
     check = hashlib.new(promise.algorithm, usedforsecurity=False) if promise and promise.algorithm else None
-    descriptor = os.open(path, flags)
+    descriptor = _open(path, follow=follow)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123
         status = os.fstat(descriptor)
         _expect(path, stamp, status)
@@ -61,6 +59,26 @@ def digest_file(path: str, stamp: str, promise: Promise | None, *, follow: bool,
             " write the file or the manifest again"
         )
     return digest.hexdigest()
+
+
+def read_manifest(path: str, *, follow: bool) -> bytes:
+    """What is in a manifest. Raises OSError, and ValueError for what is no file or too long to be one."""
+    descriptor = _open(path, follow=follow)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no file")
+        with open(descriptor, "rb", closefd=False) as file:
+            raw = file.read(LONGEST_MANIFEST + 1)
+    finally:
+        os.close(descriptor)
+    if len(raw) > LONGEST_MANIFEST:
+        raise ValueError(f"it is longer than {LONGEST_MANIFEST} bytes")
+    return raw
+
+
+def _open(path: str, *, follow: bool) -> int:
+    """A descriptor to read from. Without O_NONBLOCK, a pipe put in the file's place would block us for ever."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
 
 
 def _expect(path: str, stamp: str, status: os.stat_result) -> None:

@@ -16,6 +16,7 @@ Complete = Literal["stable", "rename", "marker", "manifest"]
 
 CHECKSUMS = ("sha256", "sha512", "sha1", "md5", "blake2b")
 NAME = "{name}"
+LONGEST_MANIFEST = 64 << 20
 
 
 class Verdict(enum.Enum):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
+from triggers.files.digest import read_manifest
 from triggers.files.event import encode_path
 from triggers.files.pattern import Pattern, Spots
 from triggers.files.policy import Policy, Sign, parse_manifest
@@ -132,12 +133,14 @@ class Scanner:
 
     def _place(self, path: str, survey: Survey) -> Place | None:
         """Where the patterns stand in the folder `path`; None when none of them enters it."""
-        if path == "/":
-            return Place("/", tuple((at, pattern.start()) for at, pattern in enumerate(self._patterns)))
-        if path not in survey.places:
-            parent = self._place(os.path.dirname(path), survey)
-            survey.places[path] = self._enter(parent, os.path.basename(path), survey) if parent else None
-        return survey.places[path]
+        if path in survey.places:
+            return survey.places[path]
+        place: Place | None = Place("/", tuple((at, pattern.start()) for at, pattern in enumerate(self._patterns)))
+        for folder in reversed(list(_lineage(path))):
+            if folder not in survey.places:
+                survey.places[folder] = self._enter(place, os.path.basename(folder), survey) if place else None
+            place = survey.places[folder]
+        return place
 
     def _enter(self, parent: Place, name: str, survey: Survey) -> Place | None:
         states = tuple((at, inside) for at, spots in parent.states if (inside := self._patterns[at].enter(spots, name)))
@@ -281,8 +284,10 @@ class Scanner:
             status = os.lstat(path)
             if self._policy.complete == "marker":
                 return Sign(status.st_mtime_ns)
-            with open(path, "rb") as file:  # noqa: PTH123
-                return Sign(status.st_mtime_ns, parse_manifest(file.read()))
+            follow = self._policy.follow_symlinks
+            if follow and not self._is_inside(os.path.realpath(path)):
+                raise ValueError("it is a symbolic link that leads outside")
+            return Sign(status.st_mtime_ns, parse_manifest(read_manifest(path, follow=follow)))
         except ValueError as error:
             survey.troubles[path] = f"it is not a manifest: {error}"
         except OSError as error:

@@ -57,18 +57,21 @@ def folder_stamp(members: Sequence[Member]) -> str:
 
 def members_of(folder: str, policy: Policy) -> Sequence[Member]:
     """The data files below `folder`, by name: none hidden, ignored, linked, or a marker. Raises OSError."""
-    return sorted(_members(folder, "", policy), key=lambda member: member.name)
+    return sorted(_members(folder, policy), key=lambda member: member.name)
 
 
-def _members(folder: str, prefix: str, policy: Policy) -> Iterator[Member]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.name.startswith(".") or policy.ignores(entry.name):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _members(entry.path, f"{name}/", policy)
-            elif not policy.is_sign(entry.name):
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    yield Member(name, entry.path, status)
+def _members(folder: str, policy: Policy) -> Iterator[Member]:
+    inside = [("", folder)]
+    while inside:
+        prefix, path = inside.pop()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.name.startswith(".") or policy.ignores(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    inside.append((f"{name}/", entry.path))
+                elif not policy.is_sign(entry.name):
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        yield Member(name, entry.path, status)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from triggers.files.policy import Policy, Sign, Verdict, parse_manifest
+from triggers.files.policy import LONGEST_MANIFEST, Policy, Sign, Verdict, parse_manifest
 from triggers.objects import Objects
 from triggers.objects.access import telling
 from triggers.objects.event import ObjectChange, bare_etag
@@ -20,7 +20,6 @@ from triggers.objects.place import ObjectPattern, Place
 
 CHUNK = 1_000
 SIGNS_KEPT = 1_000
-LONGEST_MANIFEST = 64 << 20
 _MD5_HEX = 32
 
 
