@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -28,12 +30,17 @@ from stages.errors import ArtifactMissing, StoreUnavailable
 from triggers import faults
 
 CHUNK_BYTES = 1 << 20
+# A file that is younger may not be held yet by whoever has just made it.
+YOUNG_S = 60.0
 # A disk that is full, read-only or not mounted is so until somebody sees to it: runs wait for that as for any outage.
 PERMANENT = {errno.ENAMETOOLONG}
 
 
 class LocalStore:
-    """A folder. Bytes are written to a file beside it, synced, and renamed to their address."""
+    """A folder. Bytes are written to a file beside it, synced, and renamed to their address.
+
+    What a process that was killed had begun to write goes when the next one opens the folder.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -45,6 +52,7 @@ class LocalStore:
             self._incoming.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._incoming):
                 pass
+            _remove_left(self._incoming)
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -198,12 +206,15 @@ class LocalStore:
         written = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
+                # Where a file system has no locks, nobody gets one, and what a kill leaves stays.
+                with suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 digest = write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            target = self.root / place_of(digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            written.replace(target)
+                target = self.root / place_of(digest)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                written.replace(target)
         except BaseException:
             written.unlink(missing_ok=True)
             raise
@@ -229,6 +240,15 @@ class LocalStore:
                 f"this user may read and write there, or set TIDEMILL_ARTIFACTS to another place",
                 transient=error.errno not in PERMANENT,
             ) from error
+
+
+def _remove_left(incoming: Path) -> None:
+    """Remove what processes that were killed had begun to write: nobody holds it any more."""
+    for path, about in _files(incoming):
+        if time.time() - about.st_mtime > YOUNG_S:
+            with suppress(OSError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

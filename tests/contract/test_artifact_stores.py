@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from stages.errors import ArtifactCorrupted, ArtifactMissing, StageError, StoreU
 from stages.local_store import LocalStore
 from stages.stores import open_store
 
+ROOT = Path(__file__).parents[2]
 ABSENT = digest_of(b"never stored")
 Rot = Callable[[str], None]
 
@@ -98,6 +101,34 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="absent"):
         await store.put_file(tmp_path / "absent")
     assert [path for path in (tmp_path / "artifacts").rglob("*") if path.is_file()] == []
+
+
+KILLED = """
+import os, pathlib, sys
+from stages.local_store import LocalStore
+store = LocalStore(pathlib.Path(sys.argv[1]))
+store._write(lambda file: (file.write(b"half of it"), file.flush(), print("writing", flush=True), sys.stdin.read()))
+"""
+
+
+async def test_what_a_killed_process_had_begun_to_write_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    )
+    with writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        [half] = (tmp_path / ".incoming").iterdir()
+        os.utime(half, (0, 0))
+        LocalStore(tmp_path)
+        assert half.exists()
+        writer.kill()
+    LocalStore(tmp_path)
+    assert not half.exists()
+    young = tmp_path / ".incoming" / "young"
+    young.touch()
+    LocalStore(tmp_path)
+    assert young.exists()
 
 
 async def test_a_local_write_is_synced_before_it_is_acknowledged(
