@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from triggers.errors import InvalidEvent
-from triggers.event import EMITTED, REPLAY, Event, ExtensionValue
+from triggers.event import KEPT, Event, ExtensionValue
 from triggers.payload import media_type
 
 CORE_ATTRIBUTES = frozenset({"specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema"})
 # Postgres indexes ids, and an index entry holds 2,704 bytes.
 _LONGEST_BYTES = 2_048
+_KEPT = tuple(KEPT)
 _INT32 = range(-(2**31), 2**31)
 
 _NONCHARACTERS = "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
@@ -46,9 +47,8 @@ def make_event(attributes: Mapping[str, Any], data: Any, received_at: datetime) 
     """
     present = {name: value for name, value in attributes.items() if value is not None}
     _check_version(present.get("specversion"))
-    for kept, what in ((EMITTED, "what stages of this installation emit"), (REPLAY, "replays")):
-        if str(present.get("source")).startswith(kept):
-            raise InvalidEvent(f"source {kept}... is kept for {what}: use a source of yours")
+    if str(present.get("source")).startswith(_KEPT):
+        raise _kept(str(present["source"]))
     time = present.get("time")
     return Event(
         id=_required(present, "id"),
@@ -92,6 +92,11 @@ def is_text(value: Any) -> bool:
 def is_uri(value: str) -> bool:
     """Whether `value` is an absolute URI (RFC 3986)."""
     return _URI.fullmatch(value) is not None
+
+
+def _kept(source: str) -> InvalidEvent:
+    kept, what = next((one, what) for one, what in KEPT.items() if source.startswith(one))
+    return InvalidEvent(f"source {kept}... is kept for {what}: use a source of yours")
 
 
 def _check_version(version: Any) -> None:

@@ -14,10 +14,24 @@ EventKey = NewType("EventKey", UUID)
 
 ExtensionValue = str | int | bool
 
-# Sources of events that runs of this installation caused: nobody outside may speak in their name.
+# Sources of events that runs of this installation caused.
 EMITTED = "tidemill:emitted/"
-# Sources of replays of events: as little.
+# Sources of replays of events.
 REPLAY = "tidemill:replay/"
+# Sources in whose name nobody outside may speak. The triggers name these events: one of the same id that was told
+# before would be taken for theirs.
+KEPT: Mapping[str, str] = {
+    EMITTED: "what stages of this installation emit",
+    REPLAY: "replays",
+    "tidemill:schedule/": "ticks of schedules",
+    "tidemill:manual/": "starts by hand",
+    "tidemill:hooks/": "deliveries of hooks",
+    "tidemill:approvals": "decisions at gates",
+    "tidemill:files": "files that land",
+    "kafka:": "records of Kafka",
+    "kinesis:": "records of Kinesis",
+    "pulsar:": "records of Pulsar",
+}
 # The extension that names who made an event in a trigger's place.
 FIRED_BY = "tidemillfiredby"
 # The extension that names the hook of an event whose source is what the delivery is about.

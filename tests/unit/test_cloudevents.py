@@ -49,10 +49,26 @@ def test_time_no_datetime_can_hold_is_refused(time: Any) -> None:
     "source",
     ["https://github.com/cloudevents", "mailto:a@b.example", "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
      "cloudevents/spec/pull/123", "/sensors/tn-1234567/alerts", "1-555-123-4567", "#fragment", "?q", "//host:80/a",
-     "http://[::1]:80/x?y#z", "./a:b", "%C3%A9", "tidemill:hooks/ci"],
+     "http://[::1]:80/x?y#z", "./a:b", "%C3%A9", "tidemill:mill/pipelines/p"],
 )  # fmt: skip
 def test_source_may_be_any_uri_reference(source: str) -> None:
     assert from_json({**MINIMAL, "source": source}).source == source
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [("tidemill:schedule/p/nightly", "ticks"), ("tidemill:approvals", "decisions at gates"), ("tidemill:files", "land"),
+     ("tidemill:hooks/ci", "deliveries"), ("tidemill:manual/p", "by hand"), ("kafka:cluster/topic", "of Kafka"),
+     ("kinesis:1/eu/s", "of Kinesis"), ("pulsar:a/t", "of Pulsar"), ("tidemill:emitted/p/s", "stages")],
+)  # fmt: skip
+def test_nobody_outside_speaks_in_the_name_of_a_trigger(source: str, what: str) -> None:
+    """An event of the same source and id, told before, would be taken for the tick, the vote, the file, the record."""
+    with pytest.raises(InvalidEvent, match=f"is kept for .*{what}") as error:
+        from_json({**MINIMAL, "source": source})
+    assert error.value.status == 422
+    headers = [(f"ce_{name}", str(value).encode()) for name, value in {**MINIMAL, "source": source}.items()]
+    with pytest.raises(InvalidEvent, match="is kept for"):
+        from_kafka(headers, None, b"")
 
 
 @pytest.mark.parametrize(
