@@ -344,6 +344,20 @@ async def test_a_reference_writes_no_file_outside(registry: SchemaRegistry, serv
     assert "is no name of a file to import" in await dead(registry, framed(7, b"\0"))
 
 
+@pytest.mark.parametrize(
+    "names", [["x" * 300], ["a\0b"], ["a", "a/b.proto"], ["."]], ids=["long", "nul", "in a file", "."]
+)
+async def test_a_reference_whose_name_no_file_can_have_is_dead(
+    registry: SchemaRegistry, server: Server, names: list[str]
+) -> None:
+    """What writes it down would end, with all that reads Kafka, again and again."""
+    server.schemas[7] = {
+        **server.schemas[2],
+        "references": [{"name": name, "subject": "plane", "version": 1} for name in names],
+    }
+    assert "cannot be the name of a file" in await dead(registry, framed(7, b"\0"))
+
+
 async def test_a_record_carries_the_url_of_its_schema(registry: SchemaRegistry, server: Server) -> None:
     from tests.unit.test_kafka_triggers import NOW, record
 

@@ -5,6 +5,7 @@ A registry holds the text of a `.proto` file. protoc compiles it, once, in a pro
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _MAIN = "tidemill_registered_schema.proto"
 _PROTOC_S = 60.0
+# What is wrong with a name, and not with the disk.
+_NO_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 
 
 def decoder(schema: Schema) -> Decode:
@@ -63,10 +66,16 @@ def _compiled(schema: Schema) -> bytes:
 def _write(folder: Path, name: str, text: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or name in ("", "compiled"):
-        raise InvalidEvent(f"it refers to {name!r}, which is no name of a file to import")
+        raise InvalidEvent(f"it refers to {name[:100]!r}, which is no name of a file to import")
     target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_NAME:
+            raise
+        told = getattr(error, "strerror", None) or error
+        raise InvalidEvent(f"it refers to {name[:100]!r}, which cannot be the name of a file: {told}") from None
 
 
 def _decode(pool: Any, main: Any, widest: int, payload: bytes) -> Any:
