@@ -177,9 +177,14 @@ def _converted(draft: _Draft, environ: Mapping[str, str]) -> dict[str, tuple[Any
             value, via = _fetched(raw.value, environ) if about.secret else (raw.value, "")
             chosen[key] = about.read(value), raw.origin + via
         except ValueError as error:
-            shown = "" if about.secret else f" = {raw.value!r}"
+            shown = "" if about.secret else f" = {_shown_raw(raw.value)!r}"
             draft.problems.append(f"{raw.place}{shown}: expected {error}")
     return chosen
+
+
+def _shown_raw(value: Any) -> Any:
+    """What was given, as a message may tell it."""
+    return masked_url(value) if isinstance(value, str) else value
 
 
 def _fetched(value: Any, environ: Mapping[str, str]) -> tuple[Any, str]:
@@ -248,7 +253,8 @@ def lifecycle_problems(settings: Settings) -> list[str]:
     parts = urlsplit(url or "https://none")
     if parts.scheme == "https" or is_loopback(parts.hostname or ""):
         return []
-    return [f"lifecycle.url is {url}: expected https://, since what runs tell would go there in clear"]
+    told = masked_url(url or "")
+    return [f"lifecycle.url is {told}: expected https://, since what runs tell would go there in clear"]
 
 
 def oidc_problems(oidc: Oidc) -> list[str]:
@@ -259,7 +265,8 @@ def oidc_problems(oidc: Oidc) -> list[str]:
     problems = []
     parts = urlsplit(oidc.issuer)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        problems.append(f"oidc.issuer is {oidc.issuer}: expected https://, or anybody on the way signs people in")
+        told = masked_url(oidc.issuer)
+        problems.append(f"oidc.issuer is {told}: expected https://, or anybody on the way signs people in")
     if not (oidc.audience or oidc.client_id):
         problems.append("oidc.issuer is set, but neither oidc.audience nor oidc.client_id: whose tokens are for us?")
     if not oidc.roles:

@@ -26,7 +26,9 @@ ADDRESSES = ("endpoint", "url", "service_url")
 
 def in_clear(settings: Settings, triggers: Iterable[Any]) -> list[str]:
     """One line for each, which says what to do about it. `plain_hosts` names those of which one knows."""
-    found = [*_database(settings), *_kafka(settings), *_web(settings), *_store(settings), *_of_triggers(triggers)]
+    listening = list(triggers)
+    found = [*_database(settings), *_kafka(settings), *_web(settings)]
+    found += [*_stores(settings, listening), *_of_triggers(listening)]
     return [told for host, told in found if not _is_known(host, settings)]
 
 
@@ -38,9 +40,10 @@ def _database(settings: Settings) -> Iterator[tuple[str, str]]:
     parts = urlsplit(settings.database.url or "")
     query = parse_qs(parts.query)
     mode = (query.get("sslmode") or [os.environ.get("PGSSLMODE", "prefer")])[-1]
-    if mode in SAFE_MODES:
+    if mode in SAFE_MODES or not settings.database.url:
         return
-    for address in (parts.netloc.rpartition("@")[2] or ",".join(query.get("host", []))).split(","):
+    there = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", [])) or os.environ.get("PGHOST", "")
+    for address in there.split(","):
         host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
         if host and not host.startswith("/"):
             yield host, f"Postgres at {host} may be spoken to in clear: add sslmode=verify-full to database.url"
@@ -62,8 +65,10 @@ def _web(settings: Settings) -> Iterator[tuple[str, str]]:
             yield from _plain(known.of(settings) or "", key)
 
 
-def _store(settings: Settings) -> Iterator[tuple[str, str]]:
-    if urlsplit(settings.artifacts.url).scheme in OBJECT_SCHEMES:
+def _stores(settings: Settings, triggers: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """That of the artifacts, and those in which triggers look that name no address of their own."""
+    looking = [str(getattr(one, "url", "")) for one in triggers if not getattr(one, "endpoint", "")]
+    if any(urlsplit(url).scheme in OBJECT_SCHEMES for url in (settings.artifacts.url, *looking)):
         for name in ENDPOINTS:
             yield from _plain(os.environ.get(name, ""), name)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
@@ -126,7 +126,8 @@ def where(dsn: str) -> str:
     parts = urlsplit(dsn)
     if not _is_readable(dsn):
         return "by the URL that is set"
-    return f"{parts.hostname or parts.query.removeprefix('host=') or 'localhost'}:{parts.port or 5432}{parts.path}"
+    host = parts.hostname or ",".join(parse_qs(parts.query).get("host", ())) or "localhost"
+    return f"{host}:{parts.port or 5432}{parts.path}"
 
 
 def _is_readable(dsn: str) -> bool:

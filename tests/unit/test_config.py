@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.config import MASK, describe, is_loopback, read_settings, reference
+from service.db.connect import where
 from service.errors import ConfigError
 from service.settings import KNOWN, LogFormat, Role, SaslMechanism, SecurityProtocol, Settings
 
@@ -239,6 +240,15 @@ def test_the_password_of_the_database_is_never_shown(url: str) -> None:
     assert CANARY not in repr(settings)
     assert CANARY not in str(describe(settings))
     assert shown(settings)["database.url"][0].startswith("postgresql://")
+    assert CANARY not in where(url)
+
+
+def test_an_address_of_a_database_that_is_shown_says_where_it_is() -> None:
+    assert where("postgresql://me:x@db:6432/mill?sslmode=require") == "db:6432/mill"
+    assert where("postgresql:///mill?host=/run/postgresql") == "/run/postgresql:5432/mill"
+    assert where(f"postgresql:///mill?user=me&password={CANARY}&host=db") == "db:5432/mill"
+    assert where(f"postgresql:///mill?host=db&password={CANARY}") == "db:5432/mill"
+    assert where("postgresql:///mill") == "localhost:5432/mill"
 
 
 def test_no_secret_is_shown() -> None:
@@ -260,6 +270,22 @@ def test_a_wrong_secret_is_told_without_its_value(key: str) -> None:
     told = mistake(f"[{section}]\n{name} = ['{CANARY}']")
     assert key in told
     assert CANARY not in told
+
+
+def told_of(text: str) -> str:
+    try:
+        return str(describe(read(text)))
+    except ConfigError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+@pytest.mark.parametrize("key", ["lifecycle.url", "oidc.issuer", "registry.url", "client.url"])
+def test_a_wrong_address_is_told_without_what_is_secret_in_it(key: str, scheme: str) -> None:
+    for url in (f"{scheme}://me:{CANARY}@away.example.com/x", f"{scheme}://away.example.com/x?token={CANARY}"):
+        section, _, name = key.partition(".")
+        assert CANARY not in told_of(f"[{section}]\n{name} = '{url}'")
+    assert "lifecycle.url is http://me:****@away" in mistake(f"[lifecycle]\nurl = 'http://me:{CANARY}@away/x'")
 
 
 def test_a_secret_may_stand_in_another_variable_or_in_a_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from service.checkup.finding import Verdict
 from service.in_clear import in_clear
 from service.settings import Artifacts, Client, Database, Kafka, Registry, SecurityProtocol, Settings
 from tests.db.daemons import catalogue
+from triggers.objects import Objects
 
 SECURE = Database(url="postgresql://u:p@db.example.com/mill?sslmode=verify-full")
 
@@ -77,6 +78,23 @@ def test_stores_and_triggers_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     assert [told.split(" in clear")[0] for told in in_clear(Settings(), triggers)] == [
         "Listens(endpoint=) leads to m.example.com", "Listens(service_url=) leads to p",
     ]  # fmt: skip
+
+
+def test_a_server_that_only_the_environment_names_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example.com")
+    [told] = in_clear(Settings(database=Database(url="postgresql:///mill")), [])
+    assert "Postgres at db.example.com" in told
+    assert in_clear(Settings(), []) == []
+    assert in_clear(Settings(database=SECURE), []) == []
+
+
+def test_the_store_of_a_trigger_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio.example.com:9000")
+    here = Settings(artifacts=Artifacts(url="file:///a"))
+    [told] = in_clear(here, [Objects("s3://bucket/landing/*.csv")])
+    assert "AWS_ENDPOINT_URL leads to minio.example.com" in told
+    assert in_clear(here, [Objects("s3://bucket/landing/*.csv", endpoint="https://m.example.com")]) == []
+    assert in_clear(here, [Objects("file:///landing/*.csv")]) == []
 
 
 def test_the_doctor_warns_of_it() -> None:
