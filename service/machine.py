@@ -12,6 +12,8 @@ from stages.plan import Plan, PlanGate, PlanStage
 
 # A run adopted this often without finishing a stage, or a stage lost this often, takes its workers down with it.
 POISON_LIMIT = 5
+# A run that waits for a time is taken so long before it: taking it and reading its past take about as long.
+AHEAD_S = 0.01
 ENDED_CHILDREN = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 
@@ -106,6 +108,14 @@ def decide(plan: Plan, run: RunView, now: datetime) -> Sequence[Move]:
     if found.waits:
         return (Park(_earliest([*found.waits, run.deadline])),)
     return _close(plan, run, Close(RunState.SUCCEEDED), now)
+
+
+def due_in_s(plan: Plan, run: RunView, now: datetime) -> float:
+    """In how many seconds a run that was taken ahead of its time can go on; 0 for any other."""
+    moves = decide(plan, run, now)
+    until = moves[0].until if len(moves) == 1 and isinstance(moves[0], Park) else None
+    left_s = 0.0 if until is None else (until - now).total_seconds()
+    return left_s if left_s <= AHEAD_S else 0.0
 
 
 def ended(plan: Plan, run: RunView, now: datetime) -> Close | None:

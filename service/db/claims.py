@@ -13,6 +13,7 @@ from service.db.connect import columns, sql
 from service.db.entries import held
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
+from service.machine import AHEAD_S
 from stages.limits import Rate
 from stages.policy import RunPolicy
 
@@ -68,7 +69,7 @@ async def _claim(flush: Flush, op: Claim) -> tuple[Sequence[Row], float | None]:
     rows = await _take_free(flush, op, limited)
     if len(rows) == op.limit:
         return rows, None
-    look = await flush.connection.fetchrow(sql("next_ready"), names, limited)
+    look = await flush.connection.fetchrow(sql("next_ready"), names, limited, AHEAD_S)
     if not look["limited"]:
         return rows, 0.0 if look["ready"] else look["next_s"]
     if not await flush.connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
@@ -81,7 +82,7 @@ async def _claim(flush: Flush, op: Claim) -> tuple[Sequence[Row], float | None]:
 async def _take_free(flush: Flush, op: Claim, limited: Sequence[str]) -> list[Row]:
     """Take runs of pipelines without limits, where none of those of `limited` has something to start."""
     versions = {name: one for name, one in op.versions.items() if name in limited or name not in op.limits}
-    arguments = (flush.daemon, list(versions), list(versions.values()), op.limit, limited)
+    arguments = (flush.daemon, list(versions), list(versions.values()), op.limit, limited, AHEAD_S)
     rows: list[Row] = await flush.connection.fetch(sql("claim"), *arguments)
     return rows
 

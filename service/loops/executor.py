@@ -20,6 +20,7 @@ from service.errors import DatabaseUnavailable, RunLost, ServiceError
 from service.inbox import TakenRun
 from service.loops.driver import Driver, Job, Refresh
 from service.loops.live import LiveRun, live_run, recall
+from service.machine import due_in_s
 from service.model import RunState, RunView
 from stages.errors import StageError
 from triggers.event import Event
@@ -229,6 +230,8 @@ class Executor:
     async def _drive(self, run: LiveRun, job: Job | None) -> None:
         """Follow one line of jobs; where the run branches, hand the other branches to tasks of their own."""
         try:
+            if job is None and run.epoch > 1:
+                await self._until_due(run)
             jobs = await (self._driver.begin(run) if job is None else self._driver.work(run, job))
             while jobs:
                 for other in jobs[1:]:
@@ -243,6 +246,12 @@ class Executor:
         finally:
             run.branches -= 1
             self._let_go(run)
+
+    async def _until_due(self, run: LiveRun) -> None:
+        """Wait for what a run waits for, where it was taken a moment ahead of that."""
+        left_s = due_in_s(run.plan, run.view, self._driver.clock.now())
+        if left_s > 0:
+            await self._driver.clock.sleep(left_s + LATER_S)
 
     def _let_go(self, run: LiveRun) -> None:
         """Give the place back once the last branch has ended. What is over leaves nothing to claim, save to those it

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,24 @@ async def test_a_transient_failure_is_retried_by_the_policy(database: str, tmp_p
         run = await start(one, "flaky", "1")
         assert await reached(one, run) is RunState.SUCCEEDED
         assert await attempts(one, run) == [("flaky", 1, "failed"), ("flaky", 2, "failed"), ("flaky", 3, "succeeded")]
+
+
+async def test_a_retry_is_tried_when_it_is_due_and_not_before(database: str, tmp_path: Path) -> None:
+    """However early its run was taken."""
+    tried_at: list[float] = []
+
+    @stage(retry=Retry(max_attempts=4, initial_s=0.03, factor=1.0, jitter=False))
+    async def flaky(event: Event) -> None:
+        tried_at.append(time.monotonic())
+        if len(tried_at) < 4:
+            raise Transient("not yet")
+
+    async with daemon(settings(database, tmp_path), Pipeline("late", [flaky])) as one:
+        run = await start(one, "late", "1")
+        assert await reached(one, run) is RunState.SUCCEEDED
+        told = await attempts(one, run)
+    assert all(later - earlier >= 0.03 for earlier, later in pairwise(tried_at))
+    assert [state for _, _, state in told] == ["failed", "failed", "failed", "succeeded"]
 
 
 async def test_exhausted_retries_fail_the_run_and_resuming_starts_the_count_anew(database: str, tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ async def test_an_event_that_comes_while_its_run_is_being_claimed_opens_another(
             [first] = await seen.tell(one, "a")
             await connection.execute("update runs set ready_at = now()")
             async with asyncio.TaskGroup() as tasks, connection.transaction():
-                claiming = (["seen"], ["v"], 5, [])
+                claiming = (["seen"], ["v"], 5, [], 0.0)
                 claimed = await connection.fetch(sql("claim"), one.writer.daemon, *claiming)
                 assert [row["id"] for row in claimed] == [first.run_id]
                 joining = tasks.create_task(seen.tell(one, "b"))
@@ -280,9 +280,9 @@ async def test_a_claim_passes_by_a_run_that_an_event_is_joining(database: str, t
             async with connection.transaction():
                 held = await connection.fetch(sql("gathering_runs"), ["seen"], ["manual"], [""])
                 assert [row["id"] for row in held] == [first.run_id]
-                claimed = await rows(database, sql("claim"), one.writer.daemon, ["seen"], ["v"], 5, [])
+                claimed = await rows(database, sql("claim"), one.writer.daemon, ["seen"], ["v"], 5, [], 0.0)
                 assert claimed == []
-            claimed = await rows(database, sql("claim"), one.writer.daemon, ["seen"], ["v"], 5, [])
+            claimed = await rows(database, sql("claim"), one.writer.daemon, ["seen"], ["v"], 5, [], 0.0)
             assert [row["id"] for row in claimed] == [first.run_id]
     finally:
         await connection.close()

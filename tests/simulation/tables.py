@@ -23,6 +23,7 @@ from service.db.results import LookUp
 from service.db.runs import Blame, MoveRun, Owned, PutGate
 from service.db.writer import Operation
 from service.errors import RunLost
+from service.machine import AHEAD_S
 from service.model import AttemptState, GateState, RunState
 from triggers.admission import Admission
 from triggers.base import Fate, Outcome, RunId
@@ -169,7 +170,8 @@ class Tables:
         now_s = self.now_s()
         known = (run for run in self.runs.values() if run.row.pipeline in one.versions and run.ready_s is not None)
         waiting = sorted(known, key=lambda run: (run.ready_s, run.id))
-        ready = [run for run in waiting if run.ready_s is not None and run.ready_s <= now_s]
+        due_s = {run.id: (run.ready_s or 0.0) - (AHEAD_S if run.epoch else 0.0) for run in waiting}
+        ready = [run for run in waiting if due_s[run.id] <= now_s]
         for run in ready[: one.limit]:
             run.state, run.owner, run.epoch, run.ready_s = R.RUNNING, lease, run.epoch + 1, None
             run.poked = run.blamed = False
@@ -177,7 +179,7 @@ class Tables:
             for place, attempt in self.attempts.items():
                 if place[0] == run.id and attempt.state is A.RUNNING:
                     attempt.state = A.LOST
-        later = [run.ready_s - now_s for run in waiting if run.ready_s is not None and run.ready_s > now_s]
+        later = [one - now_s for one in due_s.values() if one > now_s]
         next_s = 0.0 if len(ready) > one.limit else min(later, default=None)
         return [self._claimed(run) for run in ready[: one.limit]], next_s
 

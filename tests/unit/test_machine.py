@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.ending_words import failed_in, failed_why
-from service.machine import POISON_LIMIT, Check, Close, Park, Start, decide
+from service.machine import AHEAD_S, POISON_LIMIT, Check, Close, Park, Start, decide, due_in_s
 from service.model import AttemptState, Checked, GateState, RunState, RunView, Tried
 from stages.artifacts import ArtifactRef
 from stages.base import stage
@@ -120,6 +120,17 @@ def test_a_transient_failure_is_tried_again_when_it_is_due_and_waits_without_a_w
     run = view(first=failed(transient=True, retry_at=due))
     assert decide(PLAN, run, NOW) == (Park(due),)
     assert decide(PLAN, run, due) == [Start("first", 2)]
+
+
+@pytest.mark.parametrize(("left_s", "told_s"), [(-1.0, 0.0), (0.0, 0.0), (AHEAD_S / 2, AHEAD_S / 2), (1.0, 0.0)])
+def test_a_run_that_was_taken_ahead_of_its_time_knows_how_much_of_that_is_left(left_s: float, told_s: float) -> None:
+    run = view(first=failed(transient=True, retry_at=NOW + timedelta(seconds=left_s)))
+    assert due_in_s(PLAN, run, NOW) == pytest.approx(told_s)
+
+
+def test_a_run_that_waits_for_no_time_is_not_held() -> None:
+    assert due_in_s(PLAN, view(), NOW) == 0.0
+    assert due_in_s(PLAN, passed(view(first=done()), GateState.WAITING), NOW) == 0.0
 
 
 def test_the_policy_bounds_the_attempts() -> None:

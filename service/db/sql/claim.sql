@@ -5,6 +5,9 @@
 -- the pipelines with the fewest runs here. A higher priority goes first, until others have caught up with it: they gain
 -- a point a minute (`service.choice` reckons with the same).
 --
+-- A run that has begun, and has no limits, is taken $6 seconds before it is ready, and whoever has it waits for the rest:
+-- until it is taken and its past is read, that is over.
+--
 -- Several processes look at the same heads. Each looks past as many runs as the others may have their hands on at once, and
 -- takes the first that nobody has: so two that claim at once share what there is, in its order.
 with recursive others as materialized (
@@ -38,7 +41,8 @@ with recursive others as materialized (
     cross join lateral (
         select id, ready_at from runs
         where pipeline = l.pipeline and held = '' and priority = l.priority and least(epoch, 1) = l.begun
-            and ready_at <= now()
+            and ready_at
+                <= now() + case when l.pipeline = any ($5::text[]) then 0 else l.begun end * make_interval(secs => $6)
         order by ready_at, id
         limit case when l.pipeline = any ($5::text[]) then 1 else $4 * (select claiming from others) end
     ) r
@@ -62,7 +66,9 @@ with recursive others as materialized (
     from chosen c
     cross join lateral (
         -- Coalesced, so that no index of ready runs is taken for the one by id.
-        select id, version from runs where id = c.id and coalesce(ready_at <= now(), false) limit 1
+        select id, version from runs
+        where id = c.id and coalesce(ready_at <= now() + least(epoch, 1) * make_interval(secs => $6), false)
+        limit 1
         for no key update skip locked
     ) r
     limit $4

@@ -1,5 +1,6 @@
 -- Asked when a claim left places free. `ready`: a run without limits was left, for another process has its hands on it.
--- `limited`: runs with limits, or a lane, are to be looked at. `next_s`: when the next run will be ready, or lane open.
+-- `limited`: runs with limits, or a lane, are to be looked at. `next_s`: when the next run will be ready, or lane open;
+-- a run without limits that has begun is ready $3 seconds earlier.
 with recursive lines as (
     select given.pipeline, head.priority, head.begun
     from unnest($1::text[]) as given (pipeline)
@@ -20,18 +21,23 @@ with recursive lines as (
         limit 1
     ) following
 ), heads as materialized (
-    select l.pipeline = any ($2::text[]) as limited, ready.here is not null as ready, later.ready_at
+    select early.limited, ready.here is not null as ready, later.ready_at - early.by as ready_at
     from lines l
+    cross join lateral (
+        select l.pipeline = any ($2::text[]) as limited,
+            case when l.pipeline = any ($2::text[]) then 0 else l.begun end * make_interval(secs => $3) as by
+    ) early
     left join lateral (
         select true as here from runs
         where pipeline = l.pipeline and held = '' and priority = l.priority and least(epoch, 1) = l.begun
-            and ready_at <= now()
+            and ready_at <= now() + early.by
+        order by ready_at
         limit 1
     ) ready on true
     left join lateral (
         select ready_at from runs
         where pipeline = l.pipeline and held = '' and priority = l.priority and least(epoch, 1) = l.begun
-            and ready_at > now()
+            and ready_at > now() + early.by
         order by ready_at
         limit 1
     ) later on true
