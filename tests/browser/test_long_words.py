@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.pipelines import FLOUR
-from tests.browser.walking import browsing, overflowing, posted, served, walking
+from tests.browser.walking import browsing, cut, overflowing, posted, served, walking
 from tests.browser.world import BREAD
-
-CUT = """() => [...document.querySelectorAll(".wide")]
-  .filter((one) => one.querySelector("table") && one.scrollWidth > one.clientWidth)
-  .map((one) => one.innerText.slice(0, 80))"""
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -30,5 +26,5 @@ async def test_a_long_word_breaks_and_cuts_nothing_beside_it(database: str, tmp_
         await posted(base, "/api/v1/pauses", {"what": "bread", "by": "k" * 150, "reason": "p" * 300})
         for path in ("/audit", "/runs/1", "/runs", "/events", "/system"):
             await walk.to(path)
-            assert await walk.page.evaluate(CUT) == [], path
+            assert await cut(walk.page) == [], path
             assert await overflowing(walk.page) == [], path

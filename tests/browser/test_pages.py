@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.walking import Scheme, barriers, overflowing, walking
+from tests.browser.walking import Scheme, barriers, cut, overflowing, walking
 from tests.browser.world import addresses, world
 
 
@@ -19,4 +19,5 @@ async def test_no_page_has_a_barrier(database: str, tmp_path: Path, scheme: Sche
             await walk.to(path)
             found += [f"{path}: {one}" for one in await barriers(walk.page)]
             found += [f"{path}: wider than the window: {one}" for one in await overflowing(walk.page)]
+            found += [f"{path}: cut: {one}" for one in await cut(walk.page)]
     assert not found, "\n".join(found)

@@ -27,6 +27,9 @@ OVERFLOWING = """() => {
     .filter((one) => one.getBoundingClientRect().right > width && !one.closest(".wide, pre"))
     .map((one) => `${one.tagName}.${one.className} ${one.textContent.trim().slice(0, 60)}`);
 }"""
+CUT = """() => [...document.querySelectorAll(".wide")]
+  .filter((one) => one.querySelector("table") && one.scrollWidth > one.clientWidth)
+  .map((one) => one.innerText.slice(0, 80))"""
 Scheme = Literal["light", "dark"]
 
 
@@ -139,4 +142,10 @@ async def posted(base: str, path: str, body: Any) -> Any:
 async def overflowing(page: Page) -> list[str]:
     """What reaches past the window's edge though nothing around it scrolls: on a phone it is cut."""
     found: list[str] = await page.evaluate(OVERFLOWING)
+    return found
+
+
+async def cut(page: Page) -> list[str]:
+    """Tables of which a part can be seen only by scrolling."""
+    found: list[str] = await page.evaluate(CUT)
     return found
