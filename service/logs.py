@@ -12,6 +12,8 @@ from service.settings import Log, LogFormat
 
 NOISY = ("aiokafka", "asyncpg", "apscheduler", "asyncio", "faust", "mode", "watchfiles", "httpx", "uvicorn.access")
 
+GIVEN_UP = "GroupCoordinator._do_commit_offsets()"
+
 
 class JsonLines(logging.Formatter):
     """One JSON object a line."""
@@ -56,5 +58,16 @@ def set_up_logs(settings: Log) -> None:
 
 
 def _says_something(record: logging.LogRecord) -> bool:
-    """The Kafka client repeats at each try what our listeners tell once, and in words; its tracebacks are bugs."""
+    """The Kafka client repeats at each try what our listeners tell once, and in words; its tracebacks are bugs.
+
+    A commit of offsets that was given up fails with nobody there to hear of it, which asyncio complains about. The
+    place in a topic is Postgres' to keep.
+    """
+    if record.name == "asyncio" and GIVEN_UP in record.getMessage():
+        return not _is_kafkas(record.exc_info)
     return not record.name.startswith("aiokafka") or record.exc_info is not None
+
+
+def _is_kafkas(exc_info: object) -> bool:
+    """Whether an error is one that the Kafka client knows."""
+    return isinstance(exc_info, tuple) and type(exc_info[1]).__module__.startswith("aiokafka.")
