@@ -52,7 +52,8 @@ async def python_of(name: str) -> Path:
         install = ("pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(_lock(name)))
         await _do(uv, *install)
         if name in SERVERS:
-            await _install_server(SERVERS[name], folder / "server")
+            # npm takes a folder behind a link for another one than its lock file is of.
+            await _install_server(SERVERS[name], (folder / "server").resolve())
         made.write_text(digest)
     return python
 
