@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from service.cli.views.events import print_event, print_events
 from service.cli.views.loaded import print_models, print_pipelines, print_triggers, print_versions
 from service.cli.views.run import ending, print_run
 from service.cli.views.runs import print_runs
-from service.cli.views.top import STATES, Glance, drawn
 from service.cli.views.words import metrics, number, size
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
@@ -268,37 +266,6 @@ def test_a_trigger_says_when_it_is_due_what_it_saw_and_its_lag(show: Show) -> No
     assert "(in 5 min)" in told
     assert "3 min ago" in told
     assert "1,234 (35 s)" in told
-
-
-def test_the_top_says_when_a_schedule_last_ticked_and_when_it_does_next() -> None:
-    trigger = {"name": "a/cron", "kind": "cron", "state": "listening", "note": "", "lag_records": None}
-    never = trigger | {"name": "b/cron", "last_seen_at": None, "next_due_at": "2026-03-05T12:05:00+00:00"}
-    ticked = trigger | {"last_seen_at": AT, "next_due_at": "2026-03-05T12:05:00+00:00"}
-    runs: dict[str, list[dict[str, Any]]] = {state: [] for state in STATES}
-    latency = {"kind": "kafka-batches", "runs": 7, "p50_s": 0.004, "p99_s": 0.02}
-    found: Glance = {
-        "at": NOW.isoformat(),
-        "now": {
-            "newest": 9,
-            "arrivals": {"b/cron": 2},
-            "batches": {ticked["name"]: [5, 1200]},
-            "records_per_s": {ticked["name"]: 431.2},
-            "latencies": [latency],
-        },
-        "ready": {"ready": True, "checks": {}},
-        "triggers": [ticked, never],
-        "runs": runs,
-        "reviews_open": 0,
-    }
-    written = io.StringIO()
-    Console(file=written, width=200).print(drawn(found))
-    told = written.getvalue()
-    assert "last 3 min ago, next in 5 min" in told
-    assert told.count("last 3 min ago") == 1
-    assert told.count("next in 5 min") == 2
-    assert "431 records/s, batches of 5 to 1,200" in told
-    assert "2 of the last 9 runs" in told
-    assert "kafka-batches  half within 4 ms, 99 of 100 within 20 ms  of 7 runs" in told
 
 
 def test_models_and_versions_are_listed(show: Show) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -93,7 +93,7 @@ def _head(found: Glance, away: str) -> Text:
 
 
 def _triggers(triggers: Sequence[Trigger], figures: Mapping[str, Any], now: datetime) -> Table:
-    table = _table()
+    table = _table(6, narrowed=(0, 3, 5))
     for one in triggers:
         seen, due = one["last_seen_at"], one["next_due_at"]
         lag = one["lag_records"]
@@ -101,7 +101,8 @@ def _triggers(triggers: Sequence[Trigger], figures: Mapping[str, Any], now: date
         times = (("last", seen), ("next", due))
         ticks = ", ".join(f"{which} {how_far(at, now)}" for which, at in times if at)
         pace = _pace(one["name"], figures)
-        table.add_row(plain(one["name"]), coloured(one["state"]), behind, pace, ticks, plain(one["note"]))
+        named, note = _whole_or_cut(one["name"]), _whole_or_cut(one["note"])
+        table.add_row(named, coloured(one["state"]), behind, _whole_or_cut(pace), ticks, note)
     return table
 
 
@@ -117,7 +118,7 @@ def _pace(name: str, figures: Mapping[str, Any]) -> str:
 
 
 def _latencies(found: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table()
+    table = _table(3)
     for one in found:
         halves = f"half within {took(one['p50_s'])}, 99 of 100 within {took(one['p99_s'])}"
         table.add_row(plain(one["kind"]), halves, f"of {number(one['runs'])} runs")
@@ -125,22 +126,27 @@ def _latencies(found: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _runs(runs: Sequence[Run], now: datetime) -> Table:
-    table = _table()
+    table = _table(6, narrowed=(1, 4, 5))
     for run in runs:
-        named = plain(event_name(run["event"], run["pipeline"]))
         table.add_row(
             f"#{run['id']}",
-            plain(run["pipeline"]),
+            _whole_or_cut(run["pipeline"]),
             coloured(run["state"]),
             took(run["duration_s"]) or how_far(run["queued_at"], now),
-            named,
-            plain(why(run)),
+            _whole_or_cut(event_name(run["event"], run["pipeline"])),
+            _whole_or_cut(why(run)),
         )
     return table
 
 
-def _table() -> Table:
+def _table(columns: int, narrowed: Collection[int] = ()) -> Table:
+    """Where there is too little room the widest of the columns `narrowed` give way: numbers and states stay."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(5):
-        table.add_column(no_wrap=True, overflow="ellipsis")
+    for index in range(columns):
+        table.add_column(no_wrap=index not in narrowed, overflow="ellipsis")
     return table
+
+
+def _whole_or_cut(text: str) -> Text:
+    """On one line, however little of it has room."""
+    return Text(plain(text), no_wrap=True, overflow="ellipsis")
