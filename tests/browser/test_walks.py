@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import httpx
 from playwright.async_api import Route
 
 from tests.browser.pipelines import FLOUR
@@ -147,3 +148,22 @@ async def test_what_comes_anew_above_takes_no_focus(database: str, tmp_path: Pat
             await posted(base, "/hooks/flour", {"kind": "wheat", "sack": sack})
             await walk.page.locator("#main a", has_text=f"bread #{sack}").first.wait_for()
             assert await walk.page.evaluate(FOCUSED) == told, path
+
+
+async def test_a_page_says_that_its_reader_was_signed_out(database: str, tmp_path: Path) -> None:
+    admin = {"Authorization": "Bearer holder"}
+    async with (
+        served(database, tmp_path, DAILY, TIDEMILL_API_TOKEN="holder") as base,
+        httpx.AsyncClient(base_url=base, headers=admin) as http,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        made = (await http.post("/api/v1/tokens", json={"name": "kim", "roles": ["viewer"]})).json()
+        await walk.page.goto(f"{base}/runs")
+        await walk.page.get_by_label("API token").fill(made["token"])
+        await walk.press("Sign in")
+        await walk.page.locator("#stream.on").wait_for()
+        assert (await http.delete("/api/v1/tokens/kim")).is_success
+        await walk.page.locator("#stream", has_text="signed out").wait_for()
+        assert all("401" in one for one in walk.wrong)
+        walk.wrong.clear()
