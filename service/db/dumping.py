@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -19,6 +20,9 @@ from service.errors import ServiceError
 
 READ_TIMEOUT_S = 3600.0
 PAGE = 1000
+# What an address may hold that is secret, and the variables of libpq for it.
+IN_A_QUERY = ("password", "sslpassword")
+VARIABLES = {"password": "PGPASSWORD"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +70,53 @@ async def restore(dsn: str, dump: Path, programs: Path) -> None:
 
 def _run(program: Path, given: Sequence[str], dsn: str) -> None:
     address, secrets = without_password(dsn)
-    try:
-        done = subprocess.run(
-            [program, f"--dbname={address}", *given],
-            env={**os.environ, **secrets},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError as error:
-        raise ServiceError(
-            f"cannot run {program}: {error}: name the folder of Postgres' programs: --programs"
-        ) from error
+    with _lent(secrets) as (more, variables):
+        try:
+            done = subprocess.run(
+                [program, f"--dbname={address}{more}", *given],
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise ServiceError(
+                f"cannot run {program}: {error}: name the folder of Postgres' programs: --programs"
+            ) from error
     if done.returncode:
         raise ServiceError(f"{program.name} failed: {done.stderr.strip()}")
 
 
+@contextmanager
+def _lent(secrets: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Variables that hold secrets, and what an address needs besides: libpq has none for the password of a key, which
+    goes into a file of its own for a while.
+    """
+    variables = {VARIABLES[key]: value for key, value in secrets.items() if key in VARIABLES}
+    in_file = [f"{key}={value}\n" for key, value in secrets.items() if key not in VARIABLES]
+    if not in_file:
+        yield "", variables
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="tidemill-service-", encoding="utf-8") as file:
+        file.writelines(["[tidemill]\n", *in_file])
+        file.flush()
+        yield "service=tidemill", {**variables, "PGSERVICEFILE": file.name}
+
+
 def without_password(dsn: str) -> tuple[str, dict[str, str]]:
-    """An address that everybody on the machine may see among the arguments of a process, and what it lacks."""
+    """An address that everybody on the machine may see among the arguments of a process, and what it lacks.
+
+    Where it lacks what no variable holds it ends so that a parameter can be added.
+    """
     parts = urlsplit(dsn)
     user, at, server = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
     query = parse_qsl(parts.query)
-    found = [value for key, value in query if key == "password"] or ([unquote(password)] if password else [])
-    left = urlencode([(key, value) for key, value in query if key != "password"])
+    found = {"password": unquote(password)} if password else {}
+    found |= {key: value for key, value in query if key in IN_A_QUERY}
+    left = urlencode([(key, value) for key, value in query if key not in IN_A_QUERY])
     address = urlunsplit(parts._replace(netloc=f"{name}{at}{server}", query=left))
-    return address, {"PGPASSWORD": found[-1]} if found else {}
+    if found.keys() - VARIABLES.keys():
+        address += "&" if left else "?"
+    return address, found

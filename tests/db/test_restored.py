@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from service.backup import back_up, restore
-from service.db.dumping import without_password
+from service.db.dumping import snapshot, without_password
 from service.db.restored import settle
 from service.db.sinks import announce_sinks, tailing
 from service.db.writer import Writer
@@ -116,12 +117,35 @@ async def test_what_is_no_backup_is_refused(database: str, empty_database: str, 
 
 
 @pytest.mark.parametrize(
-    ("dsn", "address", "password"),
+    ("dsn", "address", "secrets"),
     [
-        ("postgresql://u:p%40ss@h:5/d?sslmode=require", "postgresql://u@h:5/d?sslmode=require", "p@ss"),
-        ("postgresql://u@/d?host=%2Frun&password=x", "postgresql://u@/d?host=%2Frun", "x"),
-        ("postgresql://u@h/d", "postgresql://u@h/d", None),
+        ("postgresql://u:p%40ss@h:5/d?sslmode=require", "postgresql://u@h:5/d?sslmode=require", {"password": "p@ss"}),
+        ("postgresql://u@/d?host=%2Frun&password=x", "postgresql://u@/d?host=%2Frun", {"password": "x"}),
+        ("postgresql://u@h/d", "postgresql://u@h/d", {}),
+        ("postgresql://u@h/d?sslpassword=k", "postgresql://u@h/d?", {"sslpassword": "k"}),
+        ("postgresql://u:p@h/d?a=b&sslpassword=k", "postgresql://u@h/d?a=b&", {"password": "p", "sslpassword": "k"}),
     ],
 )
-def test_a_password_is_no_argument(dsn: str, address: str, password: str | None) -> None:
-    assert without_password(dsn) == (address, {} if password is None else {"PGPASSWORD": password})
+def test_a_password_is_no_argument(dsn: str, address: str, secrets: dict[str, str]) -> None:
+    assert without_password(dsn) == (address, secrets)
+
+
+ASKED = """#!/bin/sh
+printf '%s ' "$@" > arguments; cat "$PGSERVICEFILE" > service; exec PROGRAM "$@"
+"""
+
+
+async def test_the_password_of_a_key_is_no_argument_either(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes by a file, which is gone afterwards; pg_dump itself accepts what it is given."""
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "pg_dump"
+    program.write_text(ASKED.replace("PROGRAM", str(packaged_programs() / "pg_dump")))
+    program.chmod(0o700)
+    async with snapshot(f"{database}&sslpassword=of-a-key") as taken:
+        await taken.dump(tmp_path / "dump", tmp_path)
+    assert (tmp_path / "dump").read_bytes().startswith(b"PGDMP")
+    assert "of-a-key" not in (tmp_path / "arguments").read_text()
+    assert (tmp_path / "service").read_text() == "[tidemill]\nsslpassword=of-a-key\n"
+    assert not list(Path(tempfile.gettempdir()).glob("tidemill-service-*"))
