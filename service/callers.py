@@ -25,6 +25,7 @@ class Via(enum.StrEnum):
     NAMED = "token"
     OIDC = "oidc"
     LINK = "link"
+    STAGE = "stage"
     NOBODY = "nobody"
 
 
@@ -65,6 +66,8 @@ NOBODY = Caller("", Via.NOBODY, frozenset())
 # Whoever may speak without a token, or has the one of the settings.
 LOCAL = Caller("", Via.LOCAL, frozenset({Right.ADMIN}))
 HOLDER = Caller("", Via.HOLDER, frozenset({Right.ADMIN}))
+# A stage in another process, which may be in a container because nobody trusts it: for the models alone.
+STAGE = Caller("", Via.STAGE, frozenset({Right.OPERATOR}))
 
 
 # What stands where a name could, of whoever has none and of what the daemon does itself: nobody else is called so.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from service.lent_token import lent_token
 from service.settings import Settings
 from stages.runners.base import OpenRunner, RunnerTools, open_runner, runner_names
 
@@ -27,7 +28,8 @@ class Lending:
     def api(self) -> tuple[str, str | None] | None:
         """Where stages in other processes find the models, and the token they need."""
         url = self.settings.client.url or (self.daemon.address if self.daemon is not None else "")
-        return (url, self.settings.http.api_token) if url else None
+        token = self.settings.http.api_token
+        return (url, token and lent_token(token)) if url else None
 
     def open_runners(self, tools: RunnerTools) -> dict[str, OpenRunner]:
         """Every runner there is, with these tools and what the settings and this daemon add to them."""

@@ -15,10 +15,11 @@ from service.api.requests import header
 from service.api.sessions import Sessions
 from service.api.standing import CALLER
 from service.api.tries import Tries
-from service.callers import BEGINS, HOLDER, LOCAL, Caller, Right, Via
+from service.callers import BEGINS, HOLDER, LOCAL, STAGE, Caller, Right, Via
 from service.config import is_loopback
 from service.errors import NotLetIn
 from service.known_tokens import SHOWN, KnownTokens
+from service.lent_token import lent_token
 
 if TYPE_CHECKING:
     from service.oidc import Provider
@@ -27,6 +28,8 @@ _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What forms of the console are sent to; where a browser shows the token; what every page is dressed in.
 ACT, SIGN_IN, ASSETS = "/act/", "/sign-in", "/assets/"
+# All that a stage may ask with the token that it is lent.
+LENT = "/api/v1/models/"
 _FOR = re.compile(r"\bfor=([^;,]*)", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]*\Z")
 
@@ -42,6 +45,7 @@ class Access:
         self.provider = provider
         self.tries = Tries()
         self._token = token.encode() if token else None
+        self._lent = lent_token(token).encode() if token else None
         self._sessions = sessions
         self._tokens = tokens
 
@@ -60,6 +64,8 @@ class Access:
         given = _token_of(scope, token_in_query)
         if given is None:
             caller = LOCAL if self.is_open else await self._signed_in(scope)
+        elif self._lent is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self._lent):
+            caller = _stage(scope)
         else:
             found = await self.shown(given)
             caller = found[1] if found else LOCAL if self.is_open and not given.startswith(BEGINS) else None
@@ -112,6 +118,12 @@ def check_form_origin(scope: Scope, public_url: str | None) -> None:
         origin = header(scope, b"referer")
     if (origin is not None and urlsplit_host(origin) not in own) or site not in (None, "same-origin"):
         raise Problem(403, f"a page from {(origin or site or '')[:80]!r} may not do this: use the daemon's own pages")
+
+
+def _stage(scope: Scope) -> Caller:
+    if not scope["path"].startswith(LENT):
+        raise Problem(403, f"this is the token that stages are lent, for {LENT}... alone: use one of your own")
+    return STAGE
 
 
 def _token_of(scope: Scope, token_in_query: bool) -> str | None:

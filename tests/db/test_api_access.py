@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from service.api.server import ApiServer
 from service.client import Client, DaemonUnavailable
 from service.errors import ConfigError
+from service.lent_token import lent_token
 from service.settings import Http, Role
 from tests.db.api import STRUCTURED, api, cloudevent, problem
 from tests.db.daemons import daemon, settings
@@ -41,6 +43,29 @@ async def test_with_a_token_only_health_and_signed_hooks_are_open(database: str,
         problem(await one.http.get(closed[-1], headers=BEARER), 404)
         assert (await one.post("/hooks/plain", {}, headers=BEARER)).status_code == 202
         assert await one.call(one.client.pipelines)
+
+
+async def test_what_stages_are_lent_is_for_the_models_alone(database: str, tmp_path: Path) -> None:
+    """A stage may be in a container because nobody trusts it."""
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        lent = one.daemon.ground.lending.api()
+        assert lent == (one.daemon.address, lent_token(TOKEN))
+        given = {"Authorization": f"Bearer {lent_token(TOKEN)}"}
+        version: dict[str, Any] = {"artifacts": {}, "metrics": {}, "lineage": {}, "run_id": None, "pipeline": "p"}
+        made = await one.post("/api/v1/models/m/versions", version, headers=given | {"Idempotency-Key": "k"})
+        assert made.status_code == 201
+        moved = await one.http.put("/api/v1/models/m/aliases/a", json={"version": 1, "expect": None}, headers=given)
+        assert moved.status_code == 200
+        assert (await one.http.get("/api/v1/models/m/aliases/a", headers=given)).json()["version"] == 1
+        for path in ("/", "/api/v1/runs", "/api/v1/models", "/api/v1/tokens", "/api/v1/audit", "/metrics"):
+            assert "stages are lent" in problem(await one.http.get(path, headers=given), 403)
+        problem(await one.post("/hooks/plain", {}, headers=given), 403)
+        problem(await one.post("/api/v1/pipelines/sums/runs", {}, headers=given), 403)
+        problem(
+            await one.post(f"/api/v1/events?access_token={lent_token(TOKEN)}", cloudevent(), headers=STRUCTURED), 403
+        )
+        form = {"api_token": lent_token(TOKEN), "name": "kim", "next": "/"}
+        assert (await one.http.post("/sign-in", data=form)).status_code == 401
 
 
 WRONG = ("Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN} x", "Bearer \xe9", "")
