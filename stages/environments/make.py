@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,9 @@ LOOK_S = 0.2
 SHOWN_DIGEST = 16
 LAYOUT = "1"
 READY = ".tidemill-ready"
+PLACE = re.compile(rf"[0-9a-f]{{{SHOWN_DIGEST}}}")
+# An environment takes up to some gigabytes, and one that is missed is made anew.
+UNUSED_S = 30 * 86_400.0
 # What uv, Poetry, conda, docker and podman say when it is the network, or the engine, that fails.
 NETWORK = re.compile(
     r"error sending request|dns error|connection (refused|reset|aborted|error|timed out|failed)|timed? ?out|"
@@ -56,12 +59,13 @@ class Environments:
             raise NoEnvironment(f"{lock.name} is no lock file by its name")
         try:
             place = self.root / self._digest(kind, lock)
-            if (place / READY).exists():
+            if _used(place):
                 return place
             self.root.mkdir(parents=True, exist_ok=True)
             async with _alone(place.with_suffix(".lock"), say):
                 if not (place / READY).exists():
                     await self._make(kind, lock, place, say)
+            await asyncio.to_thread(_remove_unused, self.root)
         except OSError as error:
             raise NoEnvironment(f"the environment of {lock.name} cannot be made: {error}") from error
         return place
@@ -107,6 +111,32 @@ class Environments:
                 f"{lock.name}: a version in it does not go with what Tidemill needs to run a stage ({', '.join(ours)} "
                 f"were added): {error}"
             ) from None
+
+
+def _used(place: Path) -> bool:
+    """Whether there is such an environment; that it is used now is noted by its time."""
+    with suppress(OSError):
+        os.utime(place / READY)
+    return (place / READY).exists()
+
+
+def _remove_unused(root: Path) -> None:
+    """Remove environments that nobody used for long, and those that a process that was killed has left half made."""
+    for folder in root.iterdir():
+        name = folder.name.removesuffix(".new")
+        if PLACE.fullmatch(name) and folder.is_dir():
+            with suppress(OSError), (root / f"{name}.lock").open("w") as held:
+                if _locked(held.fileno()) and _is_unused(folder):
+                    # First of all: without it nobody takes what is left for whole.
+                    (folder / READY).unlink(missing_ok=True)
+                    shutil.rmtree(folder)
+
+
+def _is_unused(folder: Path) -> bool:
+    try:
+        return time.time() - (folder / READY).stat().st_mtime > UNUSED_S
+    except FileNotFoundError:
+        return True
 
 
 @asynccontextmanager

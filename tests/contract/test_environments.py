@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from stages.environments import minimum, recipes
-from stages.environments.make import Environments, may_pass
+from stages.environments.make import READY, Environments, may_pass
 from stages.errors import NoEnvironment
 from stages.outcome import Succeeded
 from stages.runners.base import RunnerTools
@@ -156,6 +156,28 @@ async def test_one_that_was_cut_short_is_made_anew(making: Making) -> None:
         task.cancel()
     assert making.there() == []
     assert (await making.made(lock) / "bin/python").exists()
+
+
+async def test_what_nobody_used_for_long_or_a_kill_left_half_made_goes_when_another_is_made(making: Making) -> None:
+    root, lock = making.environments.root, making.lock(SIX)
+    old = await making.made(lock)
+    left, cut_short, under_way, mine = (root / name for name in ("0" * 16, f"{'1' * 16}.new", "2" * 16, "mine"))
+    for folder in (left, cut_short, under_way, mine):
+        folder.mkdir()
+    (left / "file").touch()
+    another = making.lock(SIX, "# another", name="requirements-another.lock")
+    with (root / f"{under_way.name}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        used = await making.made(another)
+        assert set(making.there()) == {old, used, under_way, mine}
+        for one in (old, used):
+            os.utime(one / READY, (0, 0))
+        assert await making.made(another) == used
+        await making.made(making.lock(SIX, "# a third", name="requirements-third.lock"))
+        assert used.exists()
+        assert not old.exists()
+        assert under_way.exists()
+    assert (await making.made(lock) / READY).exists()
 
 
 async def test_what_the_lock_pins_is_kept(making: Making) -> None:
