@@ -104,7 +104,7 @@ class Access:
             return signed if self.provider is not None and self.provider.issuer == session.issuer else None
         if session.token is not None:
             return await self._tokens.held(session.token)
-        return HOLDER if self._token is not None else None
+        return HOLDER if session.holder and self._token is not None else None
 
 
 def check_form_origin(scope: Scope, public_url: str | None) -> None:

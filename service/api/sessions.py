@@ -29,7 +29,7 @@ GOING_S = 600
 @dataclass(frozen=True, slots=True)
 class Session:
     """A browser. `name` is who decides things in it; `signed_in`: whoever holds it has shown a token, the one with the
-    id `token`, that of the settings, or (`roles` are those it gave) one of the provider `issuer`.
+    id `token`, that of the settings (`holder`), or (`roles` are those it gave) one of the provider `issuer`.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Session:
     signed_in: bool
     until_s: int
     token: int | None = None
+    holder: bool = False
     roles: Sequence[str] = ()
     pipelines: Sequence[str] = ()
     known_as: str = ""
@@ -62,9 +63,9 @@ class Sessions:
             return None
         return session if session.until_s > time.time() else None
 
-    def begin(self, name: str, *, signed_in: bool, token: int | None = None) -> Session:
+    def begin(self, name: str, *, signed_in: bool, token: int | None = None, holder: bool = False) -> Session:
         """A new one."""
-        return Session(secrets.token_urlsafe(18), name, signed_in, int(time.time()) + LASTS_S, token)
+        return Session(secrets.token_urlsafe(18), name, signed_in, int(time.time()) + LASTS_S, token, holder)
 
     def by_provider(self, caller: Caller, issuer: str, lasts_s: float) -> Session:
         """A new one, of somebody whom the provider knows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -151,4 +151,4 @@ def who(context: Context, request: Request, form: Form) -> tuple[str, Session | 
         raise Problem(422, "say who you are: what you do is recorded under your name")
     if session is None or session.name == name:
         return name, None
-    return name, Session(session.id, name, session.signed_in, session.until_s)
+    return name, replace(session, name=name)

@@ -48,7 +48,8 @@ async def sign_in(context: Context, request: Request) -> Response:
     name = (caller.name or said)[:MOST_NAME]
     if not name:
         raise Problem(422, "say who you are: what you do is recorded under your name")
-    session = context.sessions.begin(name, signed_in=not context.access.is_open, token=token)
+    signed_in, holder = not context.access.is_open, caller.via is Via.HOLDER
+    session = context.sessions.begin(name, signed_in=signed_in, token=token, holder=holder)
     request.scope[CALLER] = caller
     context.audit.signed_in(request.scope, name, 303)
     return answered(context, Done(inside(form.get("next", "/")), session=session))

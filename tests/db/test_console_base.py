@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from service.api.sessions import Sessions
 from service.console.assets import assets
 from service.console.pages import FORMS, PAGES
 from service.settings import Role
@@ -87,6 +88,14 @@ async def test_a_session_that_was_tampered_with_or_signed_elsewhere_is_none(data
         assert (await one.http.get("/api/v1/runs", headers={"Cookie": f"{name}={value}"})).status_code == 200
     async with api(database, tmp_path, Role.API, api_token=TOKEN + "2") as other:
         assert (await other.http.get("/api/v1/runs", headers={"Cookie": f"{name}={value}"})).status_code == 401
+
+
+async def test_a_session_that_names_nothing_it_was_begun_by_opens_nothing(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        sessions = Sessions(TOKEN, one.daemon.ground.lending.installation, secure=False)
+        for holder, answered in ((True, 200), (False, 401)):
+            cookie = sessions.cookie(sessions.begin("kim", signed_in=True, holder=holder)).partition(";")[0]
+            assert (await one.http.get("/api/v1/runs", headers={"Cookie": cookie})).status_code == answered
 
 
 STRANGE: tuple[dict[str, str], ...] = (
