@@ -26,6 +26,7 @@ class ReadingProtocol(HttpToolsProtocol):
 
     _unread_bytes = 0
     _begun = False
+    _whole = True
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -48,7 +49,7 @@ class ReadingProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._begun = True
+        self._begun, self._whole = True, False
         self._await_head()
 
     def on_headers_complete(self) -> None:
@@ -61,6 +62,18 @@ class ReadingProtocol(HttpToolsProtocol):
         """A part of a body: how many of those are read is for whoever answers to say."""
         self._unread_bytes = 0
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of a request is there."""
+        self._whole = True
+        self._await_nothing()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """It is answered. What is still to come of it nobody reads, and it is not waited for any longer than a head."""
+        super().on_response_complete()
+        if not self._whole:
+            self._await_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser has just refused, and close."""
@@ -82,7 +95,7 @@ class ReadingProtocol(HttpToolsProtocol):
         elif not self._begun:
             self.transport.close()
         elif not self.transport.is_closing():
-            self._refuse(Problem(408, f"the request's head did not arrive within {HEAD_S:g} s: send it again"))
+            self._refuse(Problem(408, f"the request did not arrive within {HEAD_S:g} s: send it again"))
 
     def _refuse(self, problem: Problem) -> None:
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:

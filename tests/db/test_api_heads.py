@@ -89,6 +89,25 @@ async def test_a_head_that_does_not_come_is_not_waited_for(
             assert b"200 OK" in await _answer(reader)
 
 
+async def test_the_rest_of_a_request_that_was_answered_is_not_waited_for(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unread, "HEAD_S", 0.3)
+    refused = b"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\n"
+    async with api(database, tmp_path, Role.API, api_token="a-token") as one:
+        async with connected(one.daemon.address) as (reader, writer):
+            writer.write(refused + b"half")
+            assert b"401 Unauthorized" in await _answer(reader)
+            assert b"408 Request Timeout" in await reader.read()
+        async with connected(one.daemon.address) as (reader, writer):
+            writer.write(refused + b"half")
+            assert b"401 Unauthorized" in await _answer(reader)
+            writer.write(b" of it" + BEGIN + b"\r\n")
+            assert b"200 OK" in await _answer(reader)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 2 * unread.HEAD_S)
+
+
 async def _answer(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     [length] = [line[16:] for line in head.lower().splitlines() if line.startswith(b"content-length: ")]
