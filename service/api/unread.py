@@ -26,6 +26,7 @@ class ReadingProtocol(HttpToolsProtocol):
 
     _unread_bytes = 0
     _begun = False
+    _reading_head = False
     _whole = True
     _waiting: asyncio.TimerHandle | None = None
 
@@ -45,16 +46,18 @@ class ReadingProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._unread_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(Problem(431, f"its head has more than {MOST_HEAD_BYTES} bytes: send fewer or shorter headers"))
+        elif self._reading_head and self._waiting is None:
+            # What comes whole, as most do, needs no timer.
+            self._await_head()
 
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._begun, self._whole = True, False
-        self._await_head()
+        self._begun, self._reading_head, self._whole = True, True, False
 
     def on_headers_complete(self) -> None:
         """It is whole."""
-        self._unread_bytes = 0
+        self._unread_bytes, self._reading_head = 0, False
         self._await_nothing()
         super().on_headers_complete()
 
