@@ -114,7 +114,8 @@ async def _resumed(acting: Acting) -> None:
     await acting.tell("broken")
     run = await acting.run_of("broken", "failed", "succeeded")
     (acting.folder / "mended").touch()
-    await acting.call("POST", f"/api/v1/runs/{run}/resume", _BY)
+    # Whoever dies after the commit has resumed it, and nobody heard.
+    await acting.call("POST", f"/api/v1/runs/{run}/resume", _BY, expect=[409])
     await acting.run_of("broken", "succeeded")
 
 
@@ -130,7 +131,7 @@ async def _mapped(acting: Acting) -> None:
     await acting.tell("mapped")
     run = await acting.run_of("mapped", "failed", "succeeded")
     (acting.folder / "mended").touch()
-    await acting.call("POST", f"/api/v1/runs/{run}/resume", {**_BY, "params": {"k": 2}})
+    await acting.call("POST", f"/api/v1/runs/{run}/resume", {**_BY, "params": {"k": 2}}, expect=[409])
     await acting.run_of("mapped", "succeeded")
 
 
