@@ -60,11 +60,11 @@ def draw(
     """The graph of stages (each with those it needs, in an order in which they may run). `words`: the lines that stand
     in each box, where that is not its name alone.
     """
-    columns = _columns(upstream)
-    rows = _rows(upstream, columns)
+    columns = columns_of(upstream)
+    rows = rows_of(upstream, columns)
     most_gates = max((len(names) for names in gates.values()), default=0)
     top = MARGIN + max(0, most_gates * GATE_H + 4 - BOX_H // 2)
-    widths = _widths(columns, words or {})
+    widths = widths_of(columns, words or {})
     lefts = _lefts(columns, gates, widths)
     step = BOX_H + GAP_Y + max(0, most_gates - 1) * GATE_H
     boxes = {
@@ -81,15 +81,15 @@ def draw(
     return Drawing(width, height, list(boxes.values()), arrows)
 
 
-def _columns(upstream: Upstream) -> dict[str, int]:
-    """One more than the furthest of those it needs."""
+def columns_of(upstream: Upstream) -> dict[str, int]:
+    """How far each stands from where it begins: one more than the furthest of those it needs."""
     found: dict[str, int] = {}
     for name, sources in upstream.items():
         found[name] = max((found[source] + 1 for source in sources), default=0)
     return found
 
 
-def _rows(upstream: Upstream, columns: Mapping[str, int]) -> dict[str, int]:
+def rows_of(upstream: Upstream, columns: Mapping[str, int]) -> dict[str, int]:
     """In each column from top to bottom, as near as may be to those they need."""
     found: dict[str, int] = {}
     for column in range(max(columns.values(), default=-1) + 1):
@@ -103,7 +103,7 @@ def _rows(upstream: Upstream, columns: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _widths(columns: Mapping[str, int], words: Mapping[str, Sequence[str]]) -> list[float]:
+def widths_of(columns: Mapping[str, int], words: Mapping[str, Sequence[str]]) -> list[float]:
     """How wide the boxes of each column are."""
     widths = [float(BOX_W)] * (max(columns.values(), default=0) + 1)
     for name, column in columns.items():
@@ -126,7 +126,7 @@ def _arrow(
 ) -> Drawn:
     source, target = boxes[arrow[0]], boxes[arrow[1]]
     far = columns[arrow[1]] - columns[arrow[0]]
-    faint = not gates and far > 1 and _follows(arrow, upstream)
+    faint = not gates and far > 1 and follows(arrow, upstream)
     if far > 1 and source.y == target.y and not gates:
         x1, x2, y = source.x + source.width * 0.6, target.x + target.width * 0.4, source.y + BOX_H
         low = y + DIP * far * 4 / 3
@@ -143,7 +143,7 @@ def _below(arrow: Drawn, boxes: Mapping[str, Box]) -> bool:
     return arrow.y > boxes[arrow.source].y + BOX_H and arrow.path.count("C") == 1 and arrow.x < boxes[arrow.target].x
 
 
-def _follows(arrow: Arrow, upstream: Upstream) -> bool:
+def follows(arrow: Arrow, upstream: Upstream) -> bool:
     """Whether the target needs the source also by way of other stages."""
     source, target = arrow
     ahead, seen = [one for one in upstream[target] if one != source], set[str]()

@@ -14,9 +14,10 @@ from service.api.artifacts import artifact_called
 from service.api.context import Context
 from service.api.requests import path_id, query_id
 from service.api.runs import run_called
-from service.console.graph import Upstream, draw
+from service.console.graph import Upstream
 from service.console.page import Shown
 from service.console.runs import definition_of, upstream_of
+from service.console.upright import both
 from service.db.predictions import counts_of
 from service.db.views import version_shape
 from service.event_name import event_name
@@ -54,7 +55,7 @@ async def lineage(context: Context, request: Request) -> Shown:
         "stage": stage,
         "ref": ref,
         "nodes": nodes,
-        "drawing": draw(arrows, {}, {name: (one.name, one.below) for name, one in nodes.items()}),
+        "drawing": both(arrows, {}, {name: (one.name, one.below) for name, one in nodes.items()}),
         "others": others,
         "older": urlencode({"before": others[-1]["run_id"]}) if len(others) == LIMIT else "",
         "later": before is not None,

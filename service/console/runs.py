@@ -14,9 +14,9 @@ from service.api.requests import path_id, query_id
 from service.api.runs import run_called, runs_page
 from service.api.window import TIMES
 from service.console.gantt import chart
-from service.console.graph import Drawing, draw
 from service.console.page import Shown, pipeline_names
 from service.console.reviews import asks
+from service.console.upright import Drawings, both
 from service.db.rows import Row
 from service.deeds import deeds
 from service.log_pages import Wanted
@@ -97,14 +97,14 @@ def _beside(found: RunDetail, standing: Sequence[Row]) -> Mapping[str, Mapping[s
     return beside
 
 
-def drawing(definition: Mapping[str, Any], triggers: Sequence[str] = ()) -> Drawing:
-    """A pipeline as it is drawn; what triggers it, each called `on NAME`, stands left of where it begins."""
+def drawing(definition: Mapping[str, Any], triggers: Sequence[str] = ()) -> Drawings:
+    """A pipeline as it is drawn; what triggers it, each called `on NAME`, stands before where it begins."""
     gates: dict[tuple[str, str], list[str]] = {}
     for gate in definition.get("gates", ()):
         gates.setdefault((gate["source"], gate["target"]), []).append(gate["name"])
     heard: dict[str, list[str]] = {f"on {name}": [] for name in triggers}
     upstream = {name: needed or list(heard) for name, needed in upstream_of(definition).items()}
-    return draw(heard | upstream, gates)
+    return both(heard | upstream, gates)
 
 
 def upstream_of(definition: Mapping[str, Any]) -> dict[str, list[str]]:

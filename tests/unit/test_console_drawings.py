@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.console.gantt import WIDTH, chart
-from service.console.graph import BOX_H, BOX_W, MOST_W, draw
+from service.console.graph import BOX_H, BOX_W, MOST_W, Drawing, draw
 from service.console.meter import meter
 from service.console.timeline import timeline
+from service.console.upright import upright
 
+Way = Callable[..., Drawing]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -50,10 +54,29 @@ def test_a_gate_keeps_its_arrow_from_fading() -> None:
     assert not next(one for one in drawing.arrows if one.gates).faint
 
 
-def test_nothing_is_drawn_of_nothing() -> None:
-    drawing = draw({}, {})
+@pytest.mark.parametrize("way", [draw, upright])
+def test_nothing_is_drawn_of_nothing(way: Way) -> None:
+    drawing = way({}, {})
     assert (drawing.boxes, drawing.arrows) == ([], [])
     assert drawing.width > 0 < drawing.height
+
+
+def test_the_six_stages_stand_below_each_other_on_a_phone_with_their_gates_between() -> None:
+    names = ["ingest", "features", "train", "evaluate", "register", "deploy"]
+    gates = {arrow: ["schema", "fresh"] for arrow in pairwise(names)}
+    drawing = upright({name: names[max(at - 1, 0) : at] for at, name in enumerate(names)}, gates)
+    assert drawing.width <= 350
+    assert len({box.x for box in drawing.boxes}) == 1
+    for arrow, (above, below) in zip(drawing.arrows, pairwise(drawing.boxes), strict=True):
+        # The higher of the two labels is clear of the box above.
+        assert above.y + BOX_H < arrow.y - 9 - 17 - 12 < arrow.y <= below.y
+
+
+def test_gates_of_two_arrows_into_one_box_stand_above_each_other() -> None:
+    drawing = upright({"a": [], "b": [], "c": ["a", "b"]}, {("a", "c"): ["one", "two"], ("b", "c"): ["three"]})
+    first, second = drawing.arrows
+    assert first.x == second.x
+    assert first.y - second.y == 2 * 17
 
 
 def test_a_box_is_as_wide_as_its_name_needs_up_to_a_bound() -> None:
@@ -79,11 +102,14 @@ def graphs(some: st.DrawFn) -> dict[str, list[str]]:
     }
 
 
-@given(graphs(), st.data())
-def test_boxes_never_touch_and_everything_is_inside(upstream: dict[str, list[str]], some: st.DataObject) -> None:
+@pytest.mark.parametrize("way", [draw, upright])
+@given(upstream=graphs(), some=st.data())
+def test_boxes_never_touch_and_everything_is_inside(
+    way: Way, upstream: dict[str, list[str]], some: st.DataObject
+) -> None:
     arrows = [(source, name) for name, sources in upstream.items() for source in sources]
     gated = some.draw(st.lists(st.sampled_from(arrows), unique=True, max_size=4)) if arrows else []
-    drawing = draw(upstream, {arrow: ["g"] for arrow in gated})
+    drawing = way(upstream, {arrow: ["g"] for arrow in gated})
     boxes = {box.name: box for box in drawing.boxes}
     for one in drawing.boxes:
         assert 0 <= one.x <= drawing.width - one.width
@@ -94,9 +120,12 @@ def test_boxes_never_touch_and_everything_is_inside(upstream: dict[str, list[str
             assert one is other or apart
     assert {(one.source, one.target) for one in drawing.arrows} == set(arrows)
     for arrow in drawing.arrows:
-        source = boxes[arrow.source]
-        assert source.x + source.width <= boxes[arrow.target].x
-        assert all(math.isfinite(float(number)) for number in re.findall(r"-?[\d.]+", arrow.path))
+        source, target = boxes[arrow.source], boxes[arrow.target]
+        assert source.x + source.width <= target.x or source.y + BOX_H <= target.y
+        numbers = [float(number) for number in re.findall(r"-?[\d.]+", arrow.path)]
+        assert all(0 <= x <= drawing.width for x in numbers[::2])
+        # Of a curve below the boxes two points are where it is drawn to, and not where it is drawn.
+        assert all(0 <= y <= drawing.height for y in (numbers[1], numbers[-1]))
 
 
 def tried(start: float, end: float | None, state: str = "succeeded") -> dict[str, Any]:
