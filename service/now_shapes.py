@@ -26,6 +26,13 @@ class HeardShape(TypedDict):
     fates: Mapping[str, int]
 
 
+class PeopleWait(TypedDict):
+    """How much waits for a person: gates of runs that go on, and failed runs."""
+
+    gates: int
+    reviews: int
+
+
 class NowAnswer(TypedDict):
     """`unfinished`: runs by state, and how many are late. `arrivals`, `batches` (sizes of the latest, the oldest first)
     and `records_per_s` are by trigger, and go by the `newest` runs.
@@ -34,6 +41,7 @@ class NowAnswer(TypedDict):
     at: datetime
     since: datetime
     unfinished: Mapping[str, int]
+    people_wait: PeopleWait
     newest: int
     arrivals: Mapping[str, int]
     batches: Mapping[str, Sequence[int]]

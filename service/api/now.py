@@ -24,13 +24,17 @@ async def now(context: Context, request: Request) -> Response:
 
 
 async def _figures(context: Context) -> NowAnswer:
-    triggers, newest, unfinished = await asyncio.gather(
-        known_triggers(context), context.daemon.reads.fetch("newest_runs", NEWEST), context.views.unfinished()
+    triggers, newest, unfinished, wait = await asyncio.gather(
+        known_triggers(context),
+        context.daemon.reads.fetch("newest_runs", NEWEST),
+        context.views.unfinished(),
+        context.views.people_wait(),
     )
     return {
         "at": context.daemon.clock.now(),
         "since": datetime.fromtimestamp(context.meters.started, UTC),
         "unfinished": totals(unfinished),
+        "people_wait": wait,
         "newest": len(newest),
         "arrivals": arrivals(newest),
         "batches": batches(newest),

@@ -57,7 +57,7 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
     require(request.scope, right)
     changes = context.stream.changes
     place = await context.stream.end()
-    [waiting] = await context.daemon.reads.fetch("people_wait")
+    waiting = await context.views.people_wait()
     shown = await handler(context, request)
     known = context.sessions.of(request.scope)
     session = known or context.sessions.begin("", signed_in=False)

@@ -21,6 +21,7 @@ from service.db.run_detail import GateRows, StageRows, event_name, run_base, run
 from service.db.waits import blocking_of, is_ready, limits_in, waits_of
 from service.fate_words import told
 from service.fates import strongest
+from service.now_shapes import PeopleWait
 from service.replay_shapes import ReplayOf
 from service.shapes import (
     EventFate,
@@ -123,6 +124,11 @@ class Views:
         """How many failed runs wait for a person."""
         [row] = await self._reads.fetch("count_reviews")
         return cast("int", row["reviews"])
+
+    async def people_wait(self) -> PeopleWait:
+        """How much waits for a person."""
+        [row] = await self._reads.fetch("people_wait")
+        return {"gates": row["gates"], "reviews": row["reviews"]}
 
     async def run(self, run_id: int, loaded: Mapping[str, Pipeline] | None = None) -> RunDetail | None:
         """A run with all that happened in it, or None. What to do next goes by the pipelines that are `loaded`."""

@@ -23,6 +23,7 @@ async def test_the_figures_of_the_page_are_there_for_programs(database: str, tmp
         told = await one.call(one.client.figures)
         assert (await one.http.get("/api/v1/now", params={"x": "1"})).status_code == 422
     assert told["unfinished"] == {"running": 0, "waiting": 1, "queued": 0, "late": 0}
+    assert told["people_wait"] == {"gates": 1, "reviews": 0}
     assert (told["newest"], told["arrivals"]) == (2, {"sums/manual": 1, "gated/manual": 1})
     [latency] = told["latencies"]
     assert (latency["kind"], latency["runs"]) == ("manual", 2)

@@ -61,7 +61,7 @@ async def test_what_goes_on_is_printed_once_where_nobody_looks(database: str, tm
         code, out, _ = await tidemill(one, "top")
         told = json.loads((await tidemill(one, "top", "--json"))[1])
     assert code == 0
-    assert out.startswith("ready  1 failed runs wait for a person")
+    assert out.startswith("ready  1 gate and 1 failed run wait for a person")
     for part in ("continuous", "scheduled", "clocks/every:1h", "triggered", "sums/webhook:plain"):
         assert part in out
     assert f"#{waiting}  gated" in out

@@ -22,6 +22,7 @@ def test_the_top_says_when_a_schedule_last_ticked_and_when_it_does_next() -> Non
         "at": NOW.isoformat(),
         "now": {
             "newest": 9,
+            "people_wait": {"gates": 1, "reviews": 1_200},
             "arrivals": {"b/cron": 2},
             "batches": {ticked["name"]: [5, 1200]},
             "records_per_s": {ticked["name"]: 431.2},
@@ -40,6 +41,7 @@ def test_the_top_says_when_a_schedule_last_ticked_and_when_it_does_next() -> Non
     assert told.count("next in 5 min") == 2
     assert "431 records/s, batches of 5 to 1,200" in told
     assert "2 of the last 9 runs" in told
+    assert "ready  1 gate and 1,200 failed runs wait for a person" in told
     assert "kafka-batches  half within 4 ms, 99 of 100 within 20 ms  of 7 runs" in told
 
 
@@ -55,6 +57,7 @@ def test_the_top_names_runs_and_states_also_where_the_terminal_is_narrow() -> No
         "event": event,
     }
     figures = {"newest": 9, "arrivals": {}, "batches": {name: [220]}, "records_per_s": {name: 20.0}, "latencies": []}
+    figures |= {"people_wait": {"gates": 1, "reviews": 0}}
     found: Glance = {
         "at": NOW.isoformat(),
         "now": figures,

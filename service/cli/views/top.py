@@ -87,9 +87,13 @@ def _head(found: Glance, away: str) -> Text:
     ready = found["ready"]
     wrong = [f"{name}: {check['note']}" for name, check in ready["checks"].items() if not check["ok"]]
     told = Text("ready", "green") if ready["ready"] else Text("not ready", "red")
-    return Text.assemble(
-        told, f"  {found['reviews_open']} failed runs wait for a person", *(f"  {plain(one)}" for one in wrong)
-    )
+    wait = found["now"]["people_wait"]
+    needed = f"  {_counted(wait['gates'], 'gate')} and {_counted(wait['reviews'], 'failed run')} wait for a person"
+    return Text.assemble(told, needed, *(f"  {plain(one)}" for one in wrong))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{number(count)} {what}" + ("" if count == 1 else "s")
 
 
 def _triggers(triggers: Sequence[Trigger], figures: Mapping[str, Any], now: datetime) -> Table:
