@@ -23,7 +23,9 @@ def page_of(problem: Problem, scope: Scope) -> Response | None:
         return None
     if problem.status == 401 and scope["method"] == "GET":
         query = scope["query_string"].decode("latin-1")
-        wanted = path + (f"?{query}" if query else "")
+        # As it was asked for: decoded, a `?` or `#` in the path would end it.
+        asked = scope["raw_path"].decode("latin-1")
+        wanted = asked + (f"?{query}" if query else "")
         return RedirectResponse(f"/sign-in?next={quote(wanted, safe='')}", 303, {"Cache-Control": "no-store"})
     title = HTTPStatus(problem.status).phrase
     page = rendered("trouble.html", title=title, detail=str(problem), status=problem.status)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
@@ -63,6 +64,16 @@ async def test_a_browser_signs_in_with_the_token_and_out_again(database: str, tm
         assert (await one.post("/models/line/predict", {})).status_code == 401
         await send(one, "/act/sign-out", form_of(page, "/act/sign-out"))
         assert (await one.http.get("/reviews", headers={"Accept": "text/html"})).status_code == 303
+
+
+@pytest.mark.parametrize("asked", ["/models/a%3Fb%23c%25d", "/models/a%20b%5Cc?x=1%26y%2B", "/%2F%2Fevil.example"])
+async def test_signing_in_leads_back_to_the_very_address(database: str, tmp_path: Path, asked: str) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
+        away = (await one.http.get(asked, headers={"Accept": "text/html"})).headers["location"]
+        [(_, following)] = parse_qsl(urlsplit(away).query)
+        assert f'value="{escape(following)}"' in await look(one, away)
+        signed = await send(one, "/sign-in", {**SIGN_IN, "next": following})
+        assert signed.headers["location"] == asked
 
 
 ELSEWHERE = ["https://evil.example/", "//evil.example", "/\\evil.example", "/\t/evil.example", "/\n\\evil.example"]
