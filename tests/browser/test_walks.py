@@ -74,6 +74,22 @@ async def test_a_failed_run_tells_why_and_is_resumed(database: str, tmp_path: Pa
         await walk.page.locator("h1", has_text="waiting").wait_for()
 
 
+async def test_who_follows_a_log_is_told_that_the_run_was_cancelled(database: str, tmp_path: Path) -> None:
+    flour = tmp_path / "flour"
+    flour.write_text("2 3")
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: str(flour)}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await posted(base, "/hooks/flour", {"kind": "wheat"})
+        await walk.run_is(1, "waiting")
+        await walk.to("/runs/1/logs")
+        await walk.sees("following")
+        await posted(base, "/api/v1/runs/1/cancel", {"by": "kim"})
+        await walk.sees("the run was cancelled")
+
+
 async def test_an_event_that_ran_nothing_says_why(database: str, tmp_path: Path) -> None:
     async with (
         served(database, tmp_path, BREAD, **{FLOUR: "none"}) as base,

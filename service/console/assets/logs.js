@@ -45,7 +45,8 @@ export function followLogs() {
       if (atEnd) window.scrollTo(0, document.body.scrollHeight);
     });
     source.addEventListener("end", (event) => {
-      told.textContent = `the run has ${JSON.parse(event.data).state}`;
+      const { state } = JSON.parse(event.data);
+      told.textContent = state === "cancelled" ? "the run was cancelled" : `the run has ${state}`;
       over = true;
       source.close();
     });
