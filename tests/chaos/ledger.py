@@ -174,11 +174,17 @@ def _batches(sides: Sides) -> Iterator[str]:
 
 
 def _order(sides: Sides) -> Iterator[str]:
-    """No ordered batch began before the one before it had ended, and none began again after that."""
+    """No ordered batch began before the one before it had ended, and none began again after that.
+
+    A process that was suspended past its lease may wake up in a stage whose run others have brought to its end: what it
+    still does outside has the key of what was done, by which the world outside knows it. That is no batch.
+    """
+    recorded = {row["run_id"]: row["finished_at"] for row in sides.attempts}
     reached: dict[str, int] = {}
     ended: dict[str, int] = {}
     for row in sides.effects:
-        if row["pipeline"] != "ordered":
+        by = recorded.get(row["run_id"])
+        if row["pipeline"] != "ordered" or (by is not None and row["at"] > by):
             continue
         partition, first, what = row["detail"].split()
         if what == "ends":

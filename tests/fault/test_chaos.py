@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,19 @@ async def test_nothing_is_lost_and_nothing_doubled_in_a_storm(home: Path) -> Non
     assert all(storm.happened[f"acknowledged: {name}"] for name in ("posted", "told", "shared", "decided", "landed"))
 
 
+WORKED, DONE, LATER = (datetime(2026, 11, 28, 12, minute, tzinfo=UTC) for minute in (0, 1, 2))
+
+
 def attempt(run_id: int, stage: str, output: Any) -> dict[str, Any]:
     inline = orjson.dumps(output)
     digest = hashlib.blake2b(inline, digest_size=32).hexdigest()
-    return {"run_id": run_id, "stage": stage, "output_inline": inline, "output_digest": digest}
+    told = {"run_id": run_id, "stage": stage, "finished_at": DONE}
+    return {**told, "output_inline": inline, "output_digest": digest}
 
 
 def effect(run_id: int, pipeline: str, stage: str, detail: str, key: str = "") -> dict[str, Any]:
-    return {"run_id": run_id, "pipeline": pipeline, "stage": stage, "key": key or f"{run_id}/{stage}", "detail": detail}
+    told = {"run_id": run_id, "pipeline": pipeline, "stage": stage, "at": WORKED}
+    return {**told, "key": key or f"{run_id}/{stage}", "detail": detail}
 
 
 def outcome(pipeline: str, event_id: str, run_id: int, data: Any = None) -> dict[str, Any]:
@@ -119,6 +125,15 @@ WRONGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 def test_the_ledger_finds_nothing_where_all_went_well(tmp_path: Path) -> None:
     assert verdict(Sides(**calm(tmp_path))) == []
+
+
+def test_what_a_process_does_that_wakes_up_after_the_end_is_no_batch_again(tmp_path: Path) -> None:
+    sides = calm(tmp_path)
+    [begins, *_] = (one for one in sides["effects"] if one["pipeline"] == "ordered")
+    sides["effects"].append({**begins, "at": LATER})
+    assert verdict(Sides(**sides)) == []
+    sides["effects"].append({**begins, "at": WORKED})
+    assert "ordered: 0 0 begins after 2" in "\n".join(verdict(Sides(**sides)))
 
 
 @pytest.mark.parametrize("wrong", WRONGS)
