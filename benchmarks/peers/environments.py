@@ -63,7 +63,7 @@ async def _install_server(source: Path, folder: Path) -> None:
     if npm is None:
         raise NoPeer(f"{source.name} comes from npm: install Node.js, or leave it out with --names")
     shutil.copytree(source, folder)
-    await _do(npm, "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder.resolve()))
+    await _do(npm, "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder))
 
 
 async def _do(*command: str) -> None:

@@ -14,7 +14,7 @@ import httpx
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser.supply import axe, chromium, environment_of
-from tests.fault.daemons import starting_daemon
+from tests.fault.daemons import ROOT, starting_daemon
 
 STEADY_S = 30.0
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -37,7 +37,7 @@ Scheme = Literal["light", "dark"]
 async def served(dsn: str, folder: Path, *pipelines: str, **variables: str) -> AsyncIterator[str]:
     """`tidemill serve` with every role, on the files of the test; its address."""
     roles = "api,triggers,executor"
-    async with starting_daemon(dsn, folder, *pipelines, roles=roles, **variables) as process:
+    async with starting_daemon(dsn, folder, *pipelines, roles=roles, code=ROOT, **variables) as process:
         assert process.stdout is not None
         async with asyncio.timeout(STEADY_S):
             while b"API" not in (line := await process.stdout.readline()):
