@@ -10,6 +10,7 @@ from service.app import Daemon, Server, give_up
 from service.catalogue import Catalogue
 from service.clock import DatabaseClock
 from service.db.daemons import Registration
+from service.db.links import known_key
 from service.db.migrations import migrate, pending
 from service.db.reads import Reads
 from service.db.registry import PostgresRegistry
@@ -63,6 +64,8 @@ async def open_daemon(settings: Settings, catalogue: Catalogue, kafka: KafkaAcce
     await reads.open()
     await writer.open()
     lending = Lending(settings, str(await reads.installation()))
+    if settings.http.api_token is None and settings.oidc.issuer is not None:
+        lending.key = settings.http.link_key.encode() if settings.http.link_key else await known_key(reads)
     sinks = make_sinks(settings, catalogue, kafka, lending.installation)
     await announce_sinks(dsn, [one.name for one in sinks])
     daemon = _daemon(lending, dsn, kafka, writer, reads, Outbox(catalogue), catalogue)

@@ -18,10 +18,13 @@ class Addressed(Protocol):
 
 @dataclass(slots=True)
 class Lending:
-    """`daemon` is set once it is built: its address is known once it listens. `runners` are those that were opened."""
+    """`daemon` is set once it is built: its address is known once it listens. `runners` are those that were opened. `key`
+    is the installation's, where a provider says who is who.
+    """
 
     settings: Settings
     installation: str
+    key: bytes | None = None
     daemon: Addressed | None = None
     runners: dict[str, OpenRunner] = field(default_factory=dict)
 
@@ -29,7 +32,8 @@ class Lending:
         """Where stages in other processes find the models, and the token they need."""
         url = self.settings.client.url or (self.daemon.address if self.daemon is not None else "")
         token = self.settings.http.api_token
-        return (url, token and lent_token(token)) if url else None
+        secret = token.encode() if token else self.key
+        return (url, lent_token(secret) if secret else None) if url else None
 
     def open_runners(self, tools: RunnerTools) -> dict[str, OpenRunner]:
         """Every runner there is, with these tools and what the settings and this daemon add to them."""

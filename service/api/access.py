@@ -45,9 +45,13 @@ class Access:
         self.provider = provider
         self.tries = Tries()
         self._token = token.encode() if token else None
-        self._lent = lent_token(token).encode() if token else None
+        self._lent = lent_token(self._token).encode() if self._token else None
         self._sessions = sessions
         self._tokens = tokens
+
+    def lends_by(self, key: bytes) -> None:
+        """Know what stages are lent by a key that all daemons of the installation know."""
+        self._lent = lent_token(key).encode()
 
     @property
     def is_open(self) -> bool:

@@ -55,7 +55,7 @@ class ApiServer:
         secure = (http.public_url or "").startswith("https:")
         sessions = Sessions(http.api_token, daemon.ground.lending.installation, secure=secure)
         tokens = KnownTokens(daemon.reads, daemon.writer)
-        access = Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc))
+        access = self._access = Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc))
         self._watched = Watched(access)
         daemon.hear_tokens += [tokens.hear, self._watched.hear]
         context = Context(
@@ -85,7 +85,10 @@ class ApiServer:
         http = self._daemon.settings.http
         listening = _bind(http.host, http.port)
         if http.api_token is None and self._daemon.settings.oidc.issuer is not None:
-            self._sessions.signed_by(await self._key())
+            key = await self._key()
+            self._sessions.signed_by(key)
+            self._access.lends_by(key)
+            self._daemon.ground.lending.key = key
         config = self._server.config
         config.load()
         self._server.lifespan = config.lifespan_class(config)

@@ -49,8 +49,8 @@ async def test_what_stages_are_lent_is_for_the_models_alone(database: str, tmp_p
     """A stage may be in a container because nobody trusts it."""
     async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
         lent = one.daemon.ground.lending.api()
-        assert lent == (one.daemon.address, lent_token(TOKEN))
-        given = {"Authorization": f"Bearer {lent_token(TOKEN)}"}
+        assert lent == (one.daemon.address, lent_token(TOKEN.encode()))
+        given = {"Authorization": f"Bearer {lent_token(TOKEN.encode())}"}
         version: dict[str, Any] = {"artifacts": {}, "metrics": {}, "lineage": {}, "run_id": None, "pipeline": "p"}
         made = await one.post("/api/v1/models/m/versions", version, headers=given | {"Idempotency-Key": "k"})
         assert made.status_code == 201
@@ -62,9 +62,12 @@ async def test_what_stages_are_lent_is_for_the_models_alone(database: str, tmp_p
         problem(await one.post("/hooks/plain", {}, headers=given), 403)
         problem(await one.post("/api/v1/pipelines/sums/runs", {}, headers=given), 403)
         problem(
-            await one.post(f"/api/v1/events?access_token={lent_token(TOKEN)}", cloudevent(), headers=STRUCTURED), 403
+            await one.post(
+                f"/api/v1/events?access_token={lent_token(TOKEN.encode())}", cloudevent(), headers=STRUCTURED
+            ),
+            403,
         )
-        form = {"api_token": lent_token(TOKEN), "name": "kim", "next": "/"}
+        form = {"api_token": lent_token(TOKEN.encode()), "name": "kim", "next": "/"}
         assert (await one.http.post("/sign-in", data=form)).status_code == 401
 
 

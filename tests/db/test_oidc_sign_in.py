@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,10 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from service.lent_token import lent_token
 from service.oidc_settings import Oidc, grant
 from service.settings import Role
 from tests.db.api import Api, api, problem
 from tests.db.console import HTML, form_of, look, send
+from tests.db.daemons import daemon
+from tests.db.daemons import settings as of_a_daemon
 from tests.db.provider import AUDIENCE, Signer, signer
 from tests.db.test_audit import log
 
@@ -74,6 +78,21 @@ async def test_tokens_of_the_provider_are_bearers(database: str, tmp_path: Path,
         there.private.clear()
         there.add("new")
         problem(await one.http.get("/api/v1/runs", headers=bearer(there.token("new"))), 401)
+
+
+async def test_stages_are_lent_a_token_for_the_models_also_where_only_a_provider_says_who(
+    database: str, tmp_path: Path, there: Signer
+) -> None:
+    async with api(database, tmp_path, Role.API, oidc=settings(there)) as one:
+        address, lent = one.daemon.ground.lending.api() or ("", None)
+        assert address == one.daemon.address
+        given = bearer(str(lent))
+        assert (await one.http.get("/api/v1/models/m/aliases/a", headers=given)).status_code == 404
+        problem(await one.http.get("/api/v1/runs", headers=given), 403)
+    executor = replace(of_a_daemon(database, tmp_path, Role.EXECUTOR), oidc=settings(there))
+    async with daemon(executor) as other:
+        assert other.ground.lending.key is not None
+        assert lent_token(other.ground.lending.key) == lent
 
 
 async def test_a_browser_signs_in_there_and_acts_in_its_own_name(database: str, tmp_path: Path, there: Signer) -> None:
