@@ -18,8 +18,8 @@ class Addressed(Protocol):
 
 @dataclass(slots=True)
 class Lending:
-    """`daemon` is set once it is built: its address is known once it listens. `runners` are those that were opened. `key`
-    is the installation's, where a provider says who is who.
+    """`daemon` is set once it is built: its address is known once it listens. `runners` are those that were opened. The
+    `key` is the installation's, where a provider says who is who.
     """
 
     settings: Settings

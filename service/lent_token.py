@@ -1,7 +1,7 @@
 """The token that stages in other processes are lent: good for the models, and for nothing else.
 
-It is made of the API token, so every daemon that has that one knows it, and another API token ends it. Where there is only
-a provider who says who is who, it is made of the key that all daemons of the installation know.
+It is made of the API token, so every daemon that has that one knows it, and another API token ends it. Where there is
+only a provider who says who is who, it is made of the key that all daemons of the installation know.
 """
 
 from __future__ import annotations
