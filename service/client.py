@@ -102,6 +102,7 @@ class Client:
     each_run = each(AllCalls.each_run)
     follow_logs = each(AllCalls.follow_logs)
     stream = each(AllCalls.stream)
+    news = each(AllCalls.news)
     wait = now(AllCalls.wait)
     events = now(AllCalls.events)
     run_events = now(AllCalls.run_events)

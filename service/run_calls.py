@@ -198,6 +198,17 @@ class RunCalls(Calls):
                 if data is not None and kind not in ("anew", "changed"):
                     yield place, data
 
+    async def news(self, run: int | None = None) -> AsyncGenerator[None, None]:
+        """That something has happened, not what: it is time to look again. The first says that the stream stands.
+
+        Without a run it tells also of what is in no log, such as a pause.
+        """
+        async with aclosing(self._follow("/api/v1/stream", {"run": run})) as told:
+            async for _, place, data in told:
+                # A place alone is how far the log has come with what happened to others.
+                if data is not None or not place:
+                    yield
+
     async def wait(self, run_id: int, until: Collection[str] = FINISHED, timeout_s: float | None = None) -> Json:
         """The run, once it is in one of these states: told of by the daemon, not asked for over and over.
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.cli import exits
+from service.cli.hearing import Hearing
 
 if TYPE_CHECKING:
     from service.client import Client
@@ -25,13 +26,14 @@ T = TypeVar("T")
 
 def follow(client: Client, run_id: int, sleep: Callable[[float], None] = time.sleep) -> Iterator[Run]:
     """The run, again and again until it is settled. Raises `DaemonUnavailable` after `PATIENCE_S` without an answer."""
+    hearing = Hearing(partial(client.news, run_id))
     pause_s = FIRST_PAUSE_S
     while True:
         run = patiently(partial(client.show, run_id), sleep)
         yield run
         if exit_code(run) is not None:
             return
-        sleep(pause_s)
+        hearing.pause(pause_s)
         pause_s = min(pause_s * 1.3, LONGEST_PAUSE_S)
 
 

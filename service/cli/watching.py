@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +20,9 @@ def register(app: typer.Typer) -> None:
     app.command()(watch)
 
 
-Every = Annotated[float, typer.Option("--every", min=0.2, max=3600, help="How many seconds lie between two looks.")]
+Every = Annotated[
+    float, typer.Option("--every", min=0.2, max=3600, help="How many seconds lie between two looks at the least.")
+]
 Once = Annotated[bool, typer.Option("--once", help="Look once, print that, and end.")]
 
 
@@ -60,14 +60,16 @@ def top(every: Every = 1.0, once: Once = False, config_file: ConfigFile = None, 
         _keep_true(client, every)
 
 
-def _keep_true(client: Client, every_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Draw it over and over; a daemon that is away is waited for."""
+def _keep_true(client: Client, every_s: float) -> None:
+    """Draw it as things happen; a daemon that is away is waited for."""
     from rich.live import Live
 
+    from service.cli.hearing import Hearing
     from service.cli.output import console
     from service.cli.views.top import drawn, glance
     from service.client import ApiError, DaemonUnavailable
 
+    hearing = Hearing(client.news)
     last: Glance | None = None
     away = ""
     try:
@@ -80,6 +82,6 @@ def _keep_true(client: Client, every_s: float, sleep: Callable[[float], None] = 
                         raise
                     away = str(error)
                 live.update(drawn(last, away), refresh=True)
-                sleep(every_s)
+                hearing.pause(every_s, every_s)
     except KeyboardInterrupt:
         return

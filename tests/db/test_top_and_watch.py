@@ -10,6 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
+from service.cli.follow import follow
 from service.model import RunState
 from service.settings import Role
 from tests.db.api import PIPELINES, api, hold
@@ -35,6 +38,18 @@ async def test_watching_ends_as_the_run_does(database: str, tmp_path: Path) -> N
             hold.released.set()
         code, out, _ = watching.result()
         assert (code, json.loads(out)["state"]) == (0, "succeeded")
+
+
+async def test_watching_looks_as_it_is_told(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pause in ("follow.FIRST_PAUSE_S", "follow.LONGEST_PAUSE_S", "hearing.QUIET_S"):
+        monkeypatch.setattr(f"service.cli.{pause}", 40.0)
+    async with api(database, tmp_path) as one, asyncio.timeout(20):
+        run = await one.start("endless", RunState.RUNNING)
+        looks = follow(one.client, run)
+        seen = [await one.call(next, looks)]
+        hold.released.set()
+        seen += await one.call(list, looks)
+    assert [seen[0]["state"], seen[-1]["state"]] == ["running", "succeeded"]
 
 
 async def test_scripts_go_by_the_exit_code(database: str, tmp_path: Path) -> None:
