@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -14,8 +15,8 @@ from triggers.kafka.kept_records import RecordsView
 from triggers.kafka.parsed import Parsed, hand_out_parsed, whole
 
 
-async def read(kafka: str, topic: str, *, as_parsed: bool) -> Sequence[Parsed]:
-    """All records of the first partition."""
+async def read(kafka: str, topic: str, *, as_parsed: bool, count: int = 3) -> Sequence[Parsed]:
+    """So many records of the first partition, in however many answers they come."""
     consumer = reading_consumer(access_to(kafka))
     await consumer.start()
     try:
@@ -24,8 +25,11 @@ async def read(kafka: str, topic: str, *, as_parsed: bool) -> Sequence[Parsed]:
         at = TopicPartition(topic, 0)
         consumer.assign([at])
         consumer.seek(at, 0)
-        found: Mapping[TopicPartition, Sequence[Parsed]] = await consumer.getmany(timeout_ms=10_000)
-        return found[at]
+        found: list[Parsed] = []
+        async with asyncio.timeout(20):
+            while len(found) < count:
+                found += (await consumer.getmany(timeout_ms=1_000)).get(at, ())
+        return found
     finally:
         await close(consumer)
 
