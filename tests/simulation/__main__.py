@@ -22,17 +22,19 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print every write")
     args = parser.parse_args()
     seed = args.first if args.seed is None else args.seed
-    began, seeds, deaths, calls, wrong = time.monotonic(), 0, 0, 0, 0
+    began, seeds, deaths, calls, writes, wrong = time.monotonic(), 0, 0, 0, 0, 0
     while time.monotonic() - began < args.seconds and (args.seed is None or seeds == 0):
         verdict = simulate(seed + seeds)
         seeds, deaths, calls = seeds + 1, deaths + verdict.deaths, calls + verdict.calls
+        writes += len(verdict.told)
         if args.trace:
             print(*verdict.told, sep="\n")
         if verdict.wrong:
             wrong += 1
             print(f"seed {verdict.seed}:", *verdict.wrong, sep="\n  ")
     took_s = time.monotonic() - began
-    print(f"{seeds} seeds in {took_s:.1f} s ({seeds / took_s:.0f}/s): {calls} attempts, {deaths} deaths, {wrong} wrong")
+    told = f"{seeds} seeds in {took_s:.1f} s ({seeds / took_s:.0f}/s, {writes / took_s:,.0f} writes/s)"
+    print(f"{told}: {calls} attempts, {deaths} deaths, {wrong} wrong")
     return bool(wrong)
 
 
