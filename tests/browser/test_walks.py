@@ -30,7 +30,7 @@ async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str,
         # The page was not loaded again: the run came to it, and that somebody is needed.
         await walk.page.locator("#people-wait .count").wait_for()
         await walk.page.locator("#now a", has_text="bread #1").first.click()
-        await walk.page.locator("#graph .gate.wait").wait_for()
+        await walk.page.locator("#graph .lying .gate.wait").wait_for()
         # Nothing happens, and yet it goes on.
         lasts = walk.page.locator("#head time[data-lasts]")
         await lasts.filter(has_not_text=await lasts.inner_text()).wait_for()
