@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import asyncpg
 import httpx
 
+from tests.fault.storm import BY_DEATHS
+
 WAITING = "select run_id, gate from gates where state = 'waiting' order by run_id limit 50"
-POISONED = "select id from runs where state = 'failed' and failure::text like $1 limit 50"
+POISONED = "select id from runs where state = 'failed' and failure::text like any ($1::text[]) limit 50"
 _PAUSE_S = 0.5
 # What asyncpg says of a connection that is cut in the middle of an answer is an error of its own.
 _CUT = asyncpg.exceptions.InternalClientError
@@ -44,7 +46,7 @@ class Person:
         connection = await asyncpg.connect(self._dsn, timeout=5)
         try:
             waiting = await connection.fetch(WAITING)
-            poisoned = await connection.fetch(POISONED, f"%{b'adopted'.hex()}%")
+            poisoned = await connection.fetch(POISONED, BY_DEATHS)
         finally:
             await connection.close()
         for row in waiting:

@@ -21,6 +21,8 @@ from tests.db.writing import rows, writing
 from tests.fault.daemons import daemon_process
 
 PARTITIONS = 6
+# What a run failed of whose daemons died, or the workers of its stage.
+BY_DEATHS = [f"%{told.hex()}%" for told in (b"adopted", b"was lost")]
 PIPELINES = ("parallel", "ordered")
 _PADDING = "x" * 180
 
@@ -212,11 +214,11 @@ class Storm:
                 await asyncio.wait_for(process.wait(), 10)
 
     async def _resume(self) -> None:
-        """The person who is asked when a run has lost five daemons in a row: it is resumed."""
+        """The person who is asked when a run, or its stage, has lost five daemons: it is resumed."""
         async with writing(self.dsn, lease_s=60.0) as writer:
             while not self.quiet.is_set():
-                query = "select id from runs where state = 'failed' and failure::text like $1"
-                for row in await rows(self.dsn, query, f"%{b'adopted'.hex()}%"):
+                query = "select id from runs where state = 'failed' and failure::text like any ($1::text[])"
+                for row in await rows(self.dsn, query, BY_DEATHS):
                     [done] = await writer.submit(Resume(row["id"], "the person"))
                     self.resumed += done
                 await self._sleep(1.0)
