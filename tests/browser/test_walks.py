@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 from playwright.async_api import Route
 
 from tests.browser.pipelines import FLOUR
-from tests.browser.walking import browsing, posted, served, walking
+from tests.browser.walking import Walk, browsing, posted, served, walking
 from tests.browser.world import BREAD, DAILY, predicted
 
 FOCUSED = "() => document.activeElement.href"
 
 
-async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:
+@asynccontextmanager
+async def with_flour(database: str, tmp_path: Path) -> AsyncIterator[tuple[str, Walk]]:
+    """A daemon that can bake bread, and somebody who looks at it."""
     flour = tmp_path / "flour"
     flour.write_text("2 3")
     async with (
@@ -24,6 +28,11 @@ async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str,
         browsing() as browser,
         walking(browser, base) as walk,
     ):
+        yield base, walk
+
+
+async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:
+    async with with_flour(database, tmp_path) as (base, walk):
         await walk.to("/")
         await walk.sees("No run yet: something must happen first.")
         await posted(base, "/hooks/flour", {"kind": "wheat"})
@@ -75,13 +84,7 @@ async def test_a_failed_run_tells_why_and_is_resumed(database: str, tmp_path: Pa
 
 
 async def test_who_follows_a_log_is_told_that_the_run_was_cancelled(database: str, tmp_path: Path) -> None:
-    flour = tmp_path / "flour"
-    flour.write_text("2 3")
-    async with (
-        served(database, tmp_path, BREAD, **{FLOUR: str(flour)}) as base,
-        browsing() as browser,
-        walking(browser, base) as walk,
-    ):
+    async with with_flour(database, tmp_path) as (base, walk):
         await posted(base, "/hooks/flour", {"kind": "wheat"})
         await walk.run_is(1, "waiting")
         await walk.to("/runs/1/logs")

@@ -23,8 +23,7 @@ from triggers.base import Clock
 logger = logging.getLogger("tidemill.files")
 
 CHECK_S = 1.0
-# A change is told once such a time has brought no other. watchfiles wakes up as often, also where nothing happens: with
-# 20 ms that costs 0.3 % of a core more.
+# A change is told once such a time has brought no other. watchfiles wakes up as often, also where nothing happens.
 STEP_S = 0.05
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 LIVED_LONG = timedelta(seconds=10)
