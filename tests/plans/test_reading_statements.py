@@ -36,6 +36,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "run_at": ((WHEN,), set(), "runs_pkey"),
     "started_within": (("rare", "", 60.0), set(), "runs_started"),
     "known_events": (([UUID(int=n) for n in range(50)],), set(), "events_pkey"),
+    "show_events": ((UUID(int=7), "7"), set(), "events_by_start_of_id"),
     "events_of_ids": ((["1", "2"],), set(), "events_by_start_of_id"),
     "gathering_now": ((["rare"], ["t"], ["k"]), set(), ""),
     "seq_at": ((WHEN,), set(), "events_by_seq"),
@@ -75,7 +76,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }
 LOOKED_AT = {
-    *("list_events", "list_events_by_fate", "look_on_by_fate", "run_events"),
+    *("list_events", "show_events", "list_events_by_fate", "look_on_by_fate", "run_events"),
     *("latest_runs", "list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
 }
 

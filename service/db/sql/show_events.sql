@@ -7,6 +7,6 @@ select e.seq, e.key, e.source, e.id, e.type, e.subject, e.occurred_at, e.accepte
         where o.event_key = e.key and (not o.marked or not exists (select from runs r where r.id = o.run_id))
     ), '[]')::text as outcomes
 from events e
-where e.key = $1::uuid or e.id = $2::text
+where e.key = $1::uuid or (left(e.id, 200) = left($2::text, 200) and e.id = $2)
 order by e.seq desc
 limit 20
