@@ -8,11 +8,12 @@ from uuid import uuid4
 
 from service.access_calls import AccessCalls
 from service.calls import ApiError, Json, given, part, quoted
+from service.listed_calls import ListedCalls
 from service.run_calls import PAGE, RunCalls
 from service.schedule_calls import ScheduleCalls
 
 
-class AllCalls(RunCalls, ScheduleCalls, AccessCalls):
+class AllCalls(RunCalls, ScheduleCalls, ListedCalls, AccessCalls):
     """Every method may raise `ApiError` and `DaemonUnavailable`.
 
     They answer with the documents of the API as they are, times as text; `GET /api/v1/openapi.json` describes them.
@@ -110,21 +111,13 @@ class AllCalls(RunCalls, ScheduleCalls, AccessCalls):
         """When a declared schedule was due in a time, and since when the daemon has known it."""
         return await self._post("/api/v1/backtests/due", {"trigger": trigger, "from": since, "to": until}, again=False)
 
-    async def pipelines(self) -> Json:
-        """The pipelines the daemon has loaded."""
-        return await self._get("/api/v1/pipelines")
-
-    async def versions(self, pipeline: str) -> Json:
-        """The versions of a pipeline, newest first."""
-        return await self._get(f"/api/v1/pipelines/{part(pipeline)}/versions")
+    async def versions(self, pipeline: str, limit: int | None = None, before: str | None = None) -> Json:
+        """The versions of a pipeline, newest first; `next` of the answer is `before` of the next page."""
+        return await self._get(f"/api/v1/pipelines/{part(pipeline)}/versions", limit=limit, before=before)
 
     async def pipeline(self, name: str) -> Json:
         """One pipeline: stages, arrows, gates, triggers, parameters."""
         return await self._get(f"/api/v1/pipelines/{part(name)}")
-
-    async def triggers(self) -> Json:
-        """Every trigger: its state, when it is due, when it last saw something, its lag."""
-        return await self._get("/api/v1/triggers")
 
     async def figures(self) -> Json:
         """How things go just now: unfinished runs; of the newest what came, how fast, and how soon a stage began."""
@@ -141,10 +134,6 @@ class AllCalls(RunCalls, ScheduleCalls, AccessCalls):
     async def unpause(self, what: str, by: str | None = None) -> Json:
         """Let it start runs again."""
         return await self._post("/api/v1/pauses/lift", {"what": what} | ({"by": by} if by else {}))
-
-    async def models(self) -> Json:
-        """Registered models and their aliases."""
-        return await self._get("/api/v1/models")
 
     async def model(self, name: str, limit: int = 50, before: int | None = None) -> Json:
         """A model's versions, newest first."""

@@ -320,9 +320,10 @@ class RunState(TypedDict):
 
 
 class PipelinesAnswer(TypedDict):
-    """The pipelines this daemon has loaded."""
+    """Pipelines this daemon has loaded, by name. `next` goes into `after` for the next page; null on the last one."""
 
     pipelines: list[dict[str, Any]]
+    next: str | None
 
 
 class ModelSummary(TypedDict):
@@ -335,9 +336,10 @@ class ModelSummary(TypedDict):
 
 
 class ModelsAnswer(TypedDict):
-    """Every registered model."""
+    """Registered models, by name. `next` goes into `after` for the next page; null on the last one."""
 
     models: list[ModelSummary]
+    next: str | None
 
 
 class VersionShape(TypedDict):

@@ -69,7 +69,10 @@ class UnpausedAnswer(TypedDict):
 
 
 class TriggersAnswer(TypedDict):
-    """Every trigger of every daemon, and the sinks of this one."""
+    """Triggers of every daemon, by name, and the sinks of this one. `next` goes into `after` for the next page; null on
+    the last one.
+    """
 
     triggers: list[TriggerShape]
+    next: str | None
     sinks: list[SinkShape]

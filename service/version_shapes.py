@@ -26,7 +26,8 @@ class PipelineVersion(TypedDict):
 
 
 class PipelineVersions(TypedDict):
-    """The versions of a pipeline, newest first."""
+    """The versions of a pipeline, newest first. `next` goes into `before` for the next page; null on the last one."""
 
     pipeline: str
     versions: list[PipelineVersion]
+    next: str | None

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answers import Json
+from service.api.by_name import QUERY as BY_NAME
+from service.api.by_name import asked_by_name, page_of
 from service.api.context import Context
 from service.api.endpoint import Endpoint
 from service.api.intake import EVENTS, HOOKS
@@ -33,9 +35,9 @@ ADDRESSES = {"cloudevents": EVENTS, "manual": "/api/v1/pipelines/{pipeline}/runs
 
 
 async def pipelines(context: Context, request: Request) -> Response:
-    """Every pipeline that is loaded here."""
-    loaded = context.daemon.catalogue.pipelines.values()
-    return Json({"pipelines": [_described(context, one.name) for one in loaded]})
+    """A page of the pipelines that are loaded here."""
+    names, following = page_of(context.daemon.catalogue.pipelines, *asked_by_name(request))
+    return Json({"pipelines": [_described(context, name) for name in names], "next": following})
 
 
 async def pipeline(context: Context, request: Request) -> Response:
@@ -49,8 +51,12 @@ def _described(context: Context, name: str) -> dict[str, Any]:
 
 
 async def triggers(context: Context, request: Request) -> Response:
-    """Triggers declared here or heard of elsewhere, and the sinks."""
-    return Json({"triggers": await known_triggers(context), "sinks": await context.views.sinks(context.sinks)})
+    """A page of the triggers declared here or heard of elsewhere, and the sinks."""
+    after, limit = asked_by_name(request)
+    known = {one["name"]: one for one in await known_triggers(context)}
+    names, following = page_of(known, after, limit)
+    sinks = await context.views.sinks(context.sinks)
+    return Json({"triggers": [known[name] for name in names], "sinks": sinks, "next": following})
 
 
 async def known_triggers(context: Context) -> list[TriggerShape]:
@@ -210,10 +216,12 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/api/v1/pipelines",
-        summary="The pipelines this daemon has loaded",
+        summary="The pipelines this daemon has loaded, by name",
         tag="pipelines",
         handler=pipelines,
+        query=BY_NAME,
         answers={200: PipelinesAnswer},
+        problems=(422,),
     ),
     Endpoint(
         method="GET",
@@ -227,10 +235,12 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/api/v1/triggers",
-        summary="Every trigger: whether it hears, when it is due, what it saw last, its lag",
+        summary="Triggers by name: whether each hears, when it is due, what it saw last, its lag",
         tag="pipelines",
         handler=triggers,
+        query=BY_NAME,
         answers={200: TriggersAnswer},
+        problems=(422,),
     ),
     Endpoint(
         method="GET",

@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from service.api.answers import Json
 from service.api.bodies import AliasBody, VersionBody
+from service.api.by_name import QUERY as BY_NAME
+from service.api.by_name import asked_by_name
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.problems import Problem
@@ -28,8 +30,9 @@ DAYS_QUERY = {"before": "only days before this one: `next` of the page above"}
 
 
 async def models(context: Context, request: Request) -> Response:
-    """Every model."""
-    return Json({"models": await context.views.models()})
+    """A page of models."""
+    after, limit = asked_by_name(request)
+    return Json(await context.views.models(after=after, limit=limit))
 
 
 async def model(context: Context, request: Request) -> Response:
@@ -41,13 +44,13 @@ async def model(context: Context, request: Request) -> Response:
 
 async def versions_of(context: Context, name: str, before: int | None, limit: int) -> VersionsPage:
     """Those below `before`, newest first. Raises `NotFound`."""
-    found = await context.views.models(name)
-    if not found:
+    found = await context.views.model(name)
+    if found is None:
         raise NotFound(f"no model is called {name[:80]!r}: a version appears once a run has registered one")
     below = LARGEST_VERSION if before is None else min(before, LARGEST_VERSION)
     versions = await context.views.versions(name, before=below, limit=limit)
     last = versions[-1]["version"] if len(versions) == limit else None
-    return {"model": name, "aliases": found[0]["aliases"], "versions": versions, "next": last}
+    return {"model": name, "aliases": found["aliases"], "versions": versions, "next": last}
 
 
 async def version(context: Context, request: Request) -> Response:
@@ -133,10 +136,12 @@ ENDPOINTS = (
     Endpoint(
         method="GET",
         path="/api/v1/models",
-        summary="Registered models and where their aliases point",
+        summary="Registered models by name, and where their aliases point",
         tag="models",
         handler=models,
+        query=BY_NAME,
         answers={200: ModelsAnswer},
+        problems=(422,),
     ),
     Endpoint(
         method="GET",

@@ -160,11 +160,11 @@ def flag(asked: Mapping[str, str], name: str) -> bool:
     return given == "true"
 
 
-def query_limit(request: Request) -> int:
+def query_limit(request: Request, default: int = DEFAULT_LIMIT) -> int:
     """How many rows are wanted: 1 to 1,000."""
     limit = query_id(request, "limit")
     if limit is None:
-        return DEFAULT_LIMIT
+        return default
     if not 1 <= limit <= MOST_LIMIT:
         raise Problem(422, f"limit={limit}: expected 1 to {MOST_LIMIT}; page on with `before` or `after`")
     return limit

@@ -14,7 +14,7 @@ from service.api.bodies import StartBody
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.problems import Problem
-from service.api.requests import known_only, path_id, query_id, query_limit, read_model
+from service.api.requests import MOST_LIMIT, known_only, path_id, query_id, query_limit, read_model
 from service.api.standing import own_key
 from service.api.window import TIMES, window
 from service.errors import Conflict, NotFound
@@ -38,9 +38,9 @@ LIST_QUERY = {
     "before": BEFORE,
     "limit": LIMIT,
 }
-
-
 EVENTS_QUERY = {"after": "only events behind this place; the first is 0", "limit": LIMIT}
+# Of pipelines, where somebody asks for one that there is not.
+TOLD = 20
 
 
 async def start(context: Context, request: Request) -> Response:
@@ -131,10 +131,11 @@ async def runs_page(
 async def refuse_unknown_pipeline(context: Context, name: str) -> None:
     """Raises `NotFound` for a pipeline that no daemon ever loaded."""
     loaded = context.daemon.catalogue.pipelines
-    known = sorted({*loaded, *(row["name"] for row in await context.daemon.reads.fetch("known_pipelines"))})
-    if name not in known:
-        there = ", ".join(known) or "none"
-        raise NotFound(f"no pipeline {name[:80]!r} is known; there are {there}{nearest(name, known)}")
+    if name in loaded or await context.daemon.reads.row("pipeline_versions", name, "", 1, None) is not None:
+        return
+    known = await context.views.pipelines(loaded, limit=MOST_LIMIT)
+    there = ", ".join(known[:TOLD]) + (" and others" if len(known) > TOLD else "") or "none"
+    raise NotFound(f"no pipeline {name[:80]!r} is known; there are {there}{nearest(name, known)}")
 
 
 def event_key(given: str | None) -> UUID | None:

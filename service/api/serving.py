@@ -30,6 +30,8 @@ from stages.values import load
 HELD_MODELS = 4
 LOAD_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 30.0
+# Of models, where somebody asks for one that there is not.
+TOLD = 20
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
@@ -68,12 +70,15 @@ class Serving:
         return Served(version.version, await asyncio.to_thread(_written, version, result))
 
     async def _none_in_production(self, name: str) -> NotFound:
-        waiting = await self._views.models(name)
-        if not waiting:
-            known = ", ".join(one["model"] for one in await self._views.models()) or "none"
-            return NotFound(f"no model is called {name[:80]!r}; registered: {known}")
+        waiting = await self._views.model(name)
+        if waiting is None:
+            page = await self._views.models(limit=TOLD)
+            known = ", ".join(one["model"] for one in page["models"]) or "none"
+            return NotFound(
+                f"no model is called {name[:80]!r}; registered: {known}{' and others' if page['next'] else ''}"
+            )
         return NotFound(
-            f"{name} has {waiting[0]['versions']} versions and none in production: approve the run that waits to deploy"
+            f"{name} has {waiting['versions']} versions and none in production: approve the run that waits to deploy"
             " one (`tidemill runs --state waiting` lists them, `tidemill approve RUN GATE --by NAME` lets it pass)"
         )
 

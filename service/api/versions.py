@@ -8,30 +8,35 @@ from starlette.responses import Response
 
 from service.api.answers import Json
 from service.api.context import Context
-from service.api.endpoint import Endpoint
+from service.api.endpoint import BEFORE, Endpoint
 from service.api.problems import Problem
+from service.api.requests import known_only, query_limit
 from service.db.rows import Row
 from service.errors import Conflict, NotFound
 from service.version_shapes import PipelineVersion, PipelineVersions
 
 LATEST = "latest"
-MOST_VERSIONS = 200
+DEFAULT = 200
+QUERY = {"before": BEFORE, "limit": f"how many, 1 to 1,000; default {DEFAULT}"}
 SHORTEST = 4
 TOLD = 5
 BEFORE_KEPT = "it was loaded before its code was kept, or from a module that no other process can import"
 
 
 async def versions(context: Context, request: Request) -> Response:
-    """Every version that was ever loaded here. Raises `NotFound` for a pipeline that never was."""
-    return Json(await versions_known(context, request.path_params["pipeline"]))
+    """A page of all versions that were ever loaded here. Raises `NotFound` for a pipeline that never was."""
+    known_only(request, QUERY)
+    before, limit = request.query_params.get("before") or None, query_limit(request, DEFAULT)
+    return Json(await versions_known(context, request.path_params["pipeline"], before, limit))
 
 
-async def versions_known(context: Context, name: str) -> PipelineVersions:
-    """Those that were ever loaded here, the newest first. Raises `NotFound`."""
-    rows = await _recorded(context, name, "", MOST_VERSIONS)
-    if not rows:
+async def versions_known(context: Context, name: str, before: str | None, limit: int) -> PipelineVersions:
+    """Those that were ever loaded here and are older than `before`, the newest first. Raises `NotFound`."""
+    rows = await _recorded(context, name, "", limit, before)
+    if not rows and before is None:
         context.daemon.catalogue.pipeline(name)
-    return {"pipeline": name, "versions": [_told(context, name, row) for row in rows]}
+    following = rows[-1]["version"] if len(rows) == limit else None
+    return {"pipeline": name, "versions": [_told(context, name, row) for row in rows], "next": following}
 
 
 async def meant_version(context: Context, pipeline: str, on: str) -> Row | None:
@@ -59,8 +64,8 @@ async def meant_version(context: Context, pipeline: str, on: str) -> Row | None:
     return row
 
 
-async def _recorded(context: Context, pipeline: str, begins: str, limit: int) -> list[Row]:
-    return await context.daemon.reads.fetch("pipeline_versions", pipeline, begins, limit)
+async def _recorded(context: Context, pipeline: str, begins: str, limit: int, before: str | None = None) -> list[Row]:
+    return await context.daemon.reads.fetch("pipeline_versions", pipeline, begins, limit, before)
 
 
 async def _unknown(context: Context, pipeline: str, on: str) -> str:
@@ -98,7 +103,8 @@ ENDPOINTS = (
         summary="The versions of a pipeline, newest first, and which of them events can be replayed on",
         tag="pipelines",
         handler=versions,
+        query=QUERY,
         answers={200: PipelineVersions},
-        problems=(404,),
+        problems=(404, 422),
     ),
 )

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.answers import Json
+from service.api.by_name import AFTER
 from service.api.context import Context
 from service.api.endpoint import LIMIT, Endpoint
 from service.api.problems import Problem
@@ -16,7 +17,7 @@ from service.db.people import GatesPage, waiting_gates
 QUERY = {
     "pipeline": "only gates of runs of this pipeline",
     "gate": "only gates of this name, or before the stage of this name",
-    "after": "only what comes after this one: `next` of the page before",
+    "after": AFTER,
     "limit": LIMIT,
 }
 

@@ -67,8 +67,8 @@ def _silent(ready: dict[str, Any]) -> Iterator[Finding]:
 
 def _runs(client: Client) -> Finding:
     """What it has loaded, whatever is set here."""
-    names = [one["name"] for one in client.pipelines()["pipelines"]]
-    listening = len(client.triggers()["triggers"])
+    names = [one["name"] for one in client.each_pipeline()]
+    listening = sum(1 for _ in client.each_trigger())
     return fine("daemon", f"it runs {', '.join(names) or 'no pipeline'}; triggers: {listening or 'none'}")
 
 

@@ -39,6 +39,7 @@ Asker = Annotated[
     typer.Option("--by", metavar="NAME", help="Who asks for it; default: whose token it is, or your login name."),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+After = Annotated[str | None, typer.Option(metavar="NAME", help="Only what comes after this one, by name.")]
 
 
 def asker(given: str | None, client: Client) -> str | None:

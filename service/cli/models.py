@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from service.cli.arguments import Limit, parse_json, read_text
+from service.cli.arguments import After, parse_json, read_text
 from service.cli.options import AsJson, ConfigFile
+
+VERSIONS = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +21,12 @@ def register(app: typer.Typer) -> None:
 
 def models(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Show the versions of this one.")] = None,
-    limit: Limit = 20,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="How many at most; default: 1000 models, or 20 versions of one."),
+    ] = None,
+    after: After = None,
+    before: Annotated[int | None, typer.Option(metavar="VERSION", help="Only versions older than this one.")] = None,
     config_file: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,10 +35,13 @@ def models(
     Example: tidemill models flights
     """
     from service.cli.connection import open_client
-    from service.cli.output import print_json
+    from service.cli.output import print_json, say, say_next
 
     client = open_client(config_file)
-    answer = client.models() if model is None else client.model(model, limit=limit)
+    if model is None:
+        answer = client.models(limit=limit, after=after)
+    else:
+        answer = client.model(model, limit=limit or VERSIONS, before=before)
     if as_json:
         print_json(answer)
         return
@@ -40,8 +50,11 @@ def models(
 
     if model is None:
         print_models(answer)
+        say_next(answer["next"])
     else:
         print_versions(answer, utc_now())
+        if answer["next"] is not None:
+            say(f"older ones: --before {answer['next']}")
 
 
 def predict(

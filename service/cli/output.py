@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -148,6 +149,12 @@ def _draw(table: Table, out: Console) -> None:
 def say(text: str) -> None:
     """One line on stderr: progress, hints, what stands beside the answer."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_next(after: str | None) -> None:
+    """How to see what comes after this page of a list by name, if there is any."""
+    if after is not None:
+        say(f"more: --after {shlex.quote(after)}")
 
 
 def _cell(value: Any) -> Any:

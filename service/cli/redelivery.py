@@ -63,7 +63,7 @@ def _lack(one: Delivered, *, asked: bool) -> dict[str, Any]:
 
 def _hook(client: Client, name: str) -> Mapping[str, Any]:
     """The webhook trigger of this name. Raises `Invalid`."""
-    told = client.triggers()["triggers"]
+    told = list(client.each_trigger())
     hooks = [one for one in told if one["kind"] == "webhook" and name in (one["name"], one["trigger"])]
     if not hooks:
         known = ", ".join(one["name"] for one in told if one["kind"] == "webhook") or "none"

@@ -12,7 +12,7 @@ from service.api.context import Context
 from service.api.models import point_alias, version_called, versions_of
 from service.api.problems import Problem
 from service.api.requests import path_id, query_day, query_id, whole
-from service.console.page import Done, Form, Shown, who
+from service.console.page import Done, Form, Shown, further, who
 from service.console.plot import Measured, Plot, plot
 from service.db.predictions import detail_of
 from service.db.registry import PRODUCTION
@@ -23,8 +23,12 @@ LOOKS = {"production": "good", "staging": "wait"}
 
 
 async def models(context: Context, request: Request) -> Shown:
-    """Every model and where its aliases point."""
-    return Shown("models.html", {"title": "Models", "models": await context.views.models()})
+    """A page of models and where their aliases point."""
+    after = request.query_params.get("after") or None
+    page = await context.views.models(after=after, limit=LIMIT)
+    return Shown(
+        "models.html", {"title": "Models", "models": page["models"], **further("/models", after, page["next"])}
+    )
 
 
 async def model(context: Context, request: Request) -> Shown:

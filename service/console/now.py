@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -23,7 +23,8 @@ from service.log_stream import Place
 from triggers.base import Binding
 from triggers.schedule import Schedule, due_times, newest_due
 
-LIMIT = 8
+# Runs, and triggers of each mode.
+LIMIT, MOST_TRIGGERS = 8, 50
 PAST, COMING = 10, 3
 Ticks = tuple[list[datetime], list[datetime]]
 
@@ -48,7 +49,7 @@ async def _facts(context: Context) -> Mapping[str, Any]:
         context.daemon.reads.fetch("newest_runs", NEWEST),
         readiness(context),
         context.views.daemons(),
-        ticks_around(context),
+        ticks_around(context, [one.name for one in context.daemon.catalogue.bindings(Schedule)][:MOST_TRIGGERS]),
     )
     modes: dict[str, list[Any]] = {"continuous": [], "scheduled": [], "triggered": []}
     for trigger in triggers:
@@ -56,7 +57,8 @@ async def _facts(context: Context) -> Mapping[str, Any]:
     return {
         "ready": ready,
         "daemons": daemons,
-        "modes": modes,
+        "modes": {name: found[:MOST_TRIGGERS] for name, found in modes.items()},
+        "unshown": {name: len(found[MOST_TRIGGERS:]) for name, found in modes.items()},
         "ticks": ticks,
         "batches": batches(newest),
         "rates": rates(newest),
@@ -86,9 +88,10 @@ async def _runs(context: Context) -> Mapping[str, Any]:
     }
 
 
-async def ticks_around(context: Context) -> Mapping[str, Mapping[str, Any]]:
-    """The latest ticks of each schedule with what became of them and where their runs stand, and the coming ones."""
-    bindings = [one for one in context.daemon.catalogue.bindings(Schedule) if one.trigger.enabled]
+async def ticks_around(context: Context, names: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+    """The latest ticks of these schedules with what became of them and where their runs stand, and the coming ones."""
+    known = context.daemon.catalogue.bindings(Schedule)
+    bindings = [one for one in known if one.trigger.enabled and one.name in names]
     at = context.daemon.clock.now()
     around = await asyncio.to_thread(lambda: [_around(one, at) for one in bindings])
     views = ScheduleViews(context.daemon.reads)

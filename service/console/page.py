@@ -24,6 +24,8 @@ from service.log_stream import Place
 from triggers.payload import parse_json
 
 MOST_FORM_BYTES = 65_536
+# What a list to choose from has at most; whatever else is asked for by its name in the address.
+MOST_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,17 @@ async def _done(context: Context, request: Request, handler: Act) -> Response:
     return answered(context, await handler(context, request, form))
 
 
+def further(path: str, after: str | None, following: str | None) -> Mapping[str, str]:
+    """Where a page of a list by name leads: to the next one, and back to the first."""
+    return {
+        "more": f"{path}?{urlencode({'after': following})}" if following is not None else "",
+        "first": path if after is not None else "",
+    }
+
+
 async def pipeline_names(context: Context) -> list[str]:
-    """Those that are loaded here or were anywhere."""
-    known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
-    return sorted(known | set(context.daemon.catalogue.pipelines))
+    """Those to choose from: the first of those that are loaded here or were anywhere."""
+    return await context.views.pipelines(context.daemon.catalogue.pipelines, limit=MOST_NAMES)
 
 
 async def read_form(request: Request) -> Form:

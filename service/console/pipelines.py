@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import orjson
@@ -15,19 +16,19 @@ from service.api.listings import known_triggers
 from service.api.pauses import shape as pause_shape
 from service.api.runs import refuse_unknown_pipeline, start_by_hand
 from service.api.versions import versions_known
-from service.console.page import Done, Form, Shown, object_of, who
+from service.console.page import Done, Form, Shown, further, object_of, who
 from service.console.runs import drawing
 from service.db.rows import Row
 from service.definition import describe
 
-SHOWN, LIMIT, MOST_DRAWN = 16, 40, 6
+SHOWN, LIMIT, MOST_DRAWN, MOST_PIPELINES, MOST_VERSIONS = 16, 40, 6, 50, 12
 
 
 async def pipelines(context: Context, request: Request) -> Shown:
-    """Those that are loaded here, and those that are only known from their runs."""
+    """A page of those that are loaded here, and of those that are only known from their runs."""
     loaded = context.daemon.catalogue.pipelines
-    known = {row["name"] for row in await context.daemon.reads.fetch("known_pipelines")}
-    names = sorted(known | set(loaded))
+    after = request.query_params.get("after") or None
+    names = await context.views.pipelines(loaded, after=after, limit=MOST_PIPELINES)
     latest: dict[str, list[Row]] = {name: [] for name in names}
     for row in await context.daemon.reads.fetch("latest_runs", names, SHOWN):
         latest[row["pipeline"]].append(row)
@@ -35,7 +36,8 @@ async def pipelines(context: Context, request: Request) -> Shown:
     for one in await known_triggers(context):
         triggers.setdefault(one["pipeline"], []).append(one)
     values = {"title": "Pipelines", "names": names, "loaded": loaded, "latest": latest, "triggers": triggers}
-    return Shown("pipelines.html", values)
+    following = names[-1] if len(names) == MOST_PIPELINES else None
+    return Shown("pipelines.html", {**values, **further("/pipelines", after, following)})
 
 
 async def pipeline(context: Context, request: Request) -> Shown:
@@ -49,6 +51,8 @@ async def pipeline(context: Context, request: Request) -> Shown:
     heard = [one["trigger"] for one in triggers[:MOST_DRAWN]]
     version = loaded.version if loaded is not None else page["runs"][0]["version"] if page["runs"] else ""
     definition = describe(loaded) if loaded is not None else await _stored(context, name, version)
+    before = request.query_params.get("before") or None
+    versions = await versions_known(context, name, before, MOST_VERSIONS)
     pauses = (await context.views.pauses()).by_place
     done = [run for run in page["runs"] if run["finished_at"] is not None and run["duration_s"] is not None]
     values = {
@@ -62,7 +66,9 @@ async def pipeline(context: Context, request: Request) -> Shown:
         "runs": page["runs"],
         "done": done[::-1],
         "longest_s": max((run["duration_s"] or 0.0 for run in done), default=0.0),
-        "versions": (await versions_known(context, name))["versions"],
+        "versions": versions["versions"],
+        "older": urlencode({"before": versions["next"]}) if versions["next"] else "",
+        "later": before is not None,
         "paused": pause_shape(pauses[(name, "")]) if (name, "") in pauses else None,
         "once": str(uuid4()),
         "version": version,

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from service.api.asking import fire_trigger
 from service.api.bodies import FireBody, PauseBody, UnpauseBody
+from service.api.by_name import page_of
 from service.api.context import Context
 from service.api.glance import SCHEDULED
 from service.api.listings import known_triggers
@@ -24,18 +25,21 @@ from service.backfill import described, find_schedule
 from service.backfill_shapes import TickShape
 from service.console.calendar import cell_of, cells, stretch
 from service.console.now import ticks_around
-from service.console.page import Done, Form, Shown, who
+from service.console.page import Done, Form, Shown, further, who
 from service.db.schedules import ScheduleViews
 
-LIMIT = 10
+LIMIT, MOST_SCHEDULES = 10, 50
 
 
 async def schedules(context: Context, request: Request) -> Shown:
-    """Every schedule with its latest and coming ticks, and the latest backfills."""
-    found = [one for one in await known_triggers(context) if one["kind"] in SCHEDULED]
+    """A page of schedules with their latest and coming ticks, and the latest backfills."""
+    known = {one["name"]: one for one in await known_triggers(context) if one["kind"] in SCHEDULED}
+    after = request.query_params.get("after") or None
+    names, following = page_of(known, after, MOST_SCHEDULES)
     backfills = await ScheduleViews(context.daemon.reads).backfills(before=None, limit=LIMIT)
-    around = await ticks_around(context)
-    values: dict[str, Any] = {"title": "Schedules", "schedules": found, "ticks": around}
+    around = await ticks_around(context, names)
+    values: dict[str, Any] = {"title": "Schedules", "schedules": [known[name] for name in names], "ticks": around}
+    values |= further("/schedules", after, following)
     return Shown("schedules.html", {**values, "backfills": backfills["backfills"]})
 
 

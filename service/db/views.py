@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias, cast
@@ -27,6 +27,7 @@ from service.shapes import (
     EventFate,
     EventsPage,
     EventSummary,
+    ModelsAnswer,
     ModelSummary,
     OutcomeShape,
     RunDetail,
@@ -254,17 +255,19 @@ class Views:
         """Failed and cancelled runs that others of their sequence wait behind, by pipeline and trigger."""
         return {(row["pipeline"], row["trigger"]): row["runs"] for row in await self._reads.fetch("stopping")}
 
-    async def models(self, model: str | None = None) -> list[ModelSummary]:
-        """Every model, or the one of this name."""
-        return [
-            {
-                "model": row["model"],
-                "versions": row["versions"],
-                "latest": row["latest"],
-                "aliases": orjson.loads(row["aliases"] or "{}"),
-            }
-            for row in await self._reads.fetch("list_models", model)
-        ]
+    async def pipelines(self, loaded: Iterable[str], *, after: str | None = None, limit: int) -> list[str]:
+        """Names of pipelines behind `after`: of those that are `loaded` here or were anywhere."""
+        return [row["name"] for row in await self._reads.fetch("known_pipelines", after, limit, list(loaded))]
+
+    async def models(self, *, after: str | None = None, limit: int) -> ModelsAnswer:
+        """Models behind the name `after`, in their order."""
+        models = [_model(row) for row in await self._reads.fetch("list_models", after, limit)]
+        return {"models": models, "next": models[-1]["model"] if len(models) == limit else None}
+
+    async def model(self, name: str) -> ModelSummary | None:
+        """The model of this name, or None."""
+        row = await self._reads.row("show_model", name)
+        return None if row is None else _model(row)
 
     async def versions(self, model: str, *, before: int | None, limit: int) -> list[VersionShape]:
         """Versions of a model below `before`."""
@@ -297,6 +300,11 @@ class Views:
         """The server's clock, version and size."""
         [row] = await self._reads.fetch("database_time")
         return cast("DatabaseShape", dict(row))
+
+
+def _model(row: Row) -> ModelSummary:
+    aliases = orjson.loads(row["aliases"] or "{}")
+    return {"model": row["model"], "versions": row["latest"], "latest": row["latest"], "aliases": aliases}
 
 
 def version_shape(row: Row) -> VersionShape:

@@ -82,7 +82,7 @@ class Keeping:
 
     async def _keep(self, one: _Packed) -> None:
         name, named = one.pipeline.name, one.pipeline.version
-        known = await self.reads.row("pipeline_versions", name, named, 1)
+        known = await self.reads.row("pipeline_versions", name, named, 1, None)
         if known is not None and known["code"] is not None and await self.store.exists(known["code"]):
             return
         digest = None if one.data is None else await self.store.put(one.data)

@@ -42,7 +42,10 @@ async def test_the_version_in_production_answers(database: str, tmp_path: Path) 
     assert answer.json() == {"y": [3, 6], "model": "line", "version": 1}
     assert answer.headers["tidemill-model-version"] == "1"
     assert moved.json()["version"] == 2
-    assert models == {"models": [{"model": "line", "versions": 2, "latest": 2, "aliases": {"production": 2}}]}
+    assert models == {
+        "models": [{"model": "line", "versions": 2, "latest": 2, "aliases": {"production": 2}}],
+        "next": None,
+    }
     told = [(one["version"], one["state"], one["aliases"]) for one in versions["versions"]]
     assert told == [(2, "production", ["production"]), (1, "archived", [])]
 

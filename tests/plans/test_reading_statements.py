@@ -73,6 +73,10 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "count_predictions": ((["m"], [1]), {"predictions"}, ""),
     "prediction_days": (("m", 1, None, 31), {"predictions"}, ""),
     "latest_predictions": (("m", 1, 10), {"predictions"}, ""),
+    "known_pipelines": (("p1", 50, ["loaded"]), set(), ""),
+    "pipeline_versions": (("p1", "", 50, "1"), set(), "pipelines_by_age"),
+    "list_models": (("m", 50), set(), "model_versions_pkey"),
+    "show_model": (("m",), set(), "model_versions_pkey"),
     "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }
 LOOKED_AT = {

@@ -1,7 +1,14 @@
-select v.model, count(*) as versions, max(v.version) as latest, (
-    select json_object_agg(a.alias, a.version) from model_aliases a where a.model = v.model
+-- Models by name, behind $1: one step in the index for each. Versions count on from 1, and none is ever removed.
+with recursive found as (
+    (select model from model_versions where model > coalesce($1::text, '') order by model limit 1)
+    union all
+    select (select v.model from model_versions v where v.model > f.model order by v.model limit 1)
+    from found f where f.model is not null
+), page as (
+    select model from found where model is not null limit $2
+)
+select p.model, (select max(v.version) from model_versions v where v.model = p.model) as latest, (
+    select json_object_agg(a.alias, a.version) from model_aliases a where a.model = p.model
 )::text as aliases
-from model_versions v
-where $1::text is null or v.model = $1
-group by v.model
-order by v.model
+from page p
+order by p.model
