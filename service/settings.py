@@ -171,7 +171,7 @@ class Http:
     trusted_proxies: tuple[str, ...] = setting(
         (),
         values.several(values.network),
-        "addresses and networks of proxies whose `X-Forwarded-For` tells where a request is from",
+        "addresses and networks of proxies whose `X-Forwarded-For` and `-Proto` tell where a request is from, and how",
         default_text="none",
     )
     public_url: str | None = setting(

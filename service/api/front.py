@@ -18,6 +18,7 @@ from service.api.keys import once
 from service.api.problems import TOLD, ClientGone, Problem, internal_problem, problem_of
 from service.api.requests import hung_up, linger
 from service.api.room import Room
+from service.api.sessions import kept_to_tls
 from service.api.standing import require
 from service.callers import Right
 from service.console.trouble import page_of
@@ -96,6 +97,9 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = self._meters.watch(scope, _to_whom_is_there(send))
+        if scope["scheme"] == "https":
+            # Which a proxy of `http.trusted_proxies` tells, and nobody else.
+            send = kept_to_tls(send)
         try:
             with self._room.holding(scope):
                 await self._serve(scope, receive, send)

@@ -16,11 +16,12 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 import orjson
-from starlette.types import Scope
+from starlette.types import Message, Scope, Send
 
 from service.api.requests import header
 from service.callers import Caller
 
+SECURE = b"; Secure"
 LASTS_S = 7 * 86_400
 SAID_S = 60
 GOING_S = 600
@@ -127,7 +128,7 @@ class Sessions:
         return self._cookie(f"{self._name}_said", "", 0)
 
     def _cookie(self, name: str, value: str, lasts_s: int) -> str:
-        secure = "; Secure" if self._secure else ""
+        secure = SECURE.decode() if self._secure else ""
         return f"{name}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Lax{secure}"
 
     def _signed(self, what: str, content: dict[str, Any]) -> str:
@@ -147,3 +148,19 @@ class Sessions:
             return {}
         content: dict[str, Any] = orjson.loads(urlsafe_b64decode(body))
         return content
+
+
+def kept_to_tls(send: Send) -> Send:
+    """`send`, for a request that came over TLS: what cookies it sets are never sent without it."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [(name, _secured(name, value)) for name, value in message["headers"]]
+        await send(message)
+
+    return sending
+
+
+def _secured(name: bytes, value: bytes) -> bytes:
+    sets = name.lower() == b"set-cookie" and SECURE not in value
+    return value + SECURE if sets else value

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.api.server import written
 from service.api.tries import MOST
+from service.model import RunState
+from service.oidc_settings import Oidc
 from service.settings import Role
 from tests.db.api import Api, api, problem
 from tests.db.console import send
+from tests.db.daemons import reached
+from tests.db.provider import AUDIENCE, Signer, signer
 from tests.db.test_access_roles import ADMIN, TOKEN
 from tests.db.test_audit import log
 
 CLAIMED, REAL, INNER = "203.0.113.9", "198.51.100.7", "10.1.2.3"
 HEADER = "X-Forwarded-For"
+
+
+@pytest.fixture
+def there() -> Iterator[Signer]:
+    with signer() as one:
+        yield one
 
 
 async def address(one: Api, *forwarded: str) -> str:
@@ -56,6 +68,50 @@ async def test_who_fails_to_sign_in_is_told_apart_behind_a_proxy(database: str, 
         assert (await send(one, "/sign-in", form)).status_code == 429
         one.http.headers[HEADER] = REAL
         assert (await send(one, "/sign-in", form)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("proxies", "url", "told", "secure"),
+    [
+        (("127.0.0.1",), None, "https", True),
+        (("127.0.0.1",), None, "http", False),
+        (("127.0.0.1",), None, "https, http", False),
+        (("10.1.2.3",), None, "https", False),
+        ((), None, "https", False),
+        ((), "https://mill.example", "http", True),
+    ],
+)
+async def test_cookies_keep_to_tls_where_a_trusted_proxy_says_that_it_is_there(
+    proxies: tuple[str, ...], url: str | None, told: str, secure: bool, database: str, tmp_path: Path
+) -> None:
+    async with api(database, tmp_path, Role.API, api_token=TOKEN, trusted_proxies=proxies, public_url=url) as one:
+        one.http.headers["X-Forwarded-Proto"] = told
+        form = {"api_token": TOKEN, "name": "kim", "next": "/"}
+        cookies = (await send(one, "/sign-in", form)).headers.get_list("set-cookie")
+        asked = (await one.http.get("/sign-in")).headers.get_list("set-cookie")
+    assert cookies
+    assert [cookie.count("; Secure") for cookie in (*cookies, *asked)] == [int(secure)] * len((*cookies, *asked))
+
+
+@pytest.mark.parametrize("proxies", [(), ("127.0.0.1",)])
+async def test_where_links_lead_is_what_nobody_who_asks_can_say(
+    proxies: tuple[str, ...], database: str, tmp_path: Path, there: Signer
+) -> None:
+    given = {"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example;proto=https", "Host": "evil.example"}
+    oidc = Oidc(issuer=there.issuer, client_id=AUDIENCE)
+    url = "https://mill.example"
+    async with api(
+        database, tmp_path, *Role, api_token=TOKEN, trusted_proxies=proxies, public_url=url, oidc=oidc
+    ) as one:
+        one.http.headers.update({**given, **ADMIN})
+        away = (await one.http.get("/sign-in/provider")).headers["location"]
+        assert parse_qs(urlsplit(away).query)["redirect_uri"] == [f"{url}/sign-in/callback"]
+        run = (await one.post("/api/v1/pipelines/gated/runs", {})).json()["events"][0]["runs"][0]
+        await reached(one.daemon, run, RunState.WAITING)
+        asked = {"for": "kim", "decision": "approve"}
+        link = (await one.post(f"/api/v1/runs/{run}/gates/add-double/links", asked)).json()
+    assert "evil" not in away + str(link)
+    assert f"{url}/decide/" in str(link)
 
 
 FROM_AFAR = [
