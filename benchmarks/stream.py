@@ -32,7 +32,7 @@ BITE = 2_000
 FETCH_BYTES = 16 * 1024 * 1024
 # The positions hold the offset after the last record that was accepted, and the watermark after it.
 READ = "select coalesce(sum((regexp_match(value, '^[0-9]+'))[1]::bigint), 0) from positions"
-OVER = "select (not exists (select from runs where state in ('queued', 'running', 'waiting')))::int"
+OVER = "select (not exists (select from runs where state in ('queued', 'running', 'waiting') and id > 0))::int"
 _numbers = itertools.count()
 
 Streamer = Callable[[str, str, int], Awaitable[dict[str, Any]]]

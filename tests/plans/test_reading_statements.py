@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.past import make_past
 from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
-from tests.plans.test_hot_statements import steps
+from tests.plans.reading import steps
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 BY_FATE = ("t", None, "late", None, 50, None, WHEN, WHEN, "q", "t", "x", 20_000)

@@ -6,7 +6,7 @@ select r.id, r.pipeline, r.version, r.trigger, r.state, r.queued_at, r.started_a
         where c.parent_run = r.id and c.state in ('queued', 'running', 'waiting')
     ) end as children
 from runs r join events e on e.key = r.event_key
-where ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2)
+where r.id > 0 and ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2)
     and ($3::uuid is null or r.event_key = $3) and ($4::bigint is null or r.id < $4)
     and ($6::jsonb is null or (r.tags @> $6 and r.tags <> '[]'))
     and ($7::bigint is null or r.id >= $7) and ($8::text is null or r.trigger = $8)

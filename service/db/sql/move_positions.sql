@@ -7,7 +7,7 @@ with given as (
 ), moved as (
     update positions p set value = g.value, moved_at = now()
     from given g
-    where p.scope = g.scope and p.key = g.key and p.value = g.expect
+    where p.scope = any (array[g.scope]) and p.key = any (array[g.key]) and p.value = g.expect
     returning g.move
 ), made as (
     insert into positions (scope, key, value)

@@ -27,7 +27,7 @@ with fenced as materialized (
         )
 ), voided as (
     delete from gate_votes v using changed m
-    where v.run_id = m.run_id and v.gate = m.gate and v.subject = m.subject
+    where v.run_id = any (array[m.run_id]) and v.gate = any (array[m.gate]) and v.subject = any (array[m.subject])
 ), kept as (
     insert into gate_history (run_id, gate, state, reason, evidence, subject, decided_by, report, report_size)
     select run_id, gate, state, reason, evidence, subject, decided_by, report, report_size from changed

@@ -10,7 +10,7 @@ with lease as (
 ), moved_positions as (
     update positions p set value = g.value, moved_at = now()
     from given_positions g
-    where p.scope = g.scope and p.key = g.key and p.value = g.expect
+    where p.scope = any (array[g.scope]) and p.key = any (array[g.key]) and p.value = g.expect
     returning 1
 ), made_positions as (
     insert into positions (scope, key, value) select scope, key, value from given_positions where expect = ''
