@@ -31,7 +31,7 @@ SESSION = {
 #
 # What is left to the planner is to walk an index instead, where it takes the table for empty. So what is looked up for each
 # given row is a subquery with `limit 1`, and rows to change are found by `= any (array[x])` where `= x` would do: neither
-# can be turned round. Indexes of what is under way: see 0058_unfinished_runs.sql.
+# can be turned round. Indexes of what is under way: see 0059_unfinished_runs.sql.
 BY_INDEX = {
     "max_parallel_workers_per_gather": "0",
     "enable_seqscan": "off",

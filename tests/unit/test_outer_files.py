@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,11 @@ def test_every_decision_is_listed_and_complete() -> None:
         assert content.startswith(f"# {number}. ")
         parts = ("Status", "Question", "Decision", "Why", "What it costs")
         assert [part for part in parts if f"**{part}.**" not in content] == []
+
+
+def test_every_migration_has_a_number_of_its_own() -> None:
+    numbers = [file.name[:4] for file in sorted((ROOT / "service/db/migrations").glob("*.sql"))]
+    assert [number for number, following in pairwise(numbers) if number == following] == []
 
 
 def test_links_between_documents_lead_somewhere() -> None:
