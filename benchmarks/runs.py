@@ -14,7 +14,7 @@ import asyncpg
 
 from benchmarks.bare import SCHEMA, Bare
 from benchmarks.benchmark import Benchmark
-from benchmarks.daemons import here_settings, start_daemon
+from benchmarks.daemons import here_settings, over, start_daemon
 from benchmarks.ground import Ground, ground
 from benchmarks.measuring import Round, alternate, measured, rates, summary, until
 from benchmarks.pgbench import MOST_CLIENTS, inserts_per_s
@@ -95,6 +95,7 @@ class System:
                 self.given += len(arrivals)
                 tasks.create_task(self._give(arrivals))
         await until(lambda: executor.running == 0)
+        await over(self.daemon)
 
     async def _give(self, arrivals: Sequence[Arrival]) -> None:
         await self.daemon.inbox.accept(arrivals)

@@ -60,7 +60,7 @@ class Contender(Protocol):
     """Takes runs in, and does them in this process."""
 
     async def submit(self, runs: Sequence[str]) -> None:
-        """Take these in. They are durable when it returns."""
+        """Take these in. They are durable when it returns. It may be called again meanwhile."""
 
     async def settle(self) -> None:
         """Return when nothing is left to do for runs that are done."""
@@ -83,16 +83,18 @@ class _Turns:
         return await (self._throughput if kind == "runs" else self._latency)(int(number))
 
     async def _throughput(self, runs: int) -> float:
+        """One batch after the other, none of which waits for an earlier one to be taken in: that is in flight, too."""
         board = self.board
         board.began.clear()
         board.ended.clear()
         most = min(BATCH, self.in_flight)
         begun = time.perf_counter()
-        for start in range(0, runs, most):
-            batch = self._names(min(most, runs - start))
-            needed = start + len(batch) - self.in_flight
-            await board.until(partial(_has, board.ended, needed))
-            await self.contender.submit(batch)
+        async with asyncio.TaskGroup() as tasks:
+            for start in range(0, runs, most):
+                batch = self._names(min(most, runs - start))
+                needed = start + len(batch) - self.in_flight
+                await board.until(partial(_has, board.ended, needed))
+                tasks.create_task(self.contender.submit(batch))
         await board.until(partial(_has, board.ended, runs))
         await self.contender.settle()
         return time.perf_counter() - begun

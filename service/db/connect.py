@@ -29,9 +29,9 @@ SESSION = {
 # that takes longer than most of them run. Nor to send for helpers: who picks a batch from the head of an index would
 # wait until each of them has found a row too, behind which there may be none.
 #
-# What is left to the planner is to walk an index instead, where it takes the table for empty. So what is looked up for each
-# given row is a subquery with `limit 1`, and rows to change are found by `= any (array[x])` where `= x` would do: neither
-# can be turned round. Indexes of what is under way: see 0059_unfinished_runs.sql.
+# What is left to the planner is to walk an index instead, where it takes the table for empty. So what is looked up for
+# each given row is a subquery with `limit 1`, and rows to change are found by `= any (array[x])` where `= x` would do:
+# neither can be turned round. Indexes of what is under way: see 0059_unfinished_runs.sql.
 BY_INDEX = {
     "max_parallel_workers_per_gather": "0",
     "enable_seqscan": "off",
