@@ -69,7 +69,9 @@ async def _round(here: Ground, inbox: Inbox, daemons: int, size: Size) -> Round:
 async def _drive(here: Ground, inbox: Inbox, runs: int) -> None:
     for start in range(0, runs, BATCH):
         await inbox.accept([arrival() for _ in range(start, min(start + BATCH, runs))])
-    await here.reaches("select (not exists (select from runs where state in ('queued', 'running', 'waiting') and id > 0))::int", 1)
+    await here.reaches(
+        "select (not exists (select from runs where state in ('queued', 'running', 'waiting') and id > 0))::int", 1
+    )
 
 
 BENCHMARK = Benchmark(
