@@ -13,14 +13,15 @@ import pytest
 
 from benchmarks.past import make_past
 from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
+from tests.db.writing import rows
 from tests.plans.reading import steps
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 BY_FATE = ("t", None, "late", None, 50, None, WHEN, WHEN, "q", "t", "x", 20_000)
 # Each with what it is asked; the tables that it may walk; the index it must use.
 ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
-    "list_reviews": ((None, None, 50), set(), "runs_in_review"),
-    "count_reviews": ((), set(), "runs_in_review"),
+    "list_reviews": ((None, None, 50), set(), "runs_to_review"),
+    "count_reviews": ((), set(), "runs_to_review"),
     "review_attempts": (([1, 2, 3],), set(), "attempts_pkey"),
     "story_attempts": ((7,), set(), "attempts_pkey"),
     "story_caused": ((7,), set(), "runs_by_cause"),
@@ -105,6 +106,23 @@ async def test_runs_that_did_not_succeed_are_listed_by_an_index_of_their_own(
 ) -> None:
     nodes = await plan_of(history, "list_runs", (pipeline, state, None, None, 50, None, None, None, None))
     assert "runs_unsuccessful" in set(indexes(nodes))
+
+
+@pytest.mark.rows_by_hand
+async def test_failed_runs_of_a_pipeline_are_found_among_the_failed_ones_of_others(database: str) -> None:
+    await make_past(database, 5_000)
+    await rows(database, "update runs set pipeline = 'other' where id % 2 = 0")
+    await rows(database, "update runs set state = 'failed', failure = '{}' where id % 200 = 0")
+    await rows(database, "vacuum (analyze) runs")
+    nodes = await plan_of(database, "list_runs", ("six", "failed", None, None, 50, None, None, None, None))
+    assert "runs_unsuccessful_of_pipeline" in set(indexes(nodes))
+
+
+@pytest.mark.parametrize("name", ["count_reviews", "people_wait"])
+async def test_what_waits_for_a_person_is_counted_without_reading_it(history: str, name: str) -> None:
+    nodes = await plan_of(history, name, ())
+    counted = [node for node in nodes if node.get("Index Name") == "runs_to_review"]
+    assert [node["Node Type"] for node in counted] == ["Index Only Scan"]
 
 
 async def test_what_no_index_finds_is_looked_for_in_a_part_of_the_runs(history: str) -> None:
