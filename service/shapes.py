@@ -64,8 +64,8 @@ class EventSummary(EventName):
 
 
 class EventsPage(TypedDict):
-    """Newest first. `next` goes into `before` for the next page; null on the last one. A request looks through so many
-    events and no more: a page may be short, even empty, and not the last.
+    """Newest first. `next` goes into `before` for the next page; null on the last one. A request looks through
+    events for a moment, and no longer: a page may be short, even empty, and not the last.
     """
 
     events: list[EventSummary]
@@ -143,16 +143,21 @@ class RunSummary(RunBase):
     waits_for: str | None
 
 
-class RunsPage(TypedDict):
+class RunsPart(TypedDict):
+    """Runs, newest first. `next` goes into `before` for the next page; null on the last one."""
+
+    runs: list[RunSummary]
+    next: int | None
+
+
+class RunsPage(RunsPart):
     """Newest first. `next` goes into `before` for the next page; null on the last one. Of a search by text or trigger a
-    page may be short, even empty, and not the last: one request looks through so many runs and no more.
+    page may be short, even empty, and not the last: one request looks through runs for a moment, and no longer.
 
     `reviews_open` is how many failed runs wait for a person, whatever was asked for.
     """
 
-    runs: list[RunSummary]
     reviews_open: int
-    next: int | None
 
 
 class ArtifactShape(TypedDict):

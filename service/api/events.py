@@ -19,7 +19,7 @@ from service.api.runs import refuse_unknown_pipeline
 from service.api.window import TIMES, moment, window
 from service.db.views import WantedEvents
 from service.errors import NotFound
-from service.shapes import EventFate, EventsAnswer, EventsPage
+from service.shapes import EventFate, EventsAnswer, EventsPage, EventSummary
 from triggers.base import Fate
 from triggers.event import Event
 
@@ -76,8 +76,13 @@ async def events_page(
         decided = replace(wanted, since=moment(asked, "since"), until=moment(asked, "until"))
         return await views.events(decided, before=before, limit=limit)
     part = await window(asked, before, views.event_at, searches=wanted != WantedEvents())
-    page = await views.events(replace(wanted, first=part.first), before=part.before, limit=limit)
-    return {**page, "next": part.further(page["next"])}
+
+    async def find(first: int | None, before: int | None, limit: int) -> tuple[list[EventSummary], int | None]:
+        found = await views.events(replace(wanted, first=first), before=before, limit=limit)
+        return found["events"], found["next"]
+
+    events, further = await part.page(limit, find)
+    return {"events": events, "next": further}
 
 
 def _fate(asked: Mapping[str, str]) -> Fate | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -19,7 +20,7 @@ from service.api.standing import own_key
 from service.api.window import TIMES, window
 from service.errors import Conflict, NotFound
 from service.model import RunState
-from service.shapes import EventsAnswer, RunDetail, RunEventsPage, RunsPage
+from service.shapes import EventsAnswer, RunDetail, RunEventsPage, RunsPage, RunSummary
 from stages.problems import nearest
 from stages.secret_params import secret_paths, without
 from triggers.base import Arrival, Binding, Fate, Receipt
@@ -114,18 +115,23 @@ async def runs_page(
         raise Problem(422, f"state={state[:80]!r}: expected one of {', '.join(RunState)}")
     event = event_key(asked["event"])
     part = await window(asked, before, context.views.run_at, searches=bool(trigger or text))
-    page = await context.views.runs(
-        pipeline=asked["pipeline"] or None,
-        state=state,
-        event=event,
-        tags=tags,
-        before=part.before,
-        limit=limit,
-        first=part.first,
-        trigger=trigger,
-        text=text,
-    )
-    return {**page, "next": part.further(page["next"])}
+
+    async def find(first: int | None, before: int | None, limit: int) -> tuple[list[RunSummary], int | None]:
+        found = await context.views.runs(
+            pipeline=asked["pipeline"] or None,
+            state=state,
+            event=event,
+            tags=tags,
+            before=before,
+            limit=limit,
+            first=first,
+            trigger=trigger,
+            text=text,
+        )
+        return found["runs"], found["next"]
+
+    (runs, further), reviews = await asyncio.gather(part.page(limit, find), context.views.reviews_open())
+    return {"runs": runs, "reviews_open": reviews, "next": further}
 
 
 async def refuse_unknown_pipeline(context: Context, name: str) -> None:

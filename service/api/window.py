@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
+from typing import TypeVar
 
 from service.api.problems import Problem
 from service.db.views import AT_ONCE
@@ -14,38 +16,50 @@ TIMES = {
     "until": "only up to the end of this day (UTC), or before this time",
 }
 
+# For how long one request looks through part after part before it says how far it came.
+SEARCH_S = 0.05
+
+T = TypeVar("T")
 Place = Callable[[datetime | None], Awaitable[tuple[int, int]]]
+# What there is from a place up to another, so much at most; and where to look on behind a full page.
+Find = Callable[[int | None, int | None, int], Awaitable[tuple[list[T], int | None]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From the place `first` up to `before`. `begins`: what was asked for begins there, too."""
+    """From the place `first` up to `before`. `searches`: no index finds what is wanted of that."""
 
     first: int | None
     before: int | None
-    begins: bool
+    searches: bool
 
-    def further(self, following: int | None) -> int | None:
-        """Where to look on: behind a full page, else behind what was looked through; None at the end."""
-        return following if following is not None or self.begins else self.first
+    async def page(self, limit: int, find: Find[T]) -> tuple[list[T], int | None]:
+        """What there is, and where to look on: behind a full page or what was looked through; None at the end."""
+        if not self.searches:
+            return await find(self.first, self.before, limit)
+        found: list[T] = []
+        least, before, until = max(self.first or 1, 1), self.before or 1, monotonic() + SEARCH_S
+        while True:
+            first = max(before - AT_ONCE, least)
+            rows, further = await find(first, before, limit - len(found))
+            found += rows
+            if further is not None or first == least:
+                return found, further
+            if monotonic() >= until:
+                return found, first
+            before = first
 
 
 async def window(asked: Mapping[str, str], before: int | None, place: Place, *, searches: bool) -> Window:
-    """What to look at of the time `since` to `until` below `before`; all of it, unless one `searches` without an index.
-
-    Raises 422.
-    """
+    """What to look at of the time `since` to `until` below `before`. Raises 422."""
     since, until = moment(asked, "since"), moment(asked, "until")
     least = None if since is None else (await place(since))[0]
     if until is not None:
         end = (await place(until))[0]
         before = end if before is None else min(before, end)
-    if not searches:
-        return Window(least, before, begins=True)
-    if before is None:
+    if before is None and searches:
         before = (await place(None))[1]
-    first = max(before - AT_ONCE, least or 0, 0)
-    return Window(first, before, begins=first <= max(least or 0, 1))
+    return Window(least, before, searches)
 
 
 def moment(asked: Mapping[str, str], name: str) -> datetime | None:

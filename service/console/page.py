@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -59,8 +60,7 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
     require(request.scope, right)
     changes = context.stream.changes
     place = await context.stream.end()
-    waiting = await context.views.people_wait()
-    shown = await handler(context, request)
+    waiting, shown = await asyncio.gather(context.views.people_wait(), handler(context, request))
     known = context.sessions.of(request.scope)
     session = known or context.sessions.begin("", signed_in=False)
     live = (

@@ -62,6 +62,7 @@ async def test_a_request_looks_through_so_much_and_says_where_to_look_on(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(window, "AT_ONCE", 3)
+    monkeypatch.setattr(window, "SEARCH_S", 0)
     monkeypatch.setattr(views, "AT_ONCE", 3)
     async with api(database, tmp_path, Role.API) as one:
         for number in range(1, 8):

@@ -68,6 +68,7 @@ async def test_what_no_index_finds_is_looked_for_part_by_part(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(window, "AT_ONCE", 3)
+    monkeypatch.setattr(window, "SEARCH_S", 0)
     async with api(database, tmp_path, Role.API) as one:
         for number in range(1, 8):
             await sent(one, f"e{number}", subject="wanted" if number == 2 else "other")
@@ -78,3 +79,18 @@ async def test_what_no_index_finds_is_looked_for_part_by_part(
             assert "before=5" in first
             second = await look(one, f"{path}?text=wanted&before=5")
             assert "wanted" in text_of(second[second.index("<tbody>") :])
+
+
+async def test_a_search_goes_on_from_part_to_part_while_that_is_quick(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "AT_ONCE", 3)
+    monkeypatch.setattr(window, "SEARCH_S", 60)
+    async with api(database, tmp_path, Role.API) as one:
+        for number in range(1, 8):
+            await sent(one, f"e{number}", subject="wanted" if number % 3 == 1 else "other")
+        for path in ("runs", "events"):
+            whole = (await one.http.get(f"/api/v1/{path}?text=wanted")).json()
+            assert (len(whole[path]), whole["next"]) == (3, None)
+            first = (await one.http.get(f"/api/v1/{path}?text=wanted&limit=2")).json()
+            assert (len(first[path]), first["next"]) == (2, 4)
