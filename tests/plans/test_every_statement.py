@@ -16,7 +16,6 @@ WHOLE = {
     "from_elsewhere": "one row at the end of the log, when a daemon starts",
     "lists_taken": "once a sweep of the artifact store",
     "referred_to": "once a sweep of the artifact store",
-    "show_events": "a page of what has one key or one id: planned for its values, by the index of either",
 }
 
 

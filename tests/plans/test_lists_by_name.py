@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.db.connect import connect, sql
-from tests.plans.test_hot_statements import steps
+from tests.plans.reading import steps
 
 VERSIONS, MODELS, PAGE = 20_000, 200, 50
 MADE = """
