@@ -33,7 +33,6 @@ from triggers.event import Event, EventKey, utc_now
 from triggers.handling import PLAIN
 from triggers.marked import hidden
 
-QUEUE_LIMIT = 10_000
 COMMIT_TIMEOUT_S = 5.0
 
 
@@ -140,8 +139,8 @@ class PostgresInbox:
         """Raises `InboxBusy` or `InboxFull` when a write would have to wait long: asked before it is submitted."""
         if self._writer.outage is not None:
             raise InboxBusy(f"Postgres does not take writes now ({self._writer.outage}): try again")
-        if len(self._writer) >= QUEUE_LIMIT:
-            raise InboxFull(f"{QUEUE_LIMIT} writes wait for Postgres already: try again later")
+        if self._writer.waiting.full:
+            raise InboxFull("as much waits for Postgres already as may: try again later")
 
     def operation_for(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Accept:
         """The write that accepts these arrivals. It holds places of the executor: submit it."""

@@ -18,8 +18,8 @@ NOTES = (
     "A run is six steps that do nothing; each step's result is durable before the next step begins, except where said. "
     "Every contender is one process on the same server, with fsync on, on a database of its own that begins empty. "
     "CPU is that of the contender and of the servers it starts, without Postgres'.",
-    "`dbos`: a workflow of six steps, started in the process that runs it; its queues would look once a second. Many at "
-    "once are plain functions, one alone is a coroutine: each was quicker there.",
+    "`dbos`: a workflow of six steps, started in the process that runs it; its queues would look once a second. Many "
+    "at once are plain functions, one alone is a coroutine: each was quicker there.",
     "`pgqueuer`, `procrastinate`: they have no steps. One job writes six checkpoints by hand, each committed; it would "
     "have to read them to go on after a crash, which is not in these figures, and done is the sixth checkpoint.",
     "`prefect`: a background task of six tasks with persisted results (files, without fsync), its server on this "

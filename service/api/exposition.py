@@ -90,7 +90,7 @@ def _writer(text: Text, daemon: Daemon) -> None:
     writer = daemon.writer
     text.add("tidemill_database_up", "gauge", "Whether Postgres takes writes.", float(writer.outage is None))
     text.add("tidemill_commits_total", "counter", "Transactions committed by the writer.", writer.commits)
-    text.add("tidemill_writer_queue", "gauge", "Writes that wait for the next flush.", len(writer))
+    text.add("tidemill_writer_queue", "gauge", "Writes that wait for the next flush.", len(writer.waiting))
     accepted = [
         ({"trigger": kind, "fate": fate.value}, count) for (kind, fate), count in sorted(daemon.inbox.accepted.items())
     ]

@@ -44,6 +44,11 @@ class Accept(Operation):
     positions: Sequence[Position] = ()
     started: Callable[[dict[Place, RunId]], None] = field(default=lambda runs: None)
 
+    @property
+    def weight_bytes(self) -> int:
+        """Events are as large as who sends them likes."""
+        return sum([len(row.envelope) for row in self.events])
+
     def committed(self, answer: Any) -> None:
         """Hand the runs this process took for itself to whoever drives them."""
         self.started(answer.new_runs if isinstance(answer, Accepted) else {})

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -25,12 +24,12 @@ from service.db.connect import OUTAGES, REFUSALS, connect, is_outage, sql, telli
 from service.db.order import let_go
 from service.db.pauses import NONE_KNOWN, Pauses
 from service.db.usual import Usual
+from service.db.waiting import Waiting
 from service.errors import DatabaseUnavailable, ServiceError
 from triggers import faults
 
 logger = logging.getLogger("tidemill.writer")
 
-FLUSH_LIMIT = 1000
 # The callers of a flush of so many go on by halves: Postgres writes for one while the other is on the loop.
 LARGE = 100
 LAZY_S = 0.05
@@ -42,6 +41,8 @@ WAKE_CHANNEL = "tidemill_wake"
 LOG_CHANNEL = "tidemill_log"
 # What people look at has changed, and it is in no log.
 CHANGED = "changed"
+
+Answers = list[list[Any]]
 
 
 @dataclass(slots=True)
@@ -74,6 +75,11 @@ class Operation:
     # Whether it is left out, and its answer None, where nothing came of the others of its unit.
     follows: ClassVar[bool] = False
 
+    @property
+    def weight_bytes(self) -> int:
+        """About how much it writes, where that may be much."""
+        return 0
+
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Any]) -> Sequence[Any]:
         """Write all of them; one answer for each, in order. An exception as an answer goes to that caller only."""
@@ -104,6 +110,11 @@ class Unit:
 
     operations: tuple[Operation, ...]
     future: asyncio.Future[list[Any]] | None
+
+    @property
+    def weight_bytes(self) -> int:
+        """About how much it writes."""
+        return sum([operation.weight_bytes for operation in self.operations])
 
     @property
     def alone(self) -> bool:
@@ -149,7 +160,7 @@ class Writer:
         # Asking which loop runs is a system call each time.
         self._loop = asyncio.get_running_loop()
         self._idle_s = lease_s / 4
-        self._units: deque[Unit] = deque()
+        self.waiting: Waiting[Unit] = Waiting()
         self._answered: list[tuple[Unit, list[Any]]] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -168,9 +179,6 @@ class Writer:
         with telling(self._dsn):
             self.daemon = await self._register(self._connection)
 
-    def __len__(self) -> int:
-        return len(self._units)
-
     def submit(self, *operations: Operation) -> asyncio.Future[list[Any]]:
         """Write `operations` in one transaction; await their answers, which are there after it has committed."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
@@ -183,16 +191,13 @@ class Writer:
 
     def later(self, *operations: Operation) -> None:
         """Write `operations` with the next flush, or in a moment if there is none. Lost in a crash before that."""
-        self._units.append(Unit(operations, None))
+        self.waiting.put(Unit(operations, None))
         self._idle.clear()
         if self._lazy_timer is None:
             self._lazy_timer = self._loop.call_later(LAZY_S, self._wake.set)
 
     def _put(self, unit: Unit) -> None:
-        if unit.alone:
-            self._units.appendleft(unit)
-        else:
-            self._units.append(unit)
+        self.waiting.put(unit)
         self._idle.clear()
         self._wake.set()
 
@@ -218,10 +223,10 @@ class Writer:
         if self._answered:
             # Those who were told already go on now, and may have more to write.
             await asyncio.sleep(0)
-        if self._units and self._wake.is_set():
+        if self.waiting and self._wake.is_set():
             return
         self._tell()
-        if not self._units:
+        if not self.waiting:
             self._idle.set()
         timer = self._loop.call_later(self._idle_s, self._wake.set)
         try:
@@ -231,9 +236,8 @@ class Writer:
         await asyncio.sleep(0)
 
     def _take(self) -> list[Unit]:
-        most = 1 if self._units and self._units[0].alone else FLUSH_LIMIT
-        units = [self._units.popleft() for _ in range(min(len(self._units), most))]
-        if not self._units:
+        units = self.waiting.take()
+        if not self.waiting:
             self._wake.clear()
             if self._lazy_timer is not None:
                 self._lazy_timer.cancel()
@@ -258,7 +262,7 @@ class Writer:
             else:
                 self._recovered()
                 self._answered += zip(kept, answers, strict=True)
-                self._tell(0 if self._units or len(kept) < LARGE else len(kept) // 2)
+                self._tell(0 if self.waiting or len(kept) < LARGE else len(kept) // 2)
                 return
 
     def _tell(self, later: int = 0) -> None:
@@ -276,7 +280,7 @@ class Writer:
         await self._write(units[:middle])
         await self._write(units[middle:])
 
-    async def _transact(self, units: list[Unit]) -> list[list[Any]]:
+    async def _transact(self, units: list[Unit]) -> Answers:
         kinds = _fault_points(units)
         connection = self._connection
         if connection is None or connection.is_closed():
@@ -289,9 +293,7 @@ class Writer:
         self.commits += 1
         return answers
 
-    async def _as_usual(
-        self, connection: asyncpg.Connection, units: list[Unit], kinds: Sequence[str]
-    ) -> list[list[Any]] | None:
+    async def _as_usual(self, connection: asyncpg.Connection, units: list[Unit], kinds: list[str]) -> Answers | None:
         """Write all of it in one statement. None: something in it is not usual, and nothing is written."""
         given = self._usual(units)
         if given is None:
@@ -320,9 +322,7 @@ class Writer:
                     return None
         return given
 
-    async def _by_kind(
-        self, connection: asyncpg.Connection, units: list[Unit], kinds: Sequence[str]
-    ) -> list[list[Any]]:
+    async def _by_kind(self, connection: asyncpg.Connection, units: list[Unit], kinds: list[str]) -> Answers:
         """Write each kind of operation by its own statements."""
         async with connection.transaction():
             await faults.reach("lease.renew")
@@ -332,7 +332,7 @@ class Writer:
                 self.daemon = await self._register(connection)
             if changes != self._pauses.version:
                 self._pauses = await Pauses.standing(connection)
-            answers: list[list[Any]] = [[None] * len(unit.operations) for unit in units]
+            answers: Answers = [[None] * len(unit.operations) for unit in units]
             await _apply(Flush(connection, self.daemon, self._pauses), units, answers)
             for kind in kinds:
                 await faults.reach(f"{kind}.commit")
@@ -377,9 +377,7 @@ def _in_vain(unit: Unit, answers: Sequence[Any]) -> bool:
     return all(one.in_vain(answer) for one, answer in zip(unit.operations, answers, strict=True))
 
 
-async def _apply(
-    flush: Flush, units: Sequence[Unit], answers: Sequence[list[Any]], *, only_reads: bool = False
-) -> None:
+async def _apply(flush: Flush, units: Sequence[Unit], answers: Answers, *, only_reads: bool = False) -> None:
     """Write the operations of all units, class by class; then the log and the notifications. `answers` are filled."""
     places: dict[type[Operation], list[tuple[int, int]]] = {}
     for row, unit in enumerate(units):

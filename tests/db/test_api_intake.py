@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-import service.inbox
+import service.db.waiting
 from service.db.retention import removing
 from service.settings import Role
 from stages import Pipeline
@@ -297,7 +297,7 @@ async def test_a_body_over_the_limit_is_refused_by_its_length_and_while_it_strea
 async def test_a_full_queue_answers_429_and_says_when_to_come_again(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.inbox, "QUEUE_LIMIT", 0)
+    monkeypatch.setattr(service.db.waiting, "QUEUE_LIMIT", 0)
     async with api(database, tmp_path, Role.API) as one:
         for path in ("/hooks/plain", "/api/v1/pipelines/sums/runs"):
             answer = await one.post(path, {})

@@ -11,7 +11,7 @@ QUEUES = {"Queue", "LifoQueue", "PriorityQueue", "SimpleQueue", "deque"}
 # Bounded by what puts into them.
 BOUNDED_ELSEWHERE = {
     "service/asking/due.py": "ticks that a rehearsal has worked out already",
-    "service/db/writer.py": "each waits for its answer, or is refused by inbox.QUEUE_LIMIT; logs by LogQueue",
+    "service/db/waiting.py": "each waits for its answer, or is refused where it is full; logs by LogQueue",
     "service/log_queue.py": "MOST_LINES and MOST_BYTES",
     "stages/threads.py": "runs that this daemon drives, executor.max_runs",
     "stages/workers/main_thread.py": "attempts of one worker process, one at a time",
