@@ -26,6 +26,11 @@ class AccessCalls(Calls):
         """Who did what, newest first. `who`, `action` (a part of it), `run`, `refused`, `since`, `until` choose."""
         return await self._get("/api/v1/audit", limit=limit, before=before, **wanted)
 
+    async def end_sessions(self, person: str | None = None, by: str | None = None) -> Json:
+        """End the browsers' sessions of somebody, by name or subject at the provider; None: of everybody."""
+        path = "/api/v1/sessions" + (f"/{part(person)}" if person is not None else "")
+        return await self._ask("DELETE", asked(path, {"by": by}))
+
     async def revoke_token(self, name: str, by: str | None = None) -> Json:
         """End a token."""
         return await self._ask("DELETE", asked(f"/api/v1/tokens/{part(name)}", {"by": by}))

@@ -79,3 +79,12 @@ class TokenRevoked(TypedDict):
 
     id: int
     name: str
+
+
+class SessionsEnded(TypedDict):
+    """Sessions that go on no more: of this `person` (null: of everybody). `signed_in_at`: when somebody of that name
+    signed in last, as far back as the audit log was looked through; null may mean that nobody is called so.
+    """
+
+    person: str | None
+    signed_in_at: datetime | None

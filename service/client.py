@@ -146,3 +146,4 @@ class Client:
     tokens = now(AllCalls.tokens)
     audit = now(AllCalls.audit)
     revoke_token = now(AllCalls.revoke_token)
+    end_sessions = now(AllCalls.end_sessions)

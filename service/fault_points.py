@@ -17,6 +17,7 @@ WRITES: Mapping[str, str] = {
     "claim": "a process takes runs, each with its next epoch",
     "decidebyevent": "an event decides a gate",
     "decidegate": "a person votes on a gate",
+    "endsessions": "sessions of browsers are ended",
     "expiregate": "nobody decided a gate in time",
     "forversion": "a process takes runs of an earlier version",
     "freekey": "a request that was refused lets go of its `Idempotency-Key`",

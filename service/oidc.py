@@ -31,6 +31,7 @@ FRESH_S = 3600.0
 AGAIN_S = 30.0
 MOST_TOKEN = 16_384
 DISCOVERY = "/.well-known/openid-configuration"
+SIGNED_OUT = "http://schemas.openid.net/event/backchannel-logout"
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 
@@ -50,6 +51,14 @@ class Provider:
     async def bearer(self, token: str) -> Caller:
         """Who sends this token with a request."""
         return self.caller(await self.claims(token, str(self.settings.audience or self.settings.client_id)))
+
+    async def signed_out(self, token: str) -> str:
+        """Whose sessions the provider ends, by a logout token (OpenID Connect Back-Channel Logout 1.0, 2.6)."""
+        claims = await self.claims(token, str(self.settings.client_id))
+        told = claims.get("events")
+        if not isinstance(told, dict) or SIGNED_OUT not in told or "nonce" in claims:
+            raise NotLetIn("this is no logout token: it must tell of a back-channel logout, and have no nonce")
+        return _subject(claims)
 
     async def claims(self, token: str, audience: str, nonce: str | None = None) -> Mapping[str, Any]:
         """What a token says, once it holds."""
@@ -75,6 +84,8 @@ class Provider:
 
     def caller(self, claims: Mapping[str, Any]) -> Caller:
         """Who that is, and what they may do here."""
+        if "events" in claims:
+            raise NotLetIn("this token tells that something happened, and lets nobody in")
         name = claims.get(self.settings.name_claim)
         if not isinstance(name, str) or not name.strip():
             claim = self.settings.name_claim
@@ -85,7 +96,7 @@ class Provider:
             raise NotLetIn(f"{name} is known to {self.issuer}, but is in none of the groups that oidc.roles names")
         rights = frozenset(one.right for one in grants)
         pipelines = tuple(dict.fromkeys(name for one in grants for name in one.pipelines))
-        return Caller(name.strip()[:200], Via.OIDC, rights, pipelines, str(claims["sub"])[:200])
+        return Caller(name.strip()[:200], Via.OIDC, rights, pipelines, _subject(claims))
 
     async def address(self, redirect: str, state: str, nonce: str, challenge: str) -> str:
         """Where a browser goes to sign in."""
@@ -187,6 +198,10 @@ def _chosen(keys: list[Mapping[str, Any]], kid: Any, algorithm: str) -> Mapping[
 
 def _kind(algorithm: str) -> str:
     return {"R": "RSA", "P": "RSA", "E": "EC"}[algorithm[0]] if algorithm != "EdDSA" else "OKP"
+
+
+def _subject(claims: Mapping[str, Any]) -> str:
+    return str(claims["sub"])[:200]
 
 
 def _groups(claims: Mapping[str, Any], path: str) -> list[str]:

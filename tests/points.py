@@ -27,6 +27,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "tests/db/test_predictions.py": ("putpredictions", "remove_predictions"),
     "tests/db/test_process_runner.py": ("putcost",),
     "tests/db/test_progress.py": ("putprogress", "putloglines"),
+    "tests/db/test_ended_sessions.py": ("endsessions",),
     "tests/db/test_replay_versions.py": ("forversion", "refusekept", "putfenced", "putreplay"),
     "tests/db/test_restored.py": ("settle_log",),
     "tests/db/test_resume.py": ("abandon", "resume"),

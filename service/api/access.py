@@ -18,6 +18,7 @@ from service.api.tries import Tries
 from service.callers import BEGINS, HOLDER, LOCAL, STAGE, Caller, Right, Via
 from service.config import is_loopback
 from service.errors import NotLetIn
+from service.known_sessions import KnownSessions, generation
 from service.known_tokens import SHOWN, KnownTokens
 from service.lent_token import lent_token
 
@@ -40,7 +41,12 @@ class Access:
     """
 
     def __init__(
-        self, token: str | None, sessions: Sessions, tokens: KnownTokens, provider: Provider | None = None
+        self,
+        token: str | None,
+        sessions: Sessions,
+        tokens: KnownTokens,
+        ends: KnownSessions,
+        provider: Provider | None = None,
     ) -> None:
         self.provider = provider
         self.tries = Tries()
@@ -48,6 +54,7 @@ class Access:
         self._lent = lent_token(self._token).encode() if self._token else None
         self._sessions = sessions
         self._tokens = tokens
+        self._ends = ends
 
     def lends_by(self, key: bytes) -> None:
         """Know what stages are lent by a key that all daemons of the installation know."""
@@ -101,6 +108,8 @@ class Access:
         session = self._sessions.of(scope)
         may = scope["method"] in SAFE or scope["path"].startswith(ACT)
         if not may or session is None or not session.signed_in:
+            return None
+        if session.generation < generation(await self._ends.ends(), session.name, session.known_as):
             return None
         if session.roles:
             rights = frozenset(Right(one) for one in session.roles)

@@ -15,6 +15,7 @@ from service.api.shared import Shared
 from service.api.watched import Watched
 from service.db.views import Views
 from service.db.writer import Operation
+from service.known_sessions import KnownSessions
 from service.known_tokens import KnownTokens
 from service.log_pages import LogPages
 from service.log_stream import LogStream
@@ -38,6 +39,7 @@ class Context:
     access: Access
     watched: Watched
     tokens: KnownTokens
+    ends: KnownSessions
     audit: Audit
     shared: Shared = field(default_factory=Shared)
 

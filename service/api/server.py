@@ -26,6 +26,7 @@ from service.api.watched import Watched
 from service.db.links import known_key, new_key
 from service.db.views import Views
 from service.errors import ConfigError
+from service.known_sessions import KnownSessions
 from service.known_tokens import KnownTokens
 from service.log_files import LogFiles
 from service.log_pages import LogPages
@@ -55,9 +56,10 @@ class ApiServer:
         secure = (http.public_url or "").startswith("https:")
         sessions = Sessions(http.api_token, daemon.ground.lending.installation, secure=secure)
         tokens = KnownTokens(daemon.reads, daemon.writer)
-        access = self._access = Access(http.api_token, sessions, tokens, _provider(daemon.settings.oidc))
+        ends = KnownSessions(daemon.reads)
+        access = self._access = Access(http.api_token, sessions, tokens, ends, _provider(daemon.settings.oidc))
         self._watched = Watched(access)
-        daemon.hear_tokens += [tokens.hear, self._watched.hear]
+        daemon.hear_tokens += [tokens.hear, ends.hear, self._watched.hear]
         context = Context(
             daemon=daemon,
             views=views,
@@ -70,6 +72,7 @@ class ApiServer:
             access=access,
             watched=self._watched,
             tokens=tokens,
+            ends=ends,
             audit=Audit(daemon.writer, daemon.reads.secrets),
         )
         daemon.hear_changes += [context.shared.forget, self._stream.change]

@@ -30,7 +30,8 @@ GOING_S = 600
 @dataclass(frozen=True, slots=True)
 class Session:
     """A browser. `name` is who decides things in it; `signed_in`: whoever holds it has shown a token, the one with the
-    id `token`, that of the settings (`holder`), or (`roles` are those it gave) one of the provider `issuer`.
+    id `token`, that of the settings (`holder`), or (`roles` are those it gave) one of the provider `issuer`. It stands
+    until sessions of theirs were ended more than `generation` times.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Session:
     pipelines: Sequence[str] = ()
     known_as: str = ""
     issuer: str = ""
+    generation: int = 0
 
 
 class Sessions:
@@ -87,7 +89,7 @@ class Sessions:
 
     def cookie(self, session: Session) -> str:
         """What sets it."""
-        return self._cookie(self._name, self._signed("session", asdict(session)), LASTS_S)
+        return self._cookie(self._name, self._signed("session", _told(session)), LASTS_S)
 
     def going(self, content: dict[str, Any]) -> str:
         """A cookie for the time in which somebody signs in elsewhere."""
@@ -148,6 +150,11 @@ class Sessions:
             return {}
         content: dict[str, Any] = orjson.loads(urlsafe_b64decode(body))
         return content
+
+
+def _told(session: Session) -> dict[str, Any]:
+    """What its cookie holds. An older daemon takes none with a field it does not know: nothing is said of no ends."""
+    return {name: value for name, value in asdict(session).items() if name != "generation" or value}
 
 
 def kept_to_tls(send: Send) -> Send:

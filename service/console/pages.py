@@ -30,7 +30,7 @@ from service.console import (
     system,
 )
 from service.console.page import Act, Show, act, show
-from service.console.provider import CALLBACK, PROVIDER
+from service.console.provider import CALLBACK, ENDED, PROVIDER
 from service.console.standing import needed_to_act, needed_to_look
 
 PAGES: Sequence[tuple[str, Show]] = (
@@ -107,6 +107,7 @@ def page_routes(context: Context) -> list[Route]:
         Route(ASSETS + "{version}/{name}", bare(assets.serve), methods=["GET"]),
         Route(PROVIDER, bare(provider.depart), methods=["GET"]),
         Route(CALLBACK, bare(provider.arrive), methods=["GET"]),
+        Route(ENDED, bare(provider.ended), methods=["POST"]),
         Route(SIGN_IN, sign_in, methods=["GET", "POST"]),
         *(Route(path, shown(path, handler), methods=["GET"]) for path, handler in PAGES),
         *(Route(ACT + path, done(path, handler), methods=["POST"]) for path, handler in FORMS),

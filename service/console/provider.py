@@ -7,6 +7,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -14,17 +15,20 @@ from starlette.responses import RedirectResponse, Response
 
 from service.api.access import SIGN_IN
 from service.api.context import Context
+from service.api.ended import end_sessions
 from service.api.problems import Problem
 from service.api.standing import CALLER
+from service.callers import Caller, Via
 from service.console.look import HEADERS
-from service.console.page import Done, answered
+from service.console.page import Done, answered, read_form
 from service.console.signing import inside
 from service.errors import NotLetIn
+from service.known_sessions import generation
 
 if TYPE_CHECKING:
     from service.oidc import Provider
 
-PROVIDER, CALLBACK = f"{SIGN_IN}/provider", f"{SIGN_IN}/callback"
+PROVIDER, CALLBACK, ENDED = (f"{SIGN_IN}/{path}" for path in ("provider", "callback", "ended"))
 # States that came back already: so many are remembered, by this process.
 MOST_STATES = 10_000
 _seen: OrderedDict[str, None] = OrderedDict()
@@ -66,13 +70,35 @@ async def _arrived(context: Context, request: Request) -> Response:
     if "code" not in asked:
         told = asked.get("error_description") or asked.get("error") or "no code came back"
         raise NotLetIn(f"{provider.issuer} did not sign you in: {told[:200]}")
+    # Before it is found out who that is: what is ended meanwhile ends this session, too.
+    ends = await context.ends.ends()
     caller = await provider.exchanged(asked["code"], _redirect(context), str(going["verifier"]), str(going["nonce"]))
     request.scope[CALLER] = caller
     context.audit.signed_in(request.scope, caller.name, 303)
-    session = context.sessions.by_provider(caller, provider.issuer, provider.settings.session_s)
+    begun = context.sessions.by_provider(caller, provider.issuer, provider.settings.session_s)
+    session = replace(begun, generation=generation(ends, caller.name, caller.known_as))
     answer = answered(context, Done(inside(str(going["next"])), session=session))
     answer.headers.append("Set-Cookie", context.sessions.came_back())
     return answer
+
+
+async def ended(context: Context, request: Request) -> Response:
+    """The provider tells that somebody has signed out there, or may no more: none of their sessions goes on.
+
+    Raises 400 for what it has not signed (OpenID Connect Back-Channel Logout 1.0, 2.8).
+    """
+    provider = _provider(context)
+    try:
+        subject = await provider.signed_out((await read_form(request)).get("logout_token", ""))
+    except NotLetIn as error:
+        raise Problem(400, str(error)) from None
+    request.scope[CALLER] = Caller("", Via.OIDC, frozenset(), known_as=subject)
+
+    async def end() -> Response:
+        await end_sessions(context, subject, provider.issuer)
+        return Response(headers={"Cache-Control": "no-store"})
+
+    return await context.audit.served(request, f"POST {ENDED}", None, 200, end)
 
 
 def _remember(state: str) -> None:

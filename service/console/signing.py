@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -10,13 +11,16 @@ from starlette.responses import Response
 
 from service.api.access import check_form_origin
 from service.api.context import Context
+from service.api.ended import end_sessions
 from service.api.problems import Problem
 from service.api.sessions import Session
 from service.api.standing import CALLER
 from service.callers import LOCAL, Caller, Via
 from service.console.page import Done, Form, Shown, answered, read_form
+from service.known_sessions import generation
 
 MOST_NAME = 200
+EVERYWHERE = "everywhere"
 # Browsers read `\` as `/`, and leave out tabs and the like wherever they stand (WHATWG URL, 4.4).
 _INSIDE = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f]*")
 
@@ -39,6 +43,7 @@ async def sign_in(context: Context, request: Request) -> Response:
     address = str((request.scope.get("client") or ("",))[0])
     try:
         context.access.tries.check(address, said)
+        ends = await context.ends.ends()
         token, caller = await _shown(context, form.get("api_token", "").strip())
     except Problem as problem:
         if problem.status == 401:
@@ -49,7 +54,8 @@ async def sign_in(context: Context, request: Request) -> Response:
     if not name:
         raise Problem(422, "say who you are: what you do is recorded under your name")
     signed_in, holder = not context.access.is_open, caller.via is Via.HOLDER
-    session = context.sessions.begin(name, signed_in=signed_in, token=token, holder=holder)
+    begun = context.sessions.begin(name, signed_in=signed_in, token=token, holder=holder)
+    session = replace(begun, generation=generation(ends, name))
     request.scope[CALLER] = caller
     context.audit.signed_in(request.scope, name, 303)
     return answered(context, Done(inside(form.get("next", "/")), session=session))
@@ -68,7 +74,10 @@ async def _shown(context: Context, given: str) -> tuple[int | None, Caller]:
 
 
 async def sign_out(context: Context, request: Request, form: Form) -> Done:
-    """End the session of this browser."""
+    """End the session of this browser; `everywhere`, all that this person has."""
+    session = context.sessions.of(request.scope)
+    if form.get("where") == EVERYWHERE and session is not None and session.name:
+        await end_sessions(context, session.known_as or session.name, session.name)
     return Done("/sign-in", session=Session("", "", signed_in=False, until_s=0))
 
 

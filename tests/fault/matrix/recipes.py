@@ -177,7 +177,9 @@ async def _halted(acting: Acting) -> None:
 
 
 async def _tokens(acting: Acting) -> None:
-    """One is made, used, and revoked. One that was made and never told is no use to anybody: then it is another."""
+    """One is made, used, and revoked, and sessions are ended. What was made and never told is no use to anybody:
+    then it is another.
+    """
     for number in range(100):
         asked = {**_BY, "name": f"ci-{number}", "roles": ["viewer"]}
         answer = await acting.call("POST", "/api/v1/tokens", asked, expect=[409], headers=_BEARER)
@@ -187,6 +189,7 @@ async def _tokens(acting: Acting) -> None:
     await acting.call("GET", "/api/v1/runs", headers=used, expect=[401])
     await acting.until("select count(*) > 0 from api_tokens where last_used_at is not null")
     await acting.call("DELETE", f"/api/v1/tokens/ci-{number}", expect=[404], headers=_BEARER)
+    await acting.call("DELETE", "/api/v1/sessions/kim", headers=_BEARER)
 
 
 async def _caused(acting: Acting) -> None:

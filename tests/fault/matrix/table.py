@@ -46,7 +46,7 @@ MET: Mapping[str, Sequence[str]] = {
     "other code": ["setaside"],
     "packaged": ["command.start", "command.started", "environment.make", "environment.made"],
     "days": ["drop_log_part"],
-    "tokens": ["puttoken", "revoketoken", "usetoken", "putaudit", "trimaudit"],
+    "tokens": ["puttoken", "revoketoken", "usetoken", "endsessions", "putaudit", "trimaudit"],
     "keyed": ["takekey", "keepanswer", "freekey"],
     "untold": ["sink_trouble"],
 }

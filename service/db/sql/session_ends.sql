@@ -1,0 +1,1 @@
+select person, generation from session_ends
