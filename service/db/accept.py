@@ -194,7 +194,7 @@ def _newcomers(rows: Iterable[RunRow]) -> Sequence[Newcomer]:
 
 def _note(flush: Flush, run: RunRow, run_id: RunId) -> None:
     if not run.take:
-        flush.wakes.add("")
+        flush.queued.add(run_id)
     move = "running" if run.take else "queued"
     flush.log.append({"run": run_id, "pipeline": run.pipeline, "move": move, **held(run.limits.key, run.limits.pool)})
 

@@ -57,6 +57,7 @@ class Claim(Operation):
         for operation in operations:
             operation.looked_at = time.monotonic()
         answers = [await _claim(flush, operation) for operation in operations]
+        flush.queued -= {row["id"] for rows, _ in answers for row in rows}
         flush.log.extend(_taken(row) for rows, _ in answers for row in rows)
         return answers
 

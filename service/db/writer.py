@@ -48,7 +48,8 @@ Answers = list[list[Any]]
 @dataclass(slots=True)
 class Flush:
     """One transaction in the making. Operations add to its log and its notifications, and name the sequences of runs
-    in which the next may have to be let go. `pauses` are those that stood when it began.
+    in which the next may have to be let go. `queued` are the new runs that nobody has taken yet: where some are left in
+    the end, whoever claims is told. `pauses` are those that stood when it began.
     """
 
     connection: asyncpg.Connection
@@ -57,6 +58,7 @@ class Flush:
     log: list[dict[str, Any]] = field(default_factory=list)
     wakes: set[str] = field(default_factory=set)
     sequences: set[str] = field(default_factory=set)
+    queued: set[int] = field(default_factory=set)
 
 
 class Operation:
@@ -390,7 +392,7 @@ async def _apply(flush: Flush, units: Sequence[Unit], answers: Answers, *, only_
         operations = [units[row].operations[column] for row, column in places[kind]]
         for (row, column), answer in zip(places[kind], await kind.write(flush, operations), strict=True):
             answers[row][column] = answer
-    if flush.sequences and await let_go(flush.connection, flush.sequences):
+    if (flush.sequences and await let_go(flush.connection, flush.sequences)) or flush.queued:
         flush.wakes.add("")
     if flush.log:
         await flush.connection.execute(sql("log"), flush.daemon, orjson.dumps(flush.log), LOG_CHANNEL)
