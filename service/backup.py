@@ -26,6 +26,7 @@ from stages.artifacts import ArtifactStore, is_digest
 from stages.errors import ArtifactCorrupted, ArtifactMissing
 from stages.local_store import LocalStore
 from stages.stores import open_store
+from triggers import faults
 from triggers.event import utc_now
 
 DUMP, ARTIFACTS, ABOUT = "database.dump", "artifacts", "backup.json"
@@ -65,6 +66,8 @@ async def _copied(dsn: str, url: str, folder: Path, programs: Path) -> Backup:
     store, copy = open_store(url), LocalStore(folder / ARTIFACTS)
     async with dumping.snapshot(dsn) as snapshot:
         taken_at = utc_now().isoformat()
+        # Where nothing ends with its parent, one that was cut short may still be written, by pg_dump alone.
+        fresh.unlink(missing_ok=True)
         await snapshot.dump(fresh, programs)
         copied = await copy_all((one.digest async for one in store.stored()), store, copy)
         copied += await copy_all(snapshot.referred_to(), store, copy)
@@ -72,8 +75,11 @@ async def _copied(dsn: str, url: str, folder: Path, programs: Path) -> Backup:
         migration = snapshot.newest
     held = [one.digest async for one in copy.stored()]
     made = Backup(taken_at, version("tidemill"), migration, len(held), copied, tuple(sorted(missing)))
+    about = folder / f"{ABOUT}.new"
+    about.write_bytes(orjson.dumps(asdict(made), option=orjson.OPT_INDENT_2))
     fresh.replace(folder / DUMP)
-    (folder / ABOUT).write_bytes(orjson.dumps(asdict(made), option=orjson.OPT_INDENT_2))
+    await faults.reach("backup.dumped")
+    about.replace(folder / ABOUT)
     return made
 
 
@@ -125,7 +131,7 @@ async def _copy_each(
 
 
 def _prepare(folder: Path) -> None:
-    mine = {DUMP, f"{DUMP}.new", ARTIFACTS, ABOUT}
+    mine = {DUMP, f"{DUMP}.new", ARTIFACTS, ABOUT, f"{ABOUT}.new"}
     if folder.exists() and (other := sorted({one.name for one in folder.iterdir()} - mine)):
         raise Invalid(f"{folder} has other things in it ({other[0]}): name a folder that is new, empty or a backup")
     folder.mkdir(parents=True, exist_ok=True)

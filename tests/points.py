@@ -46,6 +46,9 @@ PLACES: Mapping[str, Sequence[str]] = {
     "tests/contract/test_environments.py": ("environment.make", "environment.made"),
     "tests/db/test_process_runner.py": ("worker.start", "worker.started"),
     "tests/db/test_replay_versions.py": ("kept.start",),
+    "tests/db/test_restored.py": ("backup.dumped",),
+    "tests/fault/test_embedded_postgres.py": ("server.start", "server.started", "ps.start"),
+    "tests/unit/test_schema_registry.py": ("protoc.start", "protoc.started"),
 }
 
 

@@ -13,6 +13,7 @@ import asyncio
 import errno
 import os
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,16 +73,31 @@ async def reach(point: str) -> None:
     """Say that the code is at `point`. Raises OSError where the plan says fail."""
     if not (_plan or _notes):
         return
+    act = _due(point)
+    if act is not None and act.verb == "delay":
+        await asyncio.sleep(act.seconds)
+    elif act is not None:
+        _happen(point, act)
+
+
+def reach_in_thread(point: str) -> None:
+    """The same for code that may block."""
+    if not (_plan or _notes):
+        return
+    act = _due(point)
+    if act is not None and act.verb == "delay":
+        time.sleep(act.seconds)
+    elif act is not None:
+        _happen(point, act)
+
+
+def _due(point: str) -> _Act | None:
+    """What the plan has for this time that the point is reached."""
     _reached[point] += 1
     if _notes and _reached[point] == 1:
         _note(point)
     act = _plan.get(point)
-    if act is None or (act.nth and _reached[point] != act.nth):
-        return
-    if act.verb == "delay":
-        await asyncio.sleep(act.seconds)
-    else:
-        _happen(point, act)
+    return None if act is None or (act.nth and _reached[point] != act.nth) else act
 
 
 def _note(point: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +15,8 @@ import asyncpg
 from service.db.connect import connect, sql, telling
 from service.db.retention import removing
 from service.errors import ServiceError
+from stages.commands.command import Command, ending
+from stages.commands.launch import NOT_STARTED
 
 READ_TIMEOUT_S = 3600.0
 PAGE = 1000
@@ -37,7 +37,7 @@ class Snapshot:
     async def dump(self, to: Path, programs: Path) -> None:
         """Write everything to a file, in pg_dump's own format. Raises `ServiceError`."""
         given = ("--format=custom", "--no-owner", "--no-privileges", f"--snapshot={self.id}", f"--file={to}")
-        await asyncio.to_thread(_run, programs / "pg_dump", given, self.dsn)
+        await _run(programs / "pg_dump", given, self.dsn)
 
     async def referred_to(self) -> AsyncIterator[str]:
         """The digest of every artifact that its rows refer to."""
@@ -65,27 +65,23 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
 async def restore(dsn: str, dump: Path, programs: Path) -> None:
     """Fill an empty database: all of it or nothing. Raises `ServiceError`."""
     given = ("--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(dump))
-    await asyncio.to_thread(_run, programs / "pg_restore", given, dsn)
+    await _run(programs / "pg_restore", given, dsn)
 
 
-def _run(program: Path, given: Sequence[str], dsn: str) -> None:
+async def _run(program: Path, given: Sequence[str], dsn: str) -> None:
     address, secrets = without_password(dsn)
     with _lent(secrets) as (more, variables):
+        arguments = (str(program), f"--dbname={address}{more}", *given)
+        command = Command(arguments, environment={**os.environ, **variables})
         try:
-            done = subprocess.run(
-                [program, f"--dbname={address}{more}", *given],
-                env={**os.environ, **variables},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            code = await command.run()
         except OSError as error:
-            raise ServiceError(
-                f"cannot run {program}: {error}: name the folder of Postgres' programs: --programs"
-            ) from error
-    if done.returncode:
-        raise ServiceError(f"{program.name} failed: {done.stderr.strip()}")
+            raise ServiceError(f"{program} cannot be started: {error}: try again") from error
+    said = "\n".join(command.last).strip()
+    if code == NOT_STARTED:
+        raise ServiceError(f"{said}: name the folder of Postgres' programs: --programs")
+    if code:
+        raise ServiceError(f"{program.name} failed: {said or ending(code)}")
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import BrokerUnavailable
+from stages.commands.command import Command
 
 logger = logging.getLogger("tidemill")
 
@@ -106,9 +107,9 @@ async def _java(environ: Mapping[str, str]) -> Path:
             f"or set JAVA_HOME; or {_OTHERWISE}"
         )
     _, said = await _run([found, "-version"], environ, _ASK_S)
-    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    version = re.search(r'version "(?:1\.)?(\d+)', " ".join(said))
     if version is None:
-        raise BrokerUnavailable(f"`{found} -version` does not tell a version, but: {_last(said)}: set JAVA_HOME")
+        raise BrokerUnavailable(f"`{found} -version` does not tell a version, but: {_told(said)}: set JAVA_HOME")
     if int(version[1]) < LOWEST_JAVA:
         raise BrokerUnavailable(
             f"Apache Kafka needs Java {LOWEST_JAVA} or later and {found} is Java {version[1]}: install a newer one "
@@ -148,7 +149,7 @@ async def _fetch(mvn: Path, libs: Path, environ: Mapping[str, str]) -> None:
     code, said = await _run(command, environ, FETCH_TIMEOUT_S)
     if code != 0:
         raise BrokerUnavailable(
-            f"`mvn` could not fetch Apache Kafka (exit code {code}): {_last(said)}: see `mvn -f {pom} {_COPY}`, "
+            f"`mvn` could not fetch Apache Kafka (exit code {code}): {_told(said)}: see `mvn -f {pom} {_COPY}`, "
             "or unpack a release and set KAFKA_HOME"
         )
     await asyncio.to_thread(_check, fresh)
@@ -183,27 +184,16 @@ def _jars(libs: Path) -> list[Path]:
     return sorted(libs.glob("*.jar"))
 
 
-async def _run(command: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> tuple[int, str]:
-    """The exit code of a command and all it said. Raises `BrokerUnavailable` when it takes too long."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=dict(environ),
-    )
+async def _run(command: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> tuple[int, Sequence[str]]:
+    """The exit code of a command and the last lines it said. Raises `BrokerUnavailable` when it takes too long."""
+    program = Command(command, environment=environ)
     try:
         async with asyncio.timeout(timeout_s):
-            said, _ = await process.communicate()
+            code = await program.run()
     except TimeoutError:
         raise BrokerUnavailable(f"`{' '.join(command)}` has not ended after {timeout_s:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode or 0, said.decode(errors="replace")
+    return code, [line.strip() for line in program.last if line.strip()]
 
 
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return " | ".join(lines[-3:]) or "it said nothing"
+def _told(said: Sequence[str]) -> str:
+    return " | ".join(said[-3:]) or "it said nothing"

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from service.embedded.supervisor import BUSY, LAST_WORDS_S
 from service.errors import ServiceError
+from triggers import faults
 
 T = TypeVar("T")
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -64,17 +65,17 @@ class Child:
 
     async def start(self, timeout_s: float) -> None:
         """Return when the server has said it is ready. Raises `ChildFailed`; nothing runs then."""
-        process = await self._spawn()
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self.stop)
+            process = await self._spawn()
             if await self._in_time(_output(process).readline(), timeout_s) != b"ready\n":
                 raise self._failed(await self._in_time(process.wait(), timeout_s))
             undo.pop_all()
 
     async def run(self, timeout_s: float) -> None:
         """Return when the command has ended with exit code 0. Raises `ChildFailed`; nothing runs then."""
-        process = await self._spawn()
         try:
+            process = await self._spawn()
             code = await self._in_time(process.wait(), timeout_s)
         finally:
             await self.stop()
@@ -123,12 +124,17 @@ class Child:
     async def _spawn(self) -> asyncio.subprocess.Process:
         order = json.dumps(asdict(self._order) | {"daemon": os.getpid()})
         # A session of its own: Ctrl-C in the daemon's terminal is for the daemon, which then stops the server.
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(SUPERVISOR), order),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            await faults.reach("server.start")
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(SUPERVISOR), order),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+            await faults.reach("server.started")
+        except OSError as error:
+            raise ChildFailed(f"no process for it can be started: {error}") from error
         return self._process
 
     def _failed(self, code: int) -> ChildFailed:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from service.embedded.child import Account
 from service.errors import PostgresUnavailable
+from triggers import faults
 
 MAJOR_VERSION = "18"
 SOCKET_NAME = ".s.PGSQL.5432"
+_PROC = Path("/proc")
 SOCKET_PATH_LIMIT_BYTES = 107 if sys.platform == "linux" else 103
 
 
@@ -85,11 +87,12 @@ class DataFolder:
             pid = int((self.data / "postmaster.pid").read_text().split()[0])
         except (FileNotFoundError, IndexError, ValueError):
             return False
-        if Path("/proc/self/cwd").exists():
+        if (_PROC / "self/cwd").exists():
             with contextlib.suppress(OSError):
-                return Path(f"/proc/{pid}/cwd").samefile(self.data)
+                return (_PROC / f"{pid}/cwd").samefile(self.data)
             return False
         ps = ["ps", "-p", str(pid), "-o", "comm="]
+        faults.reach_in_thread("ps.start")
         return "postgres" in subprocess.run(ps, capture_output=True, text=True, timeout=10, check=False).stdout
 
     def _check_version(self) -> None:

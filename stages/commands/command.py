@@ -71,7 +71,7 @@ class Command:
         self._ended = asyncio.Event()
 
     async def run(self) -> int:
-        """Its exit code, or the number of the signal that ended it as a negative one. 127: it cannot be started.
+        """Its exit code, or the number of the signal that ended it as a negative one. `NOT_STARTED`: it cannot be.
 
         When the wait is cut short, it is asked to stop, and killed with all that it started after `GRACE_S`.
         """

@@ -11,6 +11,8 @@ import select
 import signal
 import sys
 
+NOT_STARTED = 127
+
 
 def die_with_the_daemon(lifeline: int) -> None:
     """Have the kernel kill this process and all of its group once the other end of the pipe closes (Linux only).
@@ -33,7 +35,7 @@ def main() -> None:
         os.execvp(program[0], program)
     except OSError as error:
         print(f"{program[0]} cannot be started: {error}", file=sys.stderr)
-        sys.exit(127)
+        sys.exit(NOT_STARTED)
 
 
 if __name__ == "__main__":

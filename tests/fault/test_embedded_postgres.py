@@ -17,13 +17,15 @@ import pytest
 from service.checkup import ledger
 from service.checkup.finding import Verdict
 from service.db.migrations import migrate
+from service.embedded import datafolder
 from service.embedded.account import choose_account
 from service.embedded.datafolder import MAJOR_VERSION
 from service.embedded.postgres import EmbeddedPostgres, packaged_programs
 from service.errors import PostgresUnavailable
 from service.settings import Settings
 from tests.conftest import BackgroundLoop
-from tests.fault.processes import all_gone, descendants, kill_all, next_line, owner_of, server_gone
+from tests.fault.processes import all_gone, descendants, kill_all, next_line, owner_of, running_module, server_gone
+from triggers import faults
 
 LONG_NAME = "a-long-name" * 10
 
@@ -184,6 +186,42 @@ async def test_an_interrupted_initdb_is_made_anew(home: Path) -> None:
     async with EmbeddedPostgres(home) as dsn:
         assert await fetch(dsn, "select current_database()::text") == ["tidemill"]
     assert not half_made.exists()
+
+
+# Of a new home: initdb, then the database, then the server that serves.
+@pytest.mark.parametrize("cut", ["start=crash", "started=crash", "started=crash@2", "start=crash@3", "started=crash@3"])
+async def test_a_daemon_that_dies_as_it_starts_it_leaves_nothing_half_made(home: Path, cut: str) -> None:
+    async with running_module("tests.fault.server_owner", "postgres", home, TIDEMILL_FAULTS=f"server.{cut}") as daemon:
+        assert await asyncio.wait_for(daemon.wait(), 60) == 137
+    async with EmbeddedPostgres(home) as dsn:
+        assert await fetch(dsn, "select current_database()::text") == ["tidemill"]
+    assert not (home / "postgres/data.new").exists()
+
+
+@pytest.mark.parametrize("point", ["server.start", "server.started"])
+async def test_where_no_process_can_be_started_it_says_so_and_leaves_none(used_home: Path, point: str) -> None:
+    faults.arm(f"{point}=fail@1")
+    try:
+        with pytest.raises(PostgresUnavailable, match=r"did not start: no process for it can be started: fault inj"):
+            await EmbeddedPostgres(used_home).start()
+    finally:
+        faults.arm("")
+    await server_gone(used_home / "postgres/server.lock")
+    async with EmbeddedPostgres(used_home) as dsn:
+        assert await fetch(dsn, "select 1") == [1]
+
+
+async def test_without_proc_it_is_asked_of_ps_whether_a_server_still_runs(
+    used_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datafolder, "_PROC", used_home / "none")
+    left, files = used_home / "postgres/data/postmaster.pid", datafolder.DataFolder(used_home / "postgres")
+    async with EmbeddedPostgres(used_home):
+        files.prepare_start(None)
+        assert left.exists()
+    left.write_text(f"{os.getpid()}\n")
+    files.prepare_start(None)
+    assert not left.exists()
 
 
 async def test_a_home_too_long_for_a_socket_works_and_leaves_nothing_in_tmp(used_home: Path) -> None:

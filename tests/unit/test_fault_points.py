@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 from service.db.connect import sql
 from service.db.writer import Operation
 from service.fault_points import PLACES, STAGES, WRITES, points
@@ -20,14 +22,19 @@ FLOORS = ("triggers", "stages", "service")
 ASKS = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "transaction", "copy_records_to_table"}
 WRITING = re.compile(r"\b(insert\s+into|update\s+\w+|delete\s+from|merge\s+into|truncate|create|drop|alter)\b", re.I)
 # What tells the world outside that something holds or is there, by the text of the call.
-OUTSIDE = re.compile(
-    r"\._consumer\.commit$|self\._accepted$|sink\.deliver$|^put_async$|"
-    r"(\.|^)(subprocess_exec|create_subprocess_exec)$"
+OUTSIDE = re.compile(r"\._consumer\.commit$|self\._accepted$|sink\.deliver$|^put_async$")
+# What starts a process, by its full name; of what a loop or a context of multiprocessing starts, by the end of it.
+STARTS = re.compile(
+    r"^subprocess\.(run|call|check_call|check_output|getoutput|getstatusoutput|Popen)$|"
+    r"^os\.(fork|forkpty|system|popen|posix_spawnp?|spawn[lv]p?e?)$|^pty\.(fork|spawn)$|"
+    r"^(multiprocessing|concurrent\.futures)\.(.+\.)?(Process|Pool|ProcessPoolExecutor|Manager|get_context)$|"
+    r"(^|\.)(create_)?subprocess_(exec|shell)$"
 )
 # Who only reads, over a connection of its own: told by transactions that are read-only, or by the tests below.
 READERS = {"ledger.py", "facts.py", "reads.py"}
-# Servers for a first try are started before there is a daemon, and say how they fare by themselves.
-WITHOUT = {"service/embedded/apache_jars.py", "service/embedded/child.py"}
+# A script for a bare interpreter, which imports nothing of ours: it is what runs at `server.started`.
+WITHOUT = {"service/embedded/supervisor.py"}
+REACHES = ("faults.reach", "faults.reach_in_thread")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -51,7 +58,34 @@ def own_calls(function: Function) -> Iterator[ast.Call]:
 
 
 def has_point(function: Function) -> bool:
-    return any(ast.unparse(call.func) == "faults.reach" for call in own_calls(function))
+    return any(ast.unparse(call.func) in REACHES for call in own_calls(function))
+
+
+def starts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a module names what starts a process, be it to call it or to hand it on, without a point beside it."""
+    names = full_names(tree)
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, pointed = waiting.pop()
+        if isinstance(node, Function):
+            pointed = has_point(node)
+        if isinstance(node, ast.Name | ast.Attribute):
+            first, dot, rest = ast.unparse(node).partition(".")
+            named = f"{names.get(first, first)}{dot}{rest}"
+            if STARTS.search(named) and not pointed:
+                yield node.lineno, named
+        waiting += ((below, pointed) for below in ast.iter_child_nodes(node))
+
+
+def full_names(tree: ast.Module) -> dict[str, str]:
+    """What the names that a module imports stand for."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {one.asname: one.name for one in node.names if one.asname}
+    return found
 
 
 def may_write(call: ast.Call) -> bool:
@@ -127,6 +161,40 @@ def test_whatever_tells_the_world_has_a_point() -> None:
     assert [one for one in bare if one.partition(":")[0] not in WITHOUT] == []
 
 
+def test_whatever_starts_a_process_has_a_point() -> None:
+    bare = {
+        f"{path.relative_to(ROOT)}:{line} {named}"
+        for path in code()
+        for line, named in starts(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert {one for one in bare if one.partition(":")[0] not in WITHOUT} == set()
+    assert {one.partition(":")[0] for one in bare} == WITHOUT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import subprocess; subprocess.run(['ls'])",
+        "import subprocess as s; s.Popen(['ls'])",
+        "from subprocess import check_output as ask; ask(['ls'])",
+        "import asyncio, subprocess; asyncio.to_thread(subprocess.run, ['ls'])",
+        "import os; os.posix_spawn('ls', [], {})",
+        "from os import fork; fork()",
+        "import multiprocessing as m; m.get_context('spawn').Process().start()",
+        "from multiprocessing import Process; Process().start()",
+        "from concurrent.futures import ProcessPoolExecutor; ProcessPoolExecutor()",
+        "import asyncio; asyncio.create_subprocess_shell('ls')",
+        "import asyncio; asyncio.get_running_loop().subprocess_exec(None, 'ls')",
+        "loop.subprocess_shell(None, 'ls')",
+    ],
+)
+def test_a_start_is_seen_whatever_it_is_called(line: str) -> None:
+    function = f"def start():\n    {line}\n"
+    assert [*starts(ast.parse(line))]
+    assert [*starts(ast.parse(function))]
+    assert [*starts(ast.parse(f"{function}    faults.reach_in_thread('a.start')"))] == []
+
+
 def code() -> list[Path]:
     return sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
 
@@ -137,7 +205,7 @@ def reached() -> set[str]:
     return {
         str(call.args[0].value)
         for call in calls
-        if ast.unparse(call.func) == "faults.reach" and isinstance(call.args[0], ast.Constant)
+        if ast.unparse(call.func) in REACHES and isinstance(call.args[0], ast.Constant)
     }
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def test_a_process_that_stops_at_a_point_goes_on_when_it_may() -> None:
         assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
         process.send_signal(signal.SIGCONT)
         assert process.communicate()[0] == "went on\n"
+
+
+def test_a_thread_can_be_told_the_same(tmp_path: Path) -> None:
+    faults.arm(f"a=fail@2,b=delay:0.01,*=note:{tmp_path / 'noted'}")
+    faults.reach_in_thread("a")
+    with pytest.raises(OSError, match="fault injected at a"):
+        faults.reach_in_thread("a")
+    began = time.monotonic()
+    faults.reach_in_thread("b")
+    assert time.monotonic() - began >= 0.01
+    assert (tmp_path / "noted").read_text() == "a\nb\n"
+    faults.arm("")
+    faults.reach_in_thread("a")
 
 
 async def test_what_is_reached_is_noted_once(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import contextlib
 import http.server
 import io
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +27,7 @@ from service.errors import ConfigError
 from service.kafka_access import registry_access, registry_problems
 from service.settings import Registry
 from tests.broker.secured import KEY_PASSWORD, PEM, server_context
+from triggers import faults
 from triggers.base import RegistryAccess
 from triggers.errors import InvalidEvent, InvalidTrigger, SourceUnavailable
 from triggers.kafka.records import event_of
@@ -231,6 +234,22 @@ async def test_protobuf_becomes_json_and_the_indexes_say_which_message(registry:
     other = classes["flights.v1.Other"](n=-3).SerializeToString()
     assert await read(registry, framed(2, b"\0" + other)) == {"n": -3}
     assert await read(registry, framed(2, b"\x02\0" + other)) == {"n": -3}
+
+
+@pytest.mark.parametrize("point", ["protoc.start", "protoc.started"])
+async def test_a_schema_that_this_machine_cannot_compile_now_makes_kafka_wait(
+    registry: SchemaRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    value = framed(2, b"\0" + protobuf_classes()["flights.v1.Other"](n=1).SerializeToString())
+    faults.arm(f"{point}=full@1")
+    try:
+        with pytest.raises(SourceUnavailable, match=r"schema 2 cannot be compiled here: .*No space left"):
+            await read(registry, value)
+        assert await read(registry, value) == {"n": 1}
+    finally:
+        faults.arm("")
+    assert not list(tmp_path.iterdir())
 
 
 async def test_json_is_read_without_its_frame(registry: SchemaRegistry) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from triggers import faults
 from triggers.errors import InvalidEvent
 from triggers.schemas.bounds import MOST_VALUES
 
@@ -49,18 +50,27 @@ def _compiled(schema: Schema) -> bytes:
         for path, text in {**schema.references, _MAIN: schema.text}.items():
             _write(folder, path, text)
         out = folder / "compiled"
-        command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"--descriptor_set_out={out}"]
-        try:
-            done = subprocess.run(
-                [*command, "--include_imports", _MAIN], capture_output=True, timeout=_PROTOC_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise InvalidEvent(f"protoc did not compile it within {_PROTOC_S:g} s") from None
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").splitlines()
+        code, said = _protoc(f"-I{folder}", f"--descriptor_set_out={out}", "--include_imports", _MAIN)
+        if code:
+            lines = said.decode(errors="replace").splitlines()
             told = "; ".join(line.replace(f"{folder / _MAIN}:", "line ") for line in lines if line.startswith(name))
             raise InvalidEvent(f"protoc does not compile it: {told[:400]}")
         return out.read_bytes()
+
+
+def _protoc(*arguments: str) -> tuple[int, bytes]:
+    """Its exit code and what it complains of."""
+    command = [sys.executable, "-m", "grpc_tools.protoc", *arguments]
+    faults.reach_in_thread("protoc.start")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            faults.reach_in_thread("protoc.started")
+            _, said = process.communicate(timeout=_PROTOC_S)
+        except subprocess.TimeoutExpired:
+            raise InvalidEvent(f"protoc did not compile it within {_PROTOC_S:g} s") from None
+        finally:
+            process.kill()
+        return process.returncode, said
 
 
 def _write(folder: Path, name: str, text: str) -> None:

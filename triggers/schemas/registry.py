@@ -122,6 +122,8 @@ class SchemaRegistry:
             decode: Decode = await asyncio.to_thread(import_module(_HOMES[schema.kind]).decoder, schema)
         except InvalidEvent as error:
             return _Unusable(f"schema {number}: {error}", time.monotonic() + _ASK_AGAIN_S)
+        except OSError as error:
+            raise SourceUnavailable(f"schema {number} cannot be compiled here: {error}: Kafka waits") from error
         return decode
 
     async def _schema(self, path: str) -> Schema | None:

@@ -97,6 +97,7 @@ class Acting:
             servers = {"BOOTSTRAP_SERVERS": self.ground.broker.servers, "SESSION_S": "3", "CREATE_TOPICS": "true"}
             variables |= {f"TIDEMILL_KAFKA_{name}": value for name, value in servers.items()}
             variables["TIDEMILL_LIFECYCLE_TOPIC"] = f"{self.topic}-told"
+            variables["TIDEMILL_REGISTRY_URL"] = self.ground.registry
         one = await self.warm.start({**variables, **dict(self.recipe.variables), **more}, self.folder / f"log-{number}")
         self.living.append(one)
         return one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from service.embedded.postgres import EmbeddedPostgres
 from tests.broker.seam import RestartableBroker
 
 TEMPLATE = "migrated"
+SCHEMA = 'syntax = "proto3"; message Flight { string carrier = 1; }'
 # Room for a server and its databases, and no more than that: it is filled while the disk is to be full.
 DISK_MIB = 400
 CUT = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = $1"
@@ -92,6 +94,7 @@ class Ground:
     dsn: str
     postgres: EmbeddedPostgres
     broker: RestartableBroker
+    registry: str
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @asynccontextmanager
@@ -135,6 +138,15 @@ class Ground:
             await connection.close()
 
 
+async def _tell_schema(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer as a schema registry whose every schema is this one."""
+    await reader.readuntil(b"\r\n\r\n")
+    answer = json.dumps({"schemaType": "PROTOBUF", "schema": SCHEMA}).encode()
+    writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+    writer.close()
+    await writer.wait_closed()
+
+
 @asynccontextmanager
 async def ground(folder: Path, disk_mib: int = DISK_MIB) -> AsyncIterator[Ground]:
     """For as long as the block lasts, in an empty folder."""
@@ -142,12 +154,15 @@ async def ground(folder: Path, disk_mib: int = DISK_MIB) -> AsyncIterator[Ground
         postgres, broker = EmbeddedPostgres(home), RestartableBroker(folder)
         dsn = await postgres.start()
         await broker.start()
-        one = Ground(home, dsn, postgres, broker)
+        registry = await asyncio.start_server(_tell_schema, "127.0.0.1", 0)
+        port = registry.sockets[0].getsockname()[1]
+        one = Ground(home, dsn, postgres, broker, f"http://127.0.0.1:{port}")
         try:
             await one._do(f"create database {TEMPLATE}")
             await migrate(dsn.replace("/tidemill?", f"/{TEMPLATE}?", 1))
             yield one
         finally:
+            registry.close()
             await broker.stop()
             await one.postgres.stop()
             await asyncio.sleep(0)

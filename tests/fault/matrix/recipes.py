@@ -44,19 +44,28 @@ async def _chatty(acting: Acting) -> None:
 
 
 async def _recorded(acting: Acting) -> None:
+    await _records(acting, "recorded", b'{"n": 1}')
+
+
+async def _framed(acting: Acting) -> None:
+    """By the schema that the registry has: the first message of it, with its first field."""
+    await _records(acting, "framed", b"\0\0\0\0\1" + b"\0" + b"\x0a\x02NZ")
+
+
+async def _records(acting: Acting, pipeline: str, value: bytes) -> None:
     """A record that the broker has; where it has lost what it had, another."""
     for number in range(1000):
         producer = AIOKafkaProducer(bootstrap_servers=acting.ground.broker.servers, request_timeout_ms=2000)
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(3):
                 await producer.start()
-                await producer.send_and_wait(acting.topic, b'{"n": %d}' % number)
+                await producer.send_and_wait(acting.topic, value)
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(1):
                 await producer.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 + number):
-                await acting.until("select count(*) > 0 from runs where pipeline = 'recorded'")
+                await acting.until("select count(*) > 0 from runs where pipeline = $1", pipeline)
                 return
 
 
@@ -290,6 +299,7 @@ RECIPES = (
     Recipe("worked", ["worked"], _worked),
     Recipe("chatty", ["chatty"], _chatty, artifacts=True, ends=["succeeded"]),
     Recipe("recorded", ["recorded"], _recorded, kafka=True, artifacts=True),
+    Recipe("framed", ["framed"], _framed, kafka=True, artifacts=True),
     Recipe("streamed", ["recorded"], _streamed, kafka=True, artifacts=True),
     Recipe(
         "tokens", ["flow"], _tokens, variables=[("TIDEMILL_API_TOKEN", _TOKEN), ("TIDEMILL_RETENTION_AUDIT_DAYS", "1")]

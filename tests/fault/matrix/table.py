@@ -21,6 +21,7 @@ MET: Mapping[str, Sequence[str]] = {
     "worked": ["worker.start", "worker.started", "putcost"],
     "chatty": ["putlogfile"],
     "streamed": ["offsets.commit", "offsets.committed"],
+    "framed": ["protoc.start", "protoc.started"],
     "landed": ["file.accepted", "file.seen"],
     "ticked": ["tick.due", "tick.accepted"],
     "decided": ["decidebyevent", "putgate"],
@@ -50,7 +51,12 @@ MET: Mapping[str, Sequence[str]] = {
     "keyed": ["takekey", "keepanswer", "freekey"],
     "untold": ["sink_trouble"],
 }
+_NO_SERVER = "a daemon of the matrix embeds no server: tests/fault/test_embedded_postgres.py meets it"
 UNREACHABLE: Mapping[str, str] = {
+    "backup.dumped": "no daemon makes backups: tests/fault/test_backup_cut_short.py meets it",
+    "ps.start": _NO_SERVER,
+    "server.start": _NO_SERVER,
+    "server.started": _NO_SERVER,
     "settle_log": "only a database that was restored is put in order: tests/db/test_restored.py meets it",
     "decidegate": "a daemon writes it only inside `decidebyevent`, whose points are met",
     "watchtriggers": "a daemon judges nobody silent in its first 30 s: tests/db/test_silence.py meets it",
