@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from service.catalogue import Catalogue
 from service.clock import DatabaseClock
+from service.db.audit import AUDITED
 from service.db.backfills import WAKE as BACKFILL_WAKE
 from service.db.daemons import Release
 from service.db.kept import WAKE as KEPT_WAKE
@@ -89,6 +90,7 @@ class Daemon:
     beside: list[asyncio.Task[None]] = field(default_factory=list)
     hear_tokens: list[Callable[[], None]] = field(default_factory=list)
     hear_changes: list[Callable[[], None]] = field(default_factory=list)
+    audited: News = field(default_factory=News)
     address: str = ""
 
     def __post_init__(self) -> None:
@@ -239,7 +241,9 @@ class Daemon:
             self.kept_runs.hear()
         self._tell(self.hear_tokens if payload in ("", TOKENS_WAKE, MISSED) else [])
         self._tell(self.hear_changes if payload in (CHANGED, BACKFILL_WAKE, TOKENS_WAKE, MISSED) else [])
-        if self.executor is not None and payload != CHANGED:
+        if payload in (AUDITED, MISSED):
+            self.audited.hear(payload)
+        if self.executor is not None and payload not in (CHANGED, AUDITED):
             self._steered(self.executor, payload)
 
     @staticmethod

@@ -15,6 +15,8 @@ FINISHED = ("succeeded", "failed", "cancelled")
 PAGE = 500
 # How soon a run is asked for again, and how often at most in the long run.
 SOON_S, ONCE_A_S = 0.05, 1.0
+# What entries of the run log have that are of something in a run.
+PARTS = frozenset({"stage", "gate", "model"})
 
 
 class RunCalls(Calls):
@@ -212,17 +214,22 @@ class RunCalls(Calls):
     async def wait(self, run_id: int, until: Collection[str] = FINISHED, timeout_s: float | None = None) -> Json:
         """The run, once it is in one of these states: told of by the daemon, not asked for over and over.
 
-        A run at a gate is `waiting` until somebody decides. With `timeout_s` it is asked for again at least every
-        second, and `WaitTimeout` raised with what it waits for.
+        However much happens, the run is asked for once a second, and when it is told to be in such a state. A run at a
+        gate is `waiting` until somebody decides. With `timeout_s` it is asked for again at least every second, and
+        `WaitTimeout` raised with what it waits for.
         """
         run = await self.show(run_id)
         if run["state"] in until:
             return run
         if timeout_s is not None:
             return await self._asked_again(run, until, timeout_s)
+        # The first that is told is that the stream stands: what happened before that is looked for.
+        asked_s = float("-inf")
         async with aclosing(self._follow("/api/v1/stream", {"run": run_id})) as told:
-            # The first that is told is that the stream stands: what happened before that is looked for.
-            async for _ in told:
+            async for _, _, entry in told:
+                if not _tells(entry, until) and time.monotonic() - asked_s < ONCE_A_S:
+                    continue
+                asked_s = time.monotonic()
                 run = await self.show(run_id)
                 if run["state"] in until:
                     return run
@@ -239,6 +246,11 @@ class RunCalls(Calls):
             pause_s = min(2 * pause_s, ONCE_A_S)
             run = await self.show(run["id"])
         return run
+
+
+def _tells(entry: Json | None, until: Collection[str]) -> bool:
+    """Whether an entry of the run log is of the run itself, which has come into one of these states."""
+    return entry is not None and entry.get("move") in until and PARTS.isdisjoint(entry)
 
 
 class WaitTimeout(ServiceError, TimeoutError):

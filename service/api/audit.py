@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 import orjson
 from starlette.requests import Request
@@ -11,12 +12,14 @@ from starlette.responses import Response
 from service.access_shapes import AuditEntry, AuditPage
 from service.api.answers import Json
 from service.api.context import Context
-from service.api.endpoint import BEFORE, LIMIT, Endpoint
+from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.problems import Problem
 from service.api.requests import flag, known_only, query_id, query_limit, whole
+from service.api.watched import MEDIA_TYPE, Stream
 from service.api.window import TIMES, moment
 from service.callers import Right
 from service.db.rows import Row
+from service.log_stream import CHANGED
 
 # Rows that are looked through at once for what no index finds.
 AT_ONCE = 20_000
@@ -28,13 +31,31 @@ QUERY = {
     **TIMES,
     "limit": LIMIT,
     "before": BEFORE,
+    "follow": "`true` streams that there is more, for an admin who looks to look again",
 }
+FOLLOWED = "`changed`, at first and whenever the log has grown: what is in it, a page of it tells."
+# Between two times that this is told, however much is done.
+GATHER_S = 0.25
 
 
 async def listed(context: Context, request: Request) -> Response:
-    """Who did what, newest first."""
+    """Who did what, newest first; or a stream that tells when there is more."""
     known_only(request, QUERY)
+    if flag(request.query_params, "follow"):
+        return Stream(_follow(context), context.watched)
     return Json(await audit_page(context, request.query_params, query_id(request, "before"), query_limit(request)))
+
+
+async def _follow(context: Context) -> AsyncIterator[bytes]:
+    """That it has grown, at once and whenever it has; ends when the daemon stops."""
+    news = context.daemon.audited
+    told = None
+    while not context.daemon.draining:
+        seen = news.count
+        yield CHANGED if seen != told else b": nothing new\n\n"
+        told = seen
+        await asyncio.sleep(GATHER_S)
+        await news.changed(seen)
 
 
 async def audit_page(context: Context, asked: Mapping[str, str], before: int | None, limit: int) -> AuditPage:
@@ -79,7 +100,7 @@ ENDPOINTS = (
         tag="access",
         handler=listed,
         query=QUERY,
-        answers={200: AuditPage},
+        answers={200: (AuditPage, Content(media_type=MEDIA_TYPE, schema={"type": "string", "description": FOLLOWED}))},
         problems=(422,),
         only=Right.ADMIN,
     ),

@@ -138,6 +138,7 @@ class ApiServer:
         self._closing.set()
         # Streams wait for news; this tells them to look up and see that the daemon is stopping.
         self._daemon.news.hear("")
+        self._daemon.audited.hear("")
         self._stream.wake()
         await self._ended.wait()
 

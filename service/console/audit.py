@@ -21,4 +21,7 @@ async def audit(context: Context, request: Request) -> Shown:
     page = await audit_page(context, asked, query_id(request, "before"), SHOWN_ROWS)
     kept = {name: value for name, value in asked.items() if value}
     older = f"/audit?{urlencode({**kept, 'before': page['next']})}" if page["next"] is not None else None
-    return Shown("audit.html", {"title": "Audit log", "page": page, "asked": asked, "older": older}, live=None)
+    values = {"title": "Audit log", "page": page, "asked": asked, "older": older}
+    # What is older does not change.
+    follows = None if "before" in request.query_params else "/api/v1/audit?follow=true"
+    return Shown("audit.html", values, live=None, follows=follows)

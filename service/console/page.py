@@ -32,13 +32,14 @@ MOST_NAMES = 1000
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A page to look at. `live`: what of the run log makes it look again (None: nothing). `place`: where the log stood
-    before its values were read, where that was before it was asked for.
+    before its values were read, where that was before it was asked for. `follows`: another stream to look again by.
     """
 
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)
     live: Mapping[str, Any] | None = field(default_factory=dict)
     place: Place | None = None
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
     frame = {
         "path": request.url.path,
         "now": context.daemon.clock.now(),
-        "live": live,
+        "live": shown.follows or live,
         "person": session.name,
         "signed_in": session.signed_in,
         "may": partial(may, caller_of(request.scope)),

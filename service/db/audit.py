@@ -13,6 +13,8 @@ from service.db.connect import sql
 from service.db.writer import Flush, Operation
 
 MOST_TEXT = 1000
+# Tells every process that there is more in it.
+AUDITED = "audited"
 
 
 @dataclass(eq=False, slots=True)
@@ -33,7 +35,8 @@ class PutAudit(Operation):
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[PutAudit]) -> Sequence[bool]:
-        """One row for each; written again it is the same row."""
+        """One row for each; written again it is the same row. Every process hears of it."""
+        flush.wakes.add(AUDITED)
         await flush.connection.executemany(sql("put_audit"), [_row(op.note) for op in operations])
         return [True] * len(operations)
 

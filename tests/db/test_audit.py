@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +288,33 @@ async def test_what_could_not_be_done_is_not_on_record_as_done_and_signing_out_i
         out = (await log(one))[-1]
     assert [row["answer"] for row in abandoned] == [409]
     assert (out["action"], out["answer"]) == ("POST /act/sign-out", 303)
+
+
+async def test_who_looks_is_told_when_there_is_more(database: str, tmp_path: Path) -> None:
+    async with (
+        api(database, tmp_path, Role.API, api_token=TOKEN) as one,
+        api(database, tmp_path, Role.API, api_token=TOKEN) as other,
+    ):
+        address = "/api/v1/audit?follow=true"
+        viewer = await token(one, "vic", "viewer")
+        problem(await one.http.get(address, headers=viewer), 403)
+        async with other.http.stream("GET", address, headers=ADMIN) as stream, asyncio.timeout(20):
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            lines = stream.aiter_lines()
+            assert await changed(lines)
+            # A refusal is in no other log; nor who signs in.
+            problem(await one.http.get("/api/v1/runs", headers={"Authorization": "Bearer tm_wrong"}), 401)
+            assert await changed(lines)
+            await sign_in(one, ADMIN, "kim")
+            assert await changed(lines)
+        page = await look(one, "/audit")
+        assert 'data-stream="/api/v1/audit?follow=true"' in page
+        assert "data-stream" not in await look(one, "/audit?before=2")
+
+
+async def changed(lines: AsyncIterator[str]) -> bool:
+    """Read until it is told."""
+    async for line in lines:
+        if line == "event: changed":
+            return True
+    return False

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 
 from service.all_calls import AllCalls
+from service.calls import Json
 from service.client import ApiError, AsyncClient, Client, DaemonUnavailable, WaitTimeout, finished
+from service.db.stage_logs import LogRow, PutLogLines
 from service.model import RunState
+from service.run_calls import RunCalls
 from service.settings import Role
+from stages.log_lines import LogLine
 from tests.db.api import Api, api, hold
 from tests.db.writing import rows
 from tests.fault.storm import free_port
@@ -80,6 +84,33 @@ async def test_who_waits_hears_of_the_end(database: str, tmp_path: Path) -> None
         assert (await client.wait(gated, until=["waiting"]))["waiting_gates"] == ["add-double"]
         hold.released.set()
         assert (await awaited)["state"] == (await blocked)["state"] == "succeeded"
+
+
+async def test_who_waits_asks_no_more_often_the_more_happens(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = RunCalls.show
+    asked: list[int] = []
+
+    async def counted(calls: RunCalls, run_id: int) -> Json:
+        asked.append(run_id)
+        return await show(calls, run_id)
+
+    monkeypatch.setattr(RunCalls, "show", counted)
+    monkeypatch.setattr("service.run_calls.ONCE_A_S", 60.0)
+    async with api(database, tmp_path) as one, AsyncClient(one.daemon.address) as client, asyncio.TaskGroup() as tasks:
+        run = await one.start("endless", RunState.RUNNING)
+        awaited = tasks.create_task(client.wait(run))
+        while len(asked) < 2:
+            await asyncio.sleep(0.01)
+        for number in range(20):
+            await one.start("sums", factor=number)
+            line = LogRow((run, "holds", -1, 1), number, LogLine(5.0, "log", "info", "a", str(number)))
+            await one.daemon.writer.submit(PutLogLines([line]))
+        hold.released.set()
+        assert (await awaited)["state"] == "succeeded"
+    # At first, once the stream stands, and as it is told that the run has succeeded.
+    assert asked == [run] * 3
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
