@@ -31,7 +31,7 @@ class Waiting(Generic[W]):
     """Takes in whatever it is given. Who can be put off asks first whether it is `full`."""
 
     def __init__(self) -> None:
-        self._queue: deque[tuple[W, int]] = deque()
+        self._queue: deque[tuple[W, int, bool]] = deque()
         self._weight_bytes = 0
 
     def __len__(self) -> int:
@@ -44,21 +44,23 @@ class Waiting(Generic[W]):
 
     def put(self, one: W) -> None:
         """Behind the others, or before them where it goes alone."""
-        weight = one.weight_bytes
+        weight, alone = one.weight_bytes, one.alone
         self._weight_bytes += weight
-        put = self._queue.appendleft if one.alone else self._queue.append
-        put((one, weight))
+        put = self._queue.appendleft if alone else self._queue.append
+        put((one, weight, alone))
 
     def take(self) -> list[W]:
         """What goes into the next flush: never more than one that is heavier than a flush should be."""
         taken: list[W] = []
         left = FLUSH_BYTES
         while self._queue and len(taken) < FLUSH_LIMIT:
-            one, weight = self._queue[0]
-            if taken and (weight > left or one.alone or taken[0].alone):
+            one, weight, alone = self._queue[0]
+            if taken and weight > left:
                 break
             self._queue.popleft()
             left -= weight
             taken.append(one)
+            if alone:
+                break
         self._weight_bytes -= FLUSH_BYTES - left
         return taken
