@@ -121,7 +121,7 @@ class Unit:
     @property
     def alone(self) -> bool:
         """Whether nothing else is written with it."""
-        return any([operation.alone for operation in self.operations])
+        return any(operation.alone for operation in self.operations)
 
     @property
     def abandoned(self) -> bool:
