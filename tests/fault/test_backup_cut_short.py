@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -92,4 +93,4 @@ async def test_a_program_that_cannot_be_started_is_told(database: str, tmp_path:
         with pytest.raises(ServiceError, match=r"pg_dump cannot be started: fault injected .*: try again"):
             await back_up(database, (tmp_path / "s").as_uri(), tmp_path / "b", packaged_programs())
     finally:
-        faults.arm("")
+        faults.arm(os.environ.get("TIDEMILL_FAULTS", ""))

@@ -205,7 +205,7 @@ async def test_where_no_process_can_be_started_it_says_so_and_leaves_none(used_h
         with pytest.raises(PostgresUnavailable, match=r"did not start: no process for it can be started: fault inj"):
             await EmbeddedPostgres(used_home).start()
     finally:
-        faults.arm("")
+        faults.arm(os.environ.get("TIDEMILL_FAULTS", ""))
     await server_gone(used_home / "postgres/server.lock")
     async with EmbeddedPostgres(used_home) as dsn:
         assert await fetch(dsn, "select 1") == [1]

@@ -21,8 +21,8 @@ from tests.mutants.catalogue import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
-# A broken build may wait for what never comes.
-TEST_S = 60
+# A broken build may wait for what never comes. A whole one must not be taken for it where others work beside it.
+TEST_S = 240
 # What a test that failed left open is no matter here.
 LEFT_OUT = ("-p", "no:cacheprovider", "-p", "no:unraisableexception")
 
