@@ -11,7 +11,7 @@ import orjson
 
 from service.db.envelopes import heard_event
 from service.db.stage_detail import PENDING, seconds, stage_shapes
-from service.db.waits import is_ready, place, told_at_once
+from service.db.waits import is_ready, place, sub_runs, told_at_once
 from service.gate_shapes import CANCELLED, FindingShape, GateShape, VoteShape
 from service.replay_shapes import ReplayShape
 from service.shapes import (
@@ -159,8 +159,8 @@ def _waits_for(row: Row, stages: Sequence[StageShape], gates: Sequence[str]) -> 
     if state not in ("running", "waiting"):
         return None
     tries = [tried for stage in stages for tried in stage["attempts"]]
-    if children := [str(tried["child_run"]) for tried in tries if tried["state"] == "waiting"]:
-        return f"sub-run {' and '.join(children)}"
+    if children := [tried["child_run"] for tried in tries if tried["state"] == "waiting" and tried["child_run"]]:
+        return sub_runs(children)
     if row["ready_at"] is None:
         return None
     retried = [stage["name"] for stage in stages if stage["attempts"] and stage["attempts"][-1]["retry_at"]]

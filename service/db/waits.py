@@ -12,6 +12,9 @@ from service.db.connect import columns
 from service.db.reads import Reads
 from service.db.rows import Row
 
+# One less than a list of runs looks for.
+MOST_SUB_RUNS = 5
+
 
 def is_ready(row: Row) -> bool:
     """Whether the run could start at once, if there were a place for it."""
@@ -22,6 +25,11 @@ def place(limits: Mapping[str, Any], row: Row, blocking: Row | None) -> str:
     """What a run that is ready waits for, going by the limits of its pipeline."""
     told = None if blocking is None else told_by({**limits, "pipeline": row["pipeline"]}, blocking, row["at"])
     return told or "a free place in a daemon that has this pipeline loaded"
+
+
+def sub_runs(runs: Sequence[int]) -> str:
+    """What a run waits for whose stages started these, as many of them as one reads."""
+    return f"sub-run {' and '.join(map(str, runs[:MOST_SUB_RUNS]))}{' and others' if len(runs) > MOST_SUB_RUNS else ''}"
 
 
 def told_at_once(row: Row, gates: Sequence[str]) -> str | None:
@@ -70,5 +78,5 @@ def _later(row: Row) -> str | None:
     if row["state"] != "waiting":
         return None
     if row["children"]:
-        return f"sub-run {' and '.join(str(one) for one in row['children'])}"
+        return sub_runs(row["children"])
     return None if row["ready_at"] is None else f"its next try at {row['ready_at']:%H:%M:%S} UTC"

@@ -12,9 +12,10 @@ import httpx
 from playwright.async_api import Route
 
 from tests.browser.pipelines import FLOUR
-from tests.browser.walking import Walk, browsing, posted, served, walking
+from tests.browser.walking import Walk, browsing, overflowing, posted, served, walking
 from tests.browser.world import BREAD, DAILY, predicted
 
+TOKEN = "a-long-random-text-for-walks"
 FOCUSED = "() => document.activeElement.href"
 
 
@@ -186,3 +187,43 @@ async def test_a_page_says_that_its_reader_was_signed_out(database: str, tmp_pat
         await walk.page.locator("#stream", has_text="signed out").wait_for()
         assert all("401" in one for one in walk.wrong)
         walk.wrong.clear()
+
+
+async def test_the_audit_log_comes_to_whoever_looks_at_it(database: str, tmp_path: Path) -> None:
+    async with served(database, tmp_path, DAILY) as base, browsing() as browser, walking(browser, base) as walk:
+        await walk.to("/audit")
+        await walk.sees("Nothing of that kind was done.")
+        await posted(base, "/api/v1/pauses", {"what": "daily", "by": "kim"})
+        await walk.sees("/api/v1/pauses")
+        await walk.to("/audit?action=lift")
+        await walk.sees("Nothing of that kind was done.")
+        await posted(base, "/api/v1/pauses/lift", {"what": "daily", "by": "kim"})
+        await walk.sees("/api/v1/pauses/lift")
+
+
+async def signed_in(walk: Walk) -> None:
+    """As kim, by the daemon's own token; on the start page."""
+    await walk.page.goto(f"{walk.base}/sign-in")
+    await walk.page.get_by_label("API token").fill(TOKEN)
+    await walk.page.get_by_label("Your name").fill("kim")
+    await walk.press("Sign in")
+    await walk.page.locator("#stream.on").wait_for()
+
+
+async def test_who_signs_out_everywhere_is_out_in_other_browsers_too(database: str, tmp_path: Path) -> None:
+    async with (
+        served(database, tmp_path, DAILY, TIDEMILL_API_TOKEN=TOKEN) as base,
+        browsing() as browser,
+        walking(browser, base) as other,
+        walking(browser, base, width=390) as walk,
+    ):
+        await signed_in(other)
+        await signed_in(walk)
+        assert await overflowing(walk.page) == []
+        await walk.press("Sign out everywhere")
+        await walk.page.get_by_label("API token").wait_for()
+        await other.page.locator("#stream", has_text="signed out").wait_for()
+        await other.page.goto(f"{base}/runs")
+        await other.page.get_by_label("API token").wait_for()
+        assert all("401" in one for one in other.wrong)
+        other.wrong.clear()

@@ -14,6 +14,7 @@ import pytest
 from service.app import Daemon
 from service.cli.views.runs import why
 from service.client import Client
+from service.db.waits import sub_runs
 from service.model import RunState
 from service.settings import Role
 from stages import Event, Pipeline, Retry, SubRun, Transient, stage
@@ -95,6 +96,25 @@ async def test_the_list_tells_what_each_run_waits_for(database: str, tmp_path: P
         assert re.fullmatch(r"waits for its next try at \d\d:\d\d:\d\d UTC", why(await told(client, tried)))
         assert why(await told(client, asking)) == f"waits for sub-run {child['id']}"
         assert why(await told(client, gated)) == "waits for plain-after"
+
+
+SIBLINGS = """
+insert into runs (pipeline, version, event_key, trigger, params, state, ready_at, parent_run, cause_run, cause_stage)
+select 'nobodys ' || n, 'v', event_key, trigger, params, 'queued', now() + interval '1 day', parent_run, cause_run,
+    cause_stage
+from runs cross join generate_series(1, 20) n where parent_run = $1
+"""
+
+
+@pytest.mark.rows_by_hand
+async def test_of_many_sub_runs_some_are_told(database: str, tmp_path: Path) -> None:
+    async with here(database, tmp_path) as (one, client):
+        asking = await waiting(one, "asking")
+        await rows(database, SIBLINGS, asking)
+        shown = why(await told(client, asking))
+        assert re.fullmatch(r"waits for sub-run \d+( and \d+){4} and others", shown)
+    assert [sub_runs([1]), sub_runs([*range(5)])] == ["sub-run 1", "sub-run 0 and 1 and 2 and 3 and 4"]
+    assert sub_runs([*range(9)]) == "sub-run 0 and 1 and 2 and 3 and 4 and others"
 
 
 @pytest.mark.parametrize("pipeline", ["tried", "asking", "gated"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from stages.pipeline import Pipeline
 from tests.db.api import Api, add, api, fit, problem, sums
 from tests.db.asking import tidemill
 from tests.db.console import look, text_of
+from tests.db.writing import rows
 from triggers.schedule import Every
 from triggers.webhook import Webhook
 
@@ -130,3 +132,22 @@ async def test_versions_of_a_pipeline_are_paged(database: str, tmp_path: Path, m
         older = await look(one, f"/pipelines/sums?before={names[0]}")
         assert f'href="/pipelines/sums?before={names[1]}#versions-title"' in older
         assert "Back to the newest" in older
+
+
+FALLEN = """
+insert into daemons (host, pid, roles, version, lease_s, state, started_at, renewed_at)
+select host, pid, roles, version, lease_s, 'lapsed', now(), now() - interval '1 second' * n
+from daemons cross join generate_series(1, 300) n limit 300
+"""
+
+
+@pytest.mark.rows_by_hand
+async def test_of_many_daemons_that_died_within_the_hour_the_latest_are_told(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        await rows(database, FALLEN)
+        told = (await one.http.get("/api/v1/system")).json()["daemons"]
+        oldest = min(each["renewed_at"] for each in told if each["state"] == "lapsed")
+        [last] = await rows(database, "select now() - interval '3 minutes' as at")
+    assert [sum(each["state"] == state for each in told) for state in ("alive", "lapsed")] == [1, 100]
+    assert datetime.fromisoformat(oldest) > last["at"]
+    assert [each["id"] for each in told] == sorted(each["id"] for each in told)

@@ -2,8 +2,9 @@ select r.id, r.pipeline, r.version, r.trigger, r.state, r.queued_at, r.started_a
     r.tags, r.gathering, r.gathered, r.cancel_requested_at, r.event_key, e.source, e.id as event_id, e.type, e.subject, now() as at,
     (select array_agg(g.gate order by g.gate) from gates g where g.run_id = r.id and g.state = 'waiting') as waiting_gates,
     case when r.state = 'waiting' and r.ready_at is null then (
-        select array_agg(c.id order by c.id) from runs c
-        where c.parent_run = r.id and c.state in ('queued', 'running', 'waiting')
+        select array_agg(few.id order by few.id) from (
+            select c.id from runs c where c.parent_run = r.id and c.state in ('queued', 'running', 'waiting') limit 6
+        ) few
     ) end as children
 from runs r join events e on e.key = r.event_key
 where r.id > 0 and ($1::text is null or r.pipeline = $1) and ($2::text is null or r.state = $2)
