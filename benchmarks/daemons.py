@@ -21,7 +21,6 @@ from triggers.base import KafkaAccess
 
 ROOT = Path(__file__).parents[1]
 READY_S = 60.0
-LOOK_S = 0.005
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,12 +52,6 @@ async def start_daemon(
     await ready.wait()
     settle()
     return daemon
-
-
-async def over(daemon: Daemon) -> None:
-    """Wait until the database knows of no unfinished run."""
-    while await daemon.reads.fetch("count_runs"):  # noqa: ASYNC110
-        await asyncio.sleep(LOOK_S)
 
 
 @asynccontextmanager

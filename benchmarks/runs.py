@@ -14,13 +14,14 @@ import asyncpg
 
 from benchmarks.bare import SCHEMA, Bare
 from benchmarks.benchmark import Benchmark
-from benchmarks.daemons import here_settings, over, start_daemon
+from benchmarks.daemons import here_settings, start_daemon
 from benchmarks.ground import Ground, ground
 from benchmarks.measuring import Round, alternate, measured, rates, summary, until
 from benchmarks.pgbench import MOST_CLIENTS, inserts_per_s
 from benchmarks.six import six
 from benchmarks.tables import Column, Goal, Table
 from service.app import Daemon
+from service.loops.executor import Executor
 from service.settings import Role
 from triggers.base import Arrival, Offer
 from triggers.event import Event, utc_now
@@ -73,33 +74,34 @@ async def _bare(here: Ground, connection: asyncpg.Connection, size: Size) -> Rou
 
 @dataclass(slots=True)
 class System:
-    """Hands events to the inbox while fewer than `in_flight` runs are under way, or `given` to it and not accepted yet.
+    """Hands events to the inbox while fewer than `in_flight` of the runs it asked for have not ended.
 
     It does not wait for one batch to be durable before it hands over the next: as many are in flight as is said.
     """
 
     daemon: Daemon
     in_flight: int
-    given: int = 0
 
     async def work(self, runs: int) -> None:
         """Until `runs` more runs have succeeded."""
         executor = self.daemon.executor
         if executor is None:
             raise RuntimeError("this daemon drives no runs")
-        batch = min(BATCH, self.in_flight)
+        batch, before = min(BATCH, self.in_flight), executor.ended
         async with asyncio.TaskGroup() as tasks:
-            for start in range(0, runs, batch):
-                arrivals = [arrival() for _ in range(start, min(start + batch, runs))]
-                await until(lambda: executor.running + self.given <= self.in_flight - batch)
-                self.given += len(arrivals)
+            for given in range(0, runs, batch):
+                arrivals = [arrival() for _ in range(given, min(given + batch, runs))]
+                least = before + given - self.in_flight + batch
+                await until(partial(_reached, executor, least))
                 tasks.create_task(self._give(arrivals))
-        await until(lambda: executor.running == 0)
-        await over(self.daemon)
+        await until(partial(_reached, executor, before + runs))
 
     async def _give(self, arrivals: Sequence[Arrival]) -> None:
         await self.daemon.inbox.accept(arrivals)
-        self.given -= len(arrivals)
+
+
+def _reached(executor: Executor, ended: int) -> bool:
+    return executor.ended >= ended
 
 
 def arrival() -> Arrival:

@@ -48,7 +48,9 @@ class TakenRun:
 
 
 class HandOver(Protocol):
-    """The executor of this process, as the inbox sees it."""
+    """The executor of this process, as the inbox sees it. Places are held from when a flush is made until it has
+    committed: one comes after the other, so nobody who waits for a flush holds places that another could use.
+    """
 
     def reserve(self, wanted: int) -> int:
         """Hold up to `wanted` places and return how many; each is given back through `begin`."""
@@ -143,8 +145,13 @@ class PostgresInbox:
             raise InboxFull("as much waits for Postgres already as may: try again later")
 
     def operation_for(self, arrivals: Sequence[Arrival], positions: Sequence[Position] = ()) -> Accept:
-        """The write that accepts these arrivals. It holds places of the executor: submit it."""
-        return self._with_hand_over(*self._rows(arrivals, positions))
+        """The write that accepts these arrivals. Once it is made, it holds places of the executor."""
+        operation, events = self._rows(arrivals, positions)
+        takeable = [run for run in operation.runs if run.takeable]
+        if takeable:
+            taking = _Taking(self._hand_over, takeable, events)
+            operation.take_places, operation.started = taking.take_places, taking.started
+        return operation
 
     def rows_for(self, arrivals: Sequence[Arrival]) -> Accept:
         """The same write without places of the executor, for another process to submit."""
@@ -220,27 +227,35 @@ class PostgresInbox:
             pausable=offer.pausable,
         )
 
-    def _with_hand_over(self, operation: Accept, events: Mapping[EventKey, Event]) -> Accept:
-        """Mark as many of the runs as this process has room for as its own; what may have to wait has to be claimed."""
-        free = [run for run in operation.runs if run.takeable]
-        reserved = self._hand_over.reserve(len(free))
-        if reserved == 0:
-            return operation
-        taken: dict[Place, RunRow] = {}
-        for run in free[:reserved]:
-            run.take = True
-            taken[run.place] = run
 
-        def started(new_runs: Mapping[Place, RunId]) -> None:
-            begun = [
-                TakenRun(run_id, place[1], events[place[0]], row.params, row.depth)
-                for place, run_id in new_runs.items()
-                if (row := taken.get(place)) is not None
-            ]
-            self._hand_over.begin(reserved, begun)
+@dataclass(slots=True)
+class _Taking:
+    """The runs of one write that this process may drive at once. As many as it has places for are its own; others have
+    to be claimed.
+    """
 
-        operation.started = started
-        return operation
+    hand_over: HandOver
+    takeable: Sequence[RunRow]
+    events: Mapping[EventKey, Event]
+    reserved: int | None = None
+
+    def take_places(self) -> None:
+        """See `Accept`. A write that is repeated keeps the places it has."""
+        if self.reserved is None:
+            self.reserved = self.hand_over.reserve(len(self.takeable))
+            for run in self.takeable[: self.reserved]:
+                run.take = True
+
+    def started(self, new_runs: Mapping[Place, RunId]) -> None:
+        """Give the places back, with those of the runs that came to be."""
+        reserved = self.reserved or 0
+        begun = [
+            TakenRun(new_runs[row.place], row.pipeline, self.events[row.event_key], row.params, row.depth)
+            for row in self.takeable[:reserved]
+            if row.place in new_runs
+        ]
+        if reserved:
+            self.hand_over.begin(reserved, begun)
 
 
 def event_row(event: Event) -> EventRow:

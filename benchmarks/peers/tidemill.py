@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.daemons import over, start_daemon
+from benchmarks.daemons import start_daemon
 from benchmarks.measuring import LOOK_S
 from benchmarks.peers.turns import Board, Place, serve
 from service.app import Daemon
@@ -51,30 +51,31 @@ def pipeline(board: Board) -> Pipeline:
 
 
 class Contender:
-    """Hands events to the inbox, as every trigger does. A run is over when the executor has let go of it."""
+    """Hands events to the inbox, as every trigger does. A run is over when the executor has seen its end recorded."""
 
     def __init__(self, daemon: Daemon, board: Board) -> None:
         if daemon.executor is None:
             raise RuntimeError("this daemon drives no runs")
-        self._daemon, self._executor = daemon, daemon.executor
+        self._inbox, self._executor = daemon.inbox, daemon.executor
         self._board = board
         self._taken_in: deque[str] = deque()
+        self._told = 0
 
     async def submit(self, runs: Sequence[str]) -> None:
         """See `turns.Contender`."""
         events = [Event(source="peers", id=run, type="peers", time=utc_now()) for run in runs]
-        await self._daemon.inbox.accept([Arrival(event, [Offer("six", "peers")]) for event in events])
+        await self._inbox.accept([Arrival(event, [Offer("six", "peers")]) for event in events])
         self._taken_in += runs
 
     async def settle(self) -> None:
-        """See `turns.Contender`: runs that were not begun at once wait for a claim, and are none of the executor's."""
-        await over(self._daemon)
+        """See `turns.Contender`."""
 
     async def watch(self) -> None:
         """Tell of runs that are over, to the millisecond."""
         while True:
             await asyncio.sleep(LOOK_S)
-            while len(self._taken_in) > self._executor.running and self._taken_in[0] in self._board.began:
+            while self._taken_in and self._told < self._executor.ended:
+                self._told += 1
                 self._board.done(self._taken_in.popleft())
 
 

@@ -33,7 +33,10 @@ class Accepted:
 
 @dataclass(eq=False, slots=True)
 class Accept(Operation):
-    """Store events with what they lead to, and move positions, or (a position moved meanwhile) nothing at all."""
+    """Store events with what they lead to, and move positions, or (a position moved meanwhile) nothing at all.
+
+    `take_places` is called whenever this is about to be written, and marks the runs that this process takes for itself.
+    """
 
     order: ClassVar[int] = 10
     abandonable: ClassVar[bool] = True
@@ -42,6 +45,7 @@ class Accept(Operation):
     runs: Sequence[RunRow]
     fates: Sequence[FateRow]
     positions: Sequence[Position] = ()
+    take_places: Callable[[], None] = field(default=lambda: None)
     started: Callable[[dict[Place, RunId]], None] = field(default=lambda runs: None)
 
     @property
@@ -60,6 +64,8 @@ class Accept(Operation):
     def usual(self, given: Usual) -> bool:
         """See `Operation`. Nothing is asked of what is there: no place in a sequence, no sharing, no crowd of a key."""
         plain = all(row.plain for row in self.runs) and all(one.expect is not None for one in self.positions)
+        if plain:
+            self.take_places()
         return plain and given.accept(self.events, self.runs, self.fates, self.positions)
 
     def answer(self, given: Usual) -> Accepted:
@@ -75,6 +81,8 @@ class Accept(Operation):
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Accept]) -> Sequence[Accepted | PositionMoved]:
         """One answer for each operation. A repeat within the flush is a repeat: the first one gets the run."""
+        for operation in operations:
+            operation.take_places()
         refused = await _move_positions(flush, operations)
         kept = [operation for operation in operations if operation not in refused]
         rows = await _insert(flush, kept)

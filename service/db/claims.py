@@ -27,34 +27,43 @@ LOOK_PAST = 200
 
 @dataclass(eq=False, slots=True)
 class Claim(Operation):
-    """Take up to `limit` runs that are ready. `claimed` is called with their rows once they are this process's.
+    """Take up to `limit` runs that are ready: as many as `places` holds when this is first about to be written.
+    `claimed` is called with it and the answer once they are this process's.
 
     `limits` are the policies of those pipelines that have any. The answer is the rows, and in how many seconds it is
-    worth looking again (None: not before somebody says so), from `looked_at` on by `time.monotonic`. Fewer rows than
-    `limit`: nothing more could start. With `kept` only runs are taken that are for the kept code of their version.
+    worth looking again (None: not before somebody says so), from `looked_at` on by `time.monotonic`. Zero: more could
+    have started. With `kept` only runs are taken that are for the kept code of their version.
     """
 
     order: ClassVar[int] = 60
 
     versions: Mapping[str, str]
-    limit: int
-    claimed: Callable[[int, Sequence[Row]], None]
+    places: Callable[[], int]
+    claimed: Callable[[int, Sequence[Row], float | None], None]
     limits: Mapping[str, RunPolicy] = field(default_factory=dict)
     kept: bool = False
     looked_at: float | None = None
+    limit: int = 0
+    placed: bool = False
+
+    def take_places(self) -> None:
+        """Hold places, once, however often this is written."""
+        if not self.placed:
+            self.limit, self.placed = self.places(), True
 
     def committed(self, answer: Any) -> None:
         """Drive what was claimed."""
-        self.claimed(self.limit, answer[0])
+        self.claimed(self.limit, *answer)
 
     def refused(self) -> None:
         """Nothing was claimed."""
-        self.claimed(self.limit, ())
+        self.claimed(self.limit, (), None)
 
     @classmethod
     async def write(cls, flush: Flush, operations: Sequence[Claim]) -> Sequence[tuple[Sequence[Row], float | None]]:
         """There is one claim at a time in a process; a second one in the flush gets what the first left."""
         for operation in operations:
+            operation.take_places()
             operation.looked_at = time.monotonic()
         answers = [await _claim(flush, operation) for operation in operations]
         flush.queued -= {row["id"] for rows, _ in answers for row in rows}
@@ -63,14 +72,17 @@ class Claim(Operation):
 
 
 async def _claim(flush: Flush, op: Claim) -> tuple[Sequence[Row], float | None]:
-    """Without limits it is one statement, and a second one where it left places free."""
+    """Without limits it is one statement, and one that looks at what is left."""
+    if op.limit <= 0:
+        return (), None
     if op.kept:
-        return await _take_kept(flush, op), None
+        rows = await _take_kept(flush, op)
+        return rows, 0.0 if len(rows) == op.limit else None
     names, limited = list(op.versions), list(op.limits)
     rows = await _take_free(flush, op, limited)
-    if len(rows) == op.limit:
-        return rows, None
     look = await flush.connection.fetchrow(sql("next_ready"), names, limited, AHEAD_S)
+    if len(rows) == op.limit and look["limited"]:
+        return rows, 0.0
     if not look["limited"]:
         return rows, 0.0 if look["ready"] else look["next_s"]
     if not await flush.connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):

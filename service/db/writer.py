@@ -130,18 +130,14 @@ class Unit:
         return given_up and all(operation.abandonable for operation in self.operations)
 
     def resolve(self, answers: list[Any]) -> None:
-        """Tell the operations and the caller that the transaction has committed."""
-        error = None
-        for operation, answer in zip(self.operations, answers, strict=True):
-            operation.committed(answer)
-            if error is None and isinstance(answer, Exception):
-                error = answer
+        """Tell the caller what was committed."""
         if self.future is None or self.future.done():
             return
-        if error is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(answers)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                self.future.set_exception(answer)
+                return
+        self.future.set_result(answers)
 
     def fail(self, error: Exception) -> None:
         """Tell the operations and the caller that nothing was written."""
@@ -263,6 +259,9 @@ class Writer:
                 tries += 1
             else:
                 self._recovered()
+                for unit, answer in zip(kept, answers, strict=True):
+                    for operation, told in zip(unit.operations, answer, strict=True):
+                        operation.committed(told)
                 self._answered += zip(kept, answers, strict=True)
                 self._tell(0 if self.waiting or len(kept) < LARGE else len(kept) // 2)
                 return

@@ -34,7 +34,10 @@ LATER_S = 0.001
 
 
 class Executor:
-    """Owns the places, the claims and the tasks. Implements `service.inbox.HandOver`."""
+    """Owns the places, the claims and the tasks. Implements `service.inbox.HandOver`.
+
+    `ended` counts the runs that this process has driven to their end.
+    """
 
     def __init__(self, *, writer: Writer, reads: Reads, catalogue: Catalogue, driver: Driver, places: int) -> None:
         self._writer = writer
@@ -47,6 +50,7 @@ class Executor:
         self._owed = False
         self._backlog = False
         self._closing = False
+        self.ended = 0
         self._left = False
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -68,7 +72,7 @@ class Executor:
         """See `HandOver`. Nothing while this process stops, or while older runs wait to be claimed."""
         if self._tasks is None or self._closing or self._backlog:
             return 0
-        granted = min(wanted, self._free)
+        granted = max(min(wanted, self._free), 0)
         self._free -= granted
         return granted
 
@@ -143,7 +147,7 @@ class Executor:
                 run.cancel()
         for row in rows:
             self.poked(row["id"])
-        self._claimed(0, [row for row in rows if row["id"] not in self._runs and row["pipeline"] in known])
+        self._take([row for row in rows if row["id"] not in self._runs and row["pipeline"] in known])
 
     def _claim(self) -> None:
         """Ask for as many runs as there are places, unless an answer is still awaited."""
@@ -152,17 +156,21 @@ class Executor:
         if self._claiming or self._closing or self._free <= 0 or self._writer.outage or not self._catalogue.pipelines:
             return
         self._claiming, self._owed = True, False
-        limit, self._free = self._free, 0
         versions = {name: pipeline.version for name, pipeline in self._catalogue.pipelines.items()}
-        claim = Claim(versions, limit, self._claimed, self._catalogue.limits, kept=self._catalogue.kept)
+        claim = Claim(versions, self._places, self._claimed, self._catalogue.limits, kept=self._catalogue.kept)
         self._group().create_task(self._await_claim(claim))
+
+    def _places(self) -> int:
+        """Hold all places for a claim that is about to be written; a process that stops takes nothing more."""
+        places = 0 if self._closing else max(self._free, 0)
+        self._free -= places
+        return places
 
     async def _await_claim(self, claim: Claim) -> None:
         try:
-            [(rows, next_s)] = await self._writer.submit(claim)
+            [(_, next_s)] = await self._writer.submit(claim)
         finally:
             self._claiming = False
-        self._backlog = len(rows) == claim.limit
         if self._backlog or self._owed:
             self._wake.set()
         elif next_s is not None:
@@ -174,13 +182,21 @@ class Executor:
             self._next_wake.cancel()
         self._next_wake = asyncio.get_running_loop().call_later(max(seconds, 0.0) + LATER_S, self._wake.set)
 
-    def _claimed(self, limit: int, rows: Sequence[Row]) -> None:
-        """Runs inside the writer, right after the commit: it must not wait. A process that stops drives nothing more:
-        what its last claim still took goes back with all it has.
+    def _claimed(self, limit: int, rows: Sequence[Row], next_s: float | None) -> None:
+        """Runs inside the writer, right after the commit: it must not wait."""
+        self._free += limit
+        # Without places nobody has looked at what waits, which goes before what comes now.
+        self._owed = self._owed or not limit
+        self._backlog = not limit or (len(rows) == limit and next_s == 0)
+        self._take(rows)
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        """Drive runs that are this process's now. A process that stops drives nothing more: what its last claim still
+        took goes back with all it has.
         """
         if self._left:
             return
-        self._free += limit - len(rows)
+        self._free -= len(rows)
         now = self._driver.clock.now()
         runs = [live_run(row, self._catalogue.pipelines[row["pipeline"]], now) for row in rows]
         self._runs.update({run.id: run for run in runs})
@@ -263,6 +279,7 @@ class Executor:
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
         self._free += 1
+        self.ended += run.closed
         if self._owed or not run.closed or run.pipeline.policy.limited:
             self._wake.set()
         if not self._runs:

@@ -108,7 +108,7 @@ class RowsReadThen(RowsRead):
 
 async def claim(writer: Writer, limits: Mapping[str, RunPolicy]) -> tuple[Sequence[Row], float | None, int]:
     """Claim one run; what came of it, and how many rows were looked at."""
-    claiming = Claim({"many": "v1", "few": "v1"}, 1, lambda limit, found: None, limits)
+    claiming = Claim({"many": "v1", "few": "v1"}, lambda: 1, lambda limit, found, next_s: None, limits)
     [before, (found, next_s), after] = await writer.submit(RowsRead(), claiming, RowsReadThen())
     return found, next_s, after - before
 
@@ -155,7 +155,7 @@ async def test_places_are_shared_by_pipelines_that_have_a_backlog_each(database:
     async with writing(database) as writer:
         for name, count in (("many", 50), ("few", 10), ("rare", 2)):
             await fill(writer, name, count)
-        claiming = Claim({"many": "v1", "few": "v1", "rare": "v1"}, 12, lambda limit, found: None)
+        claiming = Claim({"many": "v1", "few": "v1", "rare": "v1"}, lambda: 12, lambda limit, found, next_s: None)
         [(found, _)] = await writer.submit(claiming)
         names = [row["pipeline"] for row in found]
         assert {name: names.count(name) for name in names} == {"many": 5, "few": 5, "rare": 2}
@@ -164,7 +164,9 @@ async def test_places_are_shared_by_pipelines_that_have_a_backlog_each(database:
 @pytest.mark.rows_by_hand
 async def test_a_low_priority_goes_last_until_it_has_waited_long_enough(database: str) -> None:
     async def take(writer: Writer) -> str:
-        [([row], _)] = await writer.submit(Claim({"many": "v1", "few": "v1"}, 1, lambda limit, found: None))
+        [([row], _)] = await writer.submit(
+            Claim({"many": "v1", "few": "v1"}, lambda: 1, lambda limit, found, next_s: None)
+        )
         await rows(
             database, "update runs set state = 'succeeded', owner = null, finished_at = now() where id = $1", row["id"]
         )

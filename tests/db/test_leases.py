@@ -33,10 +33,10 @@ OUTPUT = ArtifactRef("a" * 64, "json", 1, b"1")
 async def claim(writer: Writer, limit: int = 10, beside: Sequence[Operation] = ()) -> list[asyncpg.Record]:
     claimed: list[asyncpg.Record] = []
 
-    def note(limit: int, found: Sequence[asyncpg.Record]) -> None:
+    def note(limit: int, found: Sequence[asyncpg.Record], next_s: float | None) -> None:
         claimed.extend(found)
 
-    await writer.submit(Claim({"a": "v1"}, limit, note), *beside)
+    await writer.submit(Claim({"a": "v1"}, lambda: limit, note), *beside)
     return claimed
 
 

@@ -83,7 +83,7 @@ async def test_a_report_finds_the_row_that_its_own_flush_writes_and_none_that_ha
 
     async with writing(database) as writer:
         await writer.submit(accept("e", "p"))
-        await writer.submit(Claim({"p": "v1"}, 1, lambda limit, found: None))
+        await writer.submit(Claim({"p": "v1"}, lambda: 1, lambda limit, found, next_s: None))
         await writer.submit(PutProgress(place, 0.5, "half"), attempt(AttemptState.RUNNING), PutProgress(place, 0.6, ""))
         assert await shown(database) == [("running", pytest.approx(0.6), "")]
         await writer.submit(attempt(AttemptState.CANCELLED, time.monotonic()))

@@ -330,7 +330,7 @@ async def test_of_a_vote_and_the_end_of_its_time_the_first_decides(database: str
     async with writing(database) as writer:
         await writer.submit(accept("1", "a"), accept("2", "a"))
         found: list[Any] = []
-        await writer.submit(Claim({"a": "v1"}, 2, lambda limit, rows: found.extend(rows)))
+        await writer.submit(Claim({"a": "v1"}, lambda: 2, lambda limit, rows, next_s: found.extend(rows)))
         for run in found:
             asked = (
                 run["id"],
@@ -365,7 +365,7 @@ async def test_the_same_write_again_keeps_votes_time_and_history(database: str) 
     async with writing(database) as writer:
         await writer.submit(accept("1", "a"))
         found: list[Any] = []
-        await writer.submit(Claim({"a": "v1"}, 1, lambda limit, rows: found.extend(rows)))
+        await writer.submit(Claim({"a": "v1"}, lambda: 1, lambda limit, rows, next_s: found.extend(rows)))
         [run] = found
 
         async def put(subject: str, state: GateState = GateState.WAITING, by: str = "approved") -> None:

@@ -188,7 +188,7 @@ class World:
         """Take every run that is ready, and see what each could do next."""
         one, found = self.daemons[who], list[asyncpg.Record]()
         versions = {name: pipeline.version for name, pipeline in self.catalogue.pipelines.items()}
-        await one.writer.submit(Claim(versions, 100, lambda limit, rows: found.extend(rows)))
+        await one.writer.submit(Claim(versions, lambda: 100, lambda limit, rows, next_s: found.extend(rows)))
         for row in found:
             run = live_run(row, self.catalogue.pipelines[row["pipeline"]], self.clock.now())
             attempts, gates = await self.reads.progress([run.id])

@@ -104,6 +104,7 @@ class Tables:
     def _apply(self, lease: int, lease_s: float, one: Operation) -> Any:
         match one:
             case Accept():
+                one.take_places()
                 return self._accept(lease, one)
             case PutAttempt():
                 return self._put(one)
@@ -114,6 +115,7 @@ class Tables:
             case Blame():
                 return self._blame(one)
             case Claim():
+                one.take_places()
                 return self._claim(lease, one)
             case Adopt():
                 return self._adopt(lease, lease_s)

@@ -1,4 +1,4 @@
--- Asked when a claim left places free. `ready`: a run without limits was left, for another process has its hands on it.
+-- Asked after a claim. `ready`: a run without limits was left, for want of places, or another process has its hands on it.
 -- `limited`: runs with limits, or a lane, are to be looked at. `next_s`: when the next run will be ready, or lane open;
 -- a run without limits that has begun is ready $3 seconds earlier.
 with recursive lines as (
