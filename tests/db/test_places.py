@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ from stages.retry import Retry
 from tests.db.daemons import STEADY_S, daemon, reached, settings, start
 from tests.db.writing import accept, rows, writing
 from triggers.event import Event
+
+QUEUED = """
+select count(*) from run_log cross join lateral jsonb_array_elements(convert_from(entries, 'UTF8')::jsonb) entry
+where entry ->> 'move' = 'queued'
+"""
 
 tried: list[str] = []
 
@@ -116,10 +122,32 @@ async def test_runs_that_end_ask_for_no_others(database: str, tmp_path: Path, as
 async def test_a_run_that_is_claimed_as_it_is_accepted_is_told_to_nobody(database: str) -> None:
     async with writing(database) as writer, told(database) as all_of_it:
         for number, places in enumerate((2, 1, 0)):
-            claim = Claim({"once": "v1", "other": "v1"}, places, lambda limit, rows: None)
+            claim = Claim({"once": "v1", "other": "v1"}, partial(int, places), lambda limit, rows, next_s: None)
             _, (taken, _) = await writer.submit(accept(str(number), "once", "other"), claim)
             assert len(taken) == places
             assert await all_of_it() == [""] * (places < 2)
+
+
+async def test_runs_are_begun_at_once_while_a_claim_waits_for_the_writer(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path), once) as one:
+        assert one.executor is not None
+        for number in range(12):
+            one.executor.wake()
+            await asyncio.sleep(0)
+            assert await reached(one, await start(one, "once", str(number), 1)) is RunState.SUCCEEDED
+    assert await rows(database, "select count(*), max(epoch) from runs") == [(12, 1)]
+    assert await rows(database, QUEUED) == [(0,)]
+
+
+async def test_a_claim_that_fills_all_places_makes_nothing_wait_that_comes_then(database: str, tmp_path: Path) -> None:
+    async with daemon(settings(database, tmp_path, max_runs=2), once) as one:
+        assert one.executor is not None
+        first = await asyncio.gather(*(start(one, "once", f"first {number}", 1) for number in range(4)))
+        assert {await reached(one, run) for run in first} == {RunState.SUCCEEDED}
+        before = await rows(database, QUEUED)
+        for number in range(8):
+            assert await reached(one, await start(one, "once", str(number), 1)) is RunState.SUCCEEDED
+    assert [before, await rows(database, QUEUED)] == [[(2,)], [(2,)]]
 
 
 @pytest.mark.parametrize("pipeline", [once, alone], ids=lambda one: one.name)

@@ -23,7 +23,8 @@ def test_no_seed_breaks_a_promise() -> None:
 
 
 def test_a_database_that_does_not_look_at_the_epoch_is_noticed() -> None:
-    assert any("has 2 results" in " ".join(simulate(seed, epochs=False).wrong) for seed in SEEDS)
+    # Two results, an end after which a run waits, a failure for no reason: each is a run that two have driven.
+    assert any(simulate(seed, epochs=False).wrong for seed in SEEDS)
 
 
 def test_a_database_that_does_not_look_at_the_lease_is_noticed() -> None:
