@@ -1,12 +1,14 @@
-"""The files that pages are dressed in: style, scripts, the mark. Served under the digest of all, so kept for good."""
+"""What pages are dressed in: the style, which each holds; scripts and the mark, under their digest, kept for good."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,15 +16,15 @@ from service.api.access import ASSETS
 from service.api.context import Context
 from service.errors import NotFound
 
-KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+KINDS = {"js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+FOLDER = files("service.console").joinpath("assets")
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 @cache
 def assets() -> Mapping[str, bytes]:
-    """Every file by its name."""
-    folder = files("service.console").joinpath("assets")
-    found = (one for one in folder.iterdir() if one.name.rpartition(".")[2] in KINDS)
+    """Every file that is served, by its name."""
+    found = (one for one in FOLDER.iterdir() if one.name.rpartition(".")[2] in KINDS)
     return {one.name: one.read_bytes() for one in sorted(found, key=lambda one: one.name)}
 
 
@@ -33,6 +35,17 @@ def version() -> str:
     for name, content in assets().items():
         whole.update(name.encode() + b"\0" + content + b"\0")
     return whole.hexdigest()
+
+
+@cache
+def style() -> Markup:
+    """The style of every page, which it holds: no page waits for a second answer before it is painted."""
+    return Markup(FOLDER.joinpath("console.css").read_text())
+
+
+def style_source() -> str:
+    """What stands for that style, and for no other, in a Content-Security-Policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()}'"
 
 
 def address(name: str) -> str:

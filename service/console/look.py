@@ -15,7 +15,7 @@ from markupsafe import Markup
 from service.api.access import ACT
 from service.cli.times import distance, instant, lasted
 from service.cli.views.words import number, size
-from service.console.assets import address
+from service.console.assets import address, style, style_source
 from service.console.meter import meter, spark
 from service.deeds import plainly
 from service.ending_words import failed_in, failed_why
@@ -25,7 +25,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self'",
+        f"style-src {style_source()}",
         "img-src 'self' data:",
         "connect-src 'self'",
         "form-action 'self'",
@@ -73,6 +73,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["asset"] = address
+    made.globals["style"] = style()
     made.globals["state"] = state
     made.globals["meter"] = meter
     made.globals["spark"] = spark
@@ -135,7 +136,7 @@ def clock(given: datetime | str | None) -> Markup:
 
 def took(seconds: float | None) -> str:
     """A duration, or nothing."""
-    return "" if seconds is None else lasted(seconds)
+    return "" if seconds is None else lasted(seconds).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def short(digest: str | None) -> str:

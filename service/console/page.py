@@ -71,6 +71,8 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
     )
     frame = {
         "path": request.url.path,
+        # A page that looks again has its style, and takes what differs below it.
+        "dressed": request.headers.get("sec-fetch-dest") != "empty",
         "now": context.daemon.clock.now(),
         "live": shown.follows or live,
         "person": session.name,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -56,7 +58,9 @@ def assert_page(answer: httpx.Response) -> None:
     assert len(re.findall(r"<h1[ >]", page)) == 1
     assert len(re.findall(r"<main[ >]", page)) == 1
     assert re.findall(r"<script(?! type=\"module\" src=\"/assets/)", page) == []
-    assert re.findall(r"\sstyle=|<style|\son[a-z]+=\"", page) == []
+    assert re.findall(r"\sstyle=|\son[a-z]+=\"", page) == []
+    styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert [f"'sha256-{b64encode(sha256(one.encode()).digest()).decode()}'" in POLICY for one in styles] == [True]
     ids = re.findall(r'\sid="([^"]*)"', page)
     assert sorted(ids) == sorted(set(ids))
     labels = re.findall(r'<label[^>]* for="([^"]*)"', page)
@@ -76,4 +80,4 @@ async def send(one: Api, action: str, fields: dict[str, Any], **headers: str) ->
 
 def text_of(page: str) -> str:
     """What a reader sees of it."""
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page)))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"(?s)<style>.*?</style>|<[^>]*>", " ", page)))

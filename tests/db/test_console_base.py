@@ -14,7 +14,7 @@ from service.console.assets import assets
 from service.console.pages import FORMS, PAGES
 from service.settings import Role
 from tests.db.api import Api, api
-from tests.db.console import assert_page, form_of, look, send, text_of
+from tests.db.console import HTML, assert_page, form_of, look, send, text_of
 from tests.db.writing import rows
 
 TOKEN = "a-long-random-text"
@@ -173,17 +173,25 @@ async def asset(one: Api, name: str) -> str:
 
 async def test_files_are_kept_for_good_under_their_digest(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path, Role.API, api_token=TOKEN) as one:
-        other = await one.http.get("/assets/0/console.css")
+        other = await one.http.get("/assets/0/live.js")
         assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
         await send(one, "/sign-in", SIGN_IN)
-        for name in ("console.css", "live.js", "mark.svg"):
+        for name in ("live.js", "mark.svg"):
             path = await asset(one, name)
             first = await one.http.get(path)
             assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
             again = await one.http.get(path, headers={"If-None-Match": first.headers["etag"]})
             assert (again.status_code, again.content) == (304, b"")
-        for wrong in ("none.css", "..%2Flook.py", "look.py"):
+        for wrong in ("console.css", "none.js", "..%2Flook.py", "look.py"):
             assert (await one.http.get(f"/assets/0/{wrong}")).status_code == 404
+
+
+async def test_a_page_that_looks_again_is_sent_no_style(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        again = await one.http.get("/", headers={**HTML, "Sec-Fetch-Dest": "empty"})
+        assert "<style>" in await look(one, "/")
+        assert "<style>" not in again.text
+        assert 'id="now"' in again.text
 
 
 def test_scripts_are_few_and_fetch_nothing_from_elsewhere() -> None:

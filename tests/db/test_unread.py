@@ -12,7 +12,7 @@ import pytest
 from service.settings import Role
 from tests.db.api import api, problem
 
-ADDRESSES = ["/", "/api/v1/runs", "/api/v1/events", "/livez", "/assets/1/console.css", "/decide/x", "/act/sign-out"]
+ADDRESSES = ["/", "/api/v1/runs", "/api/v1/events", "/livez", "/assets/1/live.js", "/decide/x", "/act/sign-out"]
 
 
 @pytest.mark.parametrize("method", ["FOO", "GETS", "PROPFIND", "TRACE", "PUT"])
