@@ -37,7 +37,11 @@ async def events(context: Context, request: Request) -> Shown:
         "pipelines": await pipeline_names(context),
         "page": page,
         "full": len(page["events"]) == LIMIT,
+        "since": None,
     }
+    if further and not values["full"]:
+        looked_to = await context.daemon.reads.row("accepted_at", further)
+        values["since"] = looked_to["at"] if looked_to else None
     values["older"] = urlencode({**narrowed, "before": further}) if further else ""
     values["newest"] = urlencode(narrowed) if "before" in request.query_params else None
     return Shown("events.html", values)

@@ -84,4 +84,4 @@ def plots(versions: Sequence[VersionShape]) -> list[Plot]:
 
 def _measured(one: VersionShape, value: float) -> Measured:
     to = f"/models/{quote(one['model'])}/versions/{one['version']}"
-    return Measured(value, f"version {one['version']}: {value:.6g}", to, LOOKS.get(one["state"], "plain"))
+    return Measured(value, f"version {one['version']}", to, LOOKS.get(one["state"], "plain"))

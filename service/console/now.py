@@ -89,13 +89,14 @@ async def _runs(context: Context) -> Mapping[str, Any]:
 
 
 async def ticks_around(context: Context, names: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-    """The latest ticks of these schedules with what became of them and where their runs stand, and the coming ones."""
+    """The latest ticks of these schedules that are known, what became of them, how their runs stand, and what comes."""
     known = context.daemon.catalogue.bindings(Schedule)
     bindings = [one for one in known if one.trigger.enabled and one.name in names]
     at = context.daemon.clock.now()
     around = await asyncio.to_thread(lambda: [_around(one, at) for one in bindings])
     views = ScheduleViews(context.daemon.reads)
-    past = await views.ticks_of([(one, past) for one, (past, _) in zip(bindings, around, strict=True)])
+    found = await views.ticks_of([(one, past) for one, (past, _) in zip(bindings, around, strict=True)])
+    past = [[tick for tick in ticks if not tick["before"]] for ticks in found]
     runs = [tick["run"] for ticks in past for tick in ticks if tick["run"] is not None]
     states = await context.views.run_states(runs)
     return {

@@ -14,7 +14,7 @@ class Measured:
     """A value, what it is of, and where more is told."""
 
     value: float
-    says: str
+    label: str
     to: str
     look: str = "plain"
 

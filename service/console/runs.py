@@ -44,7 +44,11 @@ async def runs(context: Context, request: Request) -> Shown:
         "pipelines": await pipeline_names(context),
         "page": page,
         "full": len(page["runs"]) == LIMIT,
+        "since": None,
     }
+    if further and not values["full"]:
+        looked_to = await context.daemon.reads.row("queued_at", further)
+        values["since"] = looked_to["at"] if looked_to else None
     values["older"] = urlencode({**narrowed, "before": further}) if further else ""
     values["newest"] = urlencode(narrowed) if "before" in request.query_params else None
     live = {"pipeline": asked["pipeline"]} if asked["pipeline"] else {}

@@ -50,7 +50,8 @@ async def schedule(context: Context, request: Request) -> Shown:
     asked = request.query_params.get("on", "")
     around = _instant(asked, zone) if asked else now
     found = await asyncio.to_thread(stretch, binding.trigger, around)
-    ticks = await ScheduleViews(context.daemon.reads).ticks(binding, found.due)
+    due = await ScheduleViews(context.daemon.reads).ticks(binding, found.due)
+    ticks = [tick for tick in due if not tick["before"]]
     shapes = {one["name"]: one for one in await known_triggers(context)}
     begin = found.begin.astimezone(zone)
     values = {

@@ -47,11 +47,7 @@ def timeline(
     def place(instant: datetime) -> float:
         return round(EDGE + (instant - begin).total_seconds() / span_s * (WIDTH - 2 * EDGE), 1)
 
-    marks = [
-        Mark(place(tick["due_at"]), _stands(tick, states), tick["run"] is not None)
-        for tick in past
-        if not tick["before"]
-    ]
+    marks = [Mark(place(tick["due_at"]), _stands(tick, states), tick["run"] is not None) for tick in past]
     return Timeline(begin, end, place(at), [*marks, *(Mark(place(due), None, ran=False) for due in coming)])
 
 

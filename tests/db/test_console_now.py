@@ -46,7 +46,7 @@ async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> 
     assert "breaks: Permanent: it is broken" in told
     assert re.search(r"Scheduled every:1h clocks ✓ listening", told)
     assert re.search(r"next in .*?, then in .*?, then in ", told)
-    assert len(re.findall(r'<ol class="ticks"', one_page)) == 2
+    assert len(re.findall(r'class="line-of-time"', one_page)) == 2
     assert "webhook:plain" in told
     assert re.search(r"manual \d+ ms \d+ ms 3", told)
     assert re.search(r"manual 3 ✓ ran 3 New ones that this daemon accepted since it began", told)

@@ -29,7 +29,8 @@ def took(seconds: float | None) -> str:
 
 def number(value: float) -> str:
     """A measured number with as many digits as say something: `27,004`, `0.8312`."""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.5g}"
+    whole = float(value).is_integer() or abs(value) >= 1e4
+    return f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.5g}"
 
 
 def bar(fraction: float) -> str:
