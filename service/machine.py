@@ -12,8 +12,8 @@ from stages.plan import Plan, PlanGate, PlanStage
 
 # A run adopted this often without finishing a stage, or a stage lost this often, takes its workers down with it.
 POISON_LIMIT = 5
-# A run that waits for a time is taken so long before it: taking it and reading its past take about as long.
-AHEAD_S = 0.01
+# A run that waits for a time is taken so long before it: taking it and reading its past take time.
+AHEAD_S = 0.05
 ENDED_CHILDREN = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 

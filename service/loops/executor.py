@@ -77,7 +77,9 @@ class Executor:
         return granted
 
     def begin(self, reserved: int, runs: Sequence[TakenRun]) -> None:
-        """See `HandOver`."""
+        """See `HandOver`. What is committed once this process drives nothing more goes back with all it has."""
+        if self._left:
+            return
         self._free += reserved - len(runs)
         for taken in runs:
             self._start(self._taken(taken))
