@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from service.calls import Calls, Json
+from service.calls import Calls, Json, part
 
 PAGE = 500
 
@@ -24,6 +24,10 @@ class ListedCalls(Calls):
         """Registered models and their aliases."""
         return await self._get("/api/v1/models", limit=limit, after=after)
 
+    async def aliases(self, model: str, limit: int | None = None, after: str | None = None) -> Json:
+        """A model's aliases, and where they point."""
+        return await self._get(f"/api/v1/models/{part(model)}/aliases", limit=limit, after=after)
+
     def each_pipeline(self) -> AsyncGenerator[Json, None]:
         """All pipelines that `pipelines` would list, page by page."""
         return self._each("pipelines")
@@ -36,10 +40,14 @@ class ListedCalls(Calls):
         """All models that `models` would list, page by page."""
         return self._each("models")
 
-    async def _each(self, what: str) -> AsyncGenerator[Json, None]:
+    def each_alias(self, model: str) -> AsyncGenerator[Json, None]:
+        """All aliases that `aliases` would list, page by page."""
+        return self._each("aliases", f"models/{part(model)}/aliases")
+
+    async def _each(self, what: str, path: str = "") -> AsyncGenerator[Json, None]:
         after: str | None = None
         while True:
-            page = await self._get(f"/api/v1/{what}", limit=PAGE, after=after)
+            page = await self._get(f"/api/v1/{path or what}", limit=PAGE, after=after)
             for one in page[what]:
                 yield one
             if (after := page.get("next")) is None:

@@ -331,53 +331,6 @@ class PipelinesAnswer(TypedDict):
     next: str | None
 
 
-class ModelSummary(TypedDict):
-    """A model: how many versions it has and where its aliases point."""
-
-    model: str
-    versions: int
-    latest: int
-    aliases: dict[str, int]
-
-
-class ModelsAnswer(TypedDict):
-    """Registered models, by name. `next` goes into `after` for the next page; null on the last one."""
-
-    models: list[ModelSummary]
-    next: str | None
-
-
-class VersionShape(TypedDict):
-    """A registered version. `artifacts` and `lineage` map a role to a digest."""
-
-    model: str
-    version: int
-    state: str
-    artifacts: dict[str, str]
-    metrics: dict[str, float]
-    lineage: dict[str, str]
-    run_id: int | None
-    pipeline: str | None
-    created_at: datetime
-    aliases: list[str]
-
-
-class VersionsPage(TypedDict):
-    """A model's versions, newest first. `next` goes into `before` for the next page."""
-
-    model: str
-    aliases: dict[str, int]
-    versions: list[VersionShape]
-    next: int | None
-
-
-class Prediction(TypedDict):
-    """What a model answers: its own fields (such as `predictions`) beside these two."""
-
-    model: str
-    version: int
-
-
 class Check(TypedDict):
     """One thing that was checked."""
 

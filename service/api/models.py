@@ -18,8 +18,8 @@ from service.callers import Right
 from service.db.predictions import detail_of
 from service.db.registry import MoveAlias, RegisterVersion
 from service.errors import NotFound
+from service.model_shapes import AliasesPage, ModelsAnswer, Prediction, VersionShape, VersionsPage
 from service.prediction_shapes import VersionDetail
-from service.shapes import ModelsAnswer, Prediction, VersionShape, VersionsPage
 from stages.registry import ModelVersion, NewVersion
 from triggers.attributes import is_text
 from triggers.headers import fold, key_of
@@ -46,11 +46,21 @@ async def versions_of(context: Context, name: str, before: int | None, limit: in
     """Those below `before`, newest first. Raises `NotFound`."""
     found = await context.views.model(name)
     if found is None:
-        raise NotFound(f"no model is called {name[:80]!r}: a version appears once a run has registered one")
+        raise _unknown(name)
     below = LARGEST_VERSION if before is None else min(before, LARGEST_VERSION)
     versions = await context.views.versions(name, before=below, limit=limit)
     last = versions[-1]["version"] if len(versions) == limit else None
     return {"model": name, "aliases": found["aliases"], "versions": versions, "next": last}
+
+
+async def aliases(context: Context, request: Request) -> Response:
+    """A page of a model's aliases."""
+    after, limit = asked_by_name(request)
+    name = request.path_params["model"]
+    page = await context.views.aliases(name, after=after, limit=limit)
+    if not page["aliases"] and await context.views.model(name) is None:
+        raise _unknown(name)
+    return Json(page)
 
 
 async def version(context: Context, request: Request) -> Response:
@@ -59,6 +69,10 @@ async def version(context: Context, request: Request) -> Response:
     name, before = request.path_params["model"], query_day(request, "before")
     shown = await version_called(context, name, path_id(request, "version", "version"))
     return Json(await detail_of(context.daemon.reads, shown, before))
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"no model is called {name[:80]!r}: a version appears once a run has registered one")
 
 
 async def register(context: Context, request: Request) -> Response:
@@ -174,6 +188,16 @@ ENDPOINTS = (
         body=VersionBody,
         answers={201: VersionShape},
         problems=(413, 415, 422, 429),
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/v1/models/{model}/aliases",
+        summary="A model's aliases by name, and where they point",
+        tag="models",
+        handler=aliases,
+        query=BY_NAME,
+        answers={200: AliasesPage},
+        problems=(404, 422),
     ),
     Endpoint(
         method="GET",

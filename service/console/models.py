@@ -16,9 +16,10 @@ from service.console.page import Done, Form, Shown, further, who
 from service.console.plot import Measured, Plot, plot
 from service.db.predictions import detail_of
 from service.db.registry import PRODUCTION
-from service.shapes import VersionShape
+from service.model_shapes import VersionShape
 
-LIMIT, MOST_PLOTS = 50, 24
+# As many aliases as are told with their model.
+LIMIT, MOST_PLOTS, MOST_ALIASES = 50, 24, 100
 LOOKS = {"production": "good", "staging": "wait"}
 
 
@@ -39,6 +40,7 @@ async def model(context: Context, request: Request) -> Shown:
         "title": name,
         "name": name,
         "aliases": found["aliases"],
+        "more_aliases": len(found["aliases"]) == MOST_ALIASES,
         "versions": found["versions"],
         "plots": plots(found["versions"]),
         "older": urlencode({"before": found["next"]}) if found["next"] else "",

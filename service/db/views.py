@@ -21,21 +21,19 @@ from service.db.run_detail import GateRows, StageRows, event_name, run_base, run
 from service.db.waits import blocking_of, is_ready, limits_in, waits_of
 from service.fate_words import told
 from service.fates import strongest
+from service.model_shapes import AliasesPage, AliasShape, ModelsAnswer, ModelSummary, VersionShape
 from service.now_shapes import PeopleWait
 from service.replay_shapes import ReplayOf
 from service.shapes import (
     EventFate,
     EventsPage,
     EventSummary,
-    ModelsAnswer,
-    ModelSummary,
     OutcomeShape,
     RunDetail,
     RunEventShape,
     RunEventsPage,
     RunsPart,
     RunSummary,
-    VersionShape,
 )
 from service.system_shapes import DaemonShape, DatabaseShape, PoolShape, SinkShape
 from stages.artifacts import ArtifactRef
@@ -267,6 +265,12 @@ class Views:
         """The model of this name, or None."""
         row = await self._reads.row("show_model", name)
         return None if row is None else _model(row)
+
+    async def aliases(self, model: str, *, after: str | None, limit: int) -> AliasesPage:
+        """Aliases of a model behind the name `after`."""
+        rows = await self._reads.fetch("list_aliases", model, after, limit)
+        aliases: list[AliasShape] = [{"alias": row["alias"], "version": row["version"]} for row in rows]
+        return {"model": model, "aliases": aliases, "next": rows[-1]["alias"] if len(rows) == limit else None}
 
     async def versions(self, model: str, *, before: int | None, limit: int) -> list[VersionShape]:
         """Versions of a model below `before`."""

@@ -151,3 +151,31 @@ async def test_of_many_daemons_that_died_within_the_hour_the_latest_are_told(dat
     assert [sum(each["state"] == state for each in told) for state in ("alive", "lapsed")] == [1, 100]
     assert datetime.fromisoformat(oldest) > last["at"]
     assert [each["id"] for each in told] == sorted(each["id"] for each in told)
+
+
+ALIASES = """
+insert into model_aliases (model, alias, version)
+select 'm0', 'a' || lpad(n::text, 4, '0'), 1 from generate_series(1, 120) n union all select 'm0', 'production', 1
+"""
+
+
+@pytest.mark.rows_by_hand
+async def test_of_many_aliases_some_are_told_with_their_model_and_all_by_themselves(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listed_calls, "PAGE", 50)
+    async with api(database, tmp_path, Role.API) as one:
+        await registered(one, "m0", "m1")
+        await rows(database, ALIASES)
+        listed = (await one.http.get("/api/v1/models")).json()["models"][0]["aliases"]
+        shown = (await one.http.get("/api/v1/models/m0")).json()["aliases"]
+        assert listed == shown
+        assert (len(listed), "production" in listed, "a0099" in listed, "a0100" in listed) == (100, True, True, False)
+        page = await one.call(one.client.aliases, "m0", limit=2, after="a0119")
+        assert page["aliases"] == [{"alias": "a0120", "version": 1}, {"alias": "production", "version": 1}]
+        assert page["next"] == "production"
+        names = [each["alias"] for each in await one.call(lambda: list(one.client.each_alias("m0")))]
+        assert (len(names), names) == (121, sorted(names))
+        assert (await one.call(one.client.aliases, "m1"))["aliases"] == []
+        problem(await one.http.get("/api/v1/models/none/aliases"), 404)
+        assert "The first by name; all, as JSON" in text_of(await look(one, "/models/m0"))

@@ -77,6 +77,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "known_pipelines": (("p1", 50, ["loaded"]), set(), ""),
     "pipeline_versions": (("p1", "", 50, "1"), set(), "pipelines_by_age"),
     "list_models": (("m", 50), set(), "model_versions_pkey"),
+    "list_aliases": (("m", "a", 50), set(), "model_aliases_pkey"),
     "show_model": (("m",), set(), "model_versions_pkey"),
     "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }

@@ -8,7 +8,9 @@ with recursive found as (
     select model from found where model is not null limit $2
 )
 select p.model, (select max(v.version) from model_versions v where v.model = p.model) as latest, (
-    select json_object_agg(a.alias, a.version) from model_aliases a where a.model = p.model
+    select json_object_agg(a.alias, a.version) from (
+        select alias, version from model_aliases where model = p.model order by alias <> 'production', alias limit 100
+    ) a
 )::text as aliases
 from page p
 order by p.model
