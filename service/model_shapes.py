@@ -55,8 +55,8 @@ class VersionShape(TypedDict):
 
 
 class VersionsPage(TypedDict):
-    """A model's versions, newest first; `aliases` as in the list of models. `next` goes into `before` for the next page;
-    null on the last one.
+    """A model's versions, newest first; `aliases` as in the list of models. `next` goes into `before` for the next
+    page; null on the last one.
     """
 
     model: str
