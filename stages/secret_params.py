@@ -130,8 +130,13 @@ def values_of(params: Mapping[str, Any] | None, model: type[BaseModel] | None) -
 
 def values_in(events: Iterable[Event]) -> list[str]:
     """The texts that must not be seen of the data of events, as far as they can be looked for in each line."""
-    found = (text for event in events for one in hidden_in(event) for text in _texts(one))
-    return list(islice((text for text in found if len(text) <= LONGEST_TEXT), MOST_TEXTS))
+    marked: list[Any] = []
+    for event in events:
+        marked += hidden_in(event)
+    if not marked:
+        return []
+    found = (text for one in marked for text in _texts(one) if len(text) <= LONGEST_TEXT)
+    return list(islice(found, MOST_TEXTS))
 
 
 def unmasked(changed: Mapping[str, Any], before: Mapping[str, Any], paths: Sequence[Sequence[str]]) -> dict[str, Any]:

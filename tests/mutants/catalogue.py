@@ -152,15 +152,15 @@ MUTANTS = (
     Mutant(
         "a position moves wherever it stood",
         f"{SQL}/move_positions.sql",
-        "where p.scope = g.scope and p.key = g.key and p.value = g.expect",
-        "where p.scope = g.scope and p.key = g.key",
+        "p.key = any (array[g.key]) and p.value = g.expect",
+        "p.key = any (array[g.key])",
         [ACCEPT],
     ),
     Mutant(
         "what is usual moves a position wherever it stood",
         f"{SQL}/usual.sql",
-        "where p.scope = g.scope and p.key = g.key and p.value = g.expect",
-        "where p.scope = g.scope and p.key = g.key",
+        "p.key = any (array[g.key]) and p.value = g.expect",
+        "p.key = any (array[g.key])",
         [USUAL],
     ),
     Mutant(
