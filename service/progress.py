@@ -87,7 +87,8 @@ class ProgressReports:
         log = self._logs.of(report.call)
         note = cut(log.secrets.mask(clean(note)), NOTE_LIMIT)
         report.stored_at = self._loop.time()
-        self._writer.later(PutProgress(place_of(report.call), fraction, note))
+        if self._writer.outage is None:  # by the time that is over, this is out of date
+            self._writer.later(PutProgress(place_of(report.call), fraction, note))
         if note != report.stored_note:
             report.stored_note = note
             log.add(LogLine(time.time(), "log", "progress", "tidemill.progress", f"{fraction:.0%} {note}".rstrip()))

@@ -6,12 +6,15 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service import progress
 from service.db.attempts import PutAttempt
 from service.db.claims import Claim
 from service.db.stage_logs import PutProgress
+from service.db.writer import Writer
 from service.model import AttemptState, RunState
 from stages import Event, Pipeline, StageContext, stage
 from tests.db import log_stages
@@ -31,11 +34,20 @@ def tells_much(event: Event, context: StageContext) -> None:
 
 
 @stage
+def tells_on(context: StageContext) -> None:
+    while not go_on.wait(0.001):
+        told.append(len(told))
+        context.progress(0.5, "soon")
+
+
+@stage
 def tells_late(context: StageContext) -> None:
     kept.append(context)
 
 
 kept: list[StageContext] = []
+told: list[int] = []
+telling_on = Pipeline("telling_on", [tells_on])
 telling = Pipeline("telling_much", [tells_much])
 late = Pipeline("telling_late", [tells_late])
 
@@ -63,6 +75,38 @@ async def test_the_latest_report_is_in_the_row_of_a_running_attempt(database: st
     lines = await rows(database, "select level, message from stage_logs order by seq")
     assert [line["level"] for line in lines] == ["progress", "progress"]
     assert [line["message"].partition(" ")[2] for line in lines] == ["soon", "three\ufffd quarters"]
+
+
+async def test_reports_do_not_pile_up_while_postgres_is_away(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = asyncio.Semaphore(0)
+
+    def put(*values: Any) -> PutProgress:
+        given.release()
+        return PutProgress(*values)
+
+    monkeypatch.setattr(Writer, "_recovered", lambda writer: None)
+    monkeypatch.setattr(progress, "PROGRESS_S", 0.01)
+    monkeypatch.setattr(progress, "PutProgress", put)
+    told.clear()
+    go_on.clear()
+    async with daemon(settings(database, tmp_path), telling_on) as one, asyncio.timeout(20):
+        run = await start(one, "telling_on", "1")
+        try:
+            await given.acquire()
+            one.writer.outage = "away"
+            while not given.locked():
+                await given.acquire()
+            told.clear()
+            while len(told) < 100:
+                await asyncio.sleep(0.01)
+            assert given.locked()
+            one.writer.outage = None
+            await given.acquire()
+        finally:
+            go_on.set()
+        assert await reached(one, run) is RunState.SUCCEEDED
 
 
 async def test_a_report_after_the_end_changes_nothing(database: str, tmp_path: Path) -> None:
