@@ -23,6 +23,7 @@ from service.api.serving import Serving
 from service.api.sessions import Sessions
 from service.api.unread import ReadingProtocol
 from service.api.watched import Watched
+from service.console.look import prepare
 from service.db.links import known_key, new_key
 from service.db.views import Views
 from service.errors import ConfigError
@@ -111,6 +112,7 @@ class ApiServer:
         """Serve until `close`, or until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(asyncio.to_thread(prepare))
                 reading = tasks.create_task(self._stream.run())
                 watching = tasks.create_task(self._watched.run())
                 await self._tick()

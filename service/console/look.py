@@ -56,11 +56,18 @@ SIGNS = {
     **dict.fromkeys(("queued", "coalesced"), ("…", "work")),
 }
 PLAIN = ("○", "plain")
+START = ("bare.html", "base.html", "parts.html", "now.html")
 
 
 def rendered(template: str, **values: Any) -> str:
     """A template, filled. Everything in `values` is escaped."""
     return _environment().get_template(template).render(**values)
+
+
+def prepare() -> None:
+    """Compile what the start page is made of: that takes longer than all the rest of its first answer."""
+    for name in START:
+        _environment().get_template(name)
 
 
 @cache

@@ -50,7 +50,7 @@ MOST_ITEMS = 50
 
 
 # How many rows are looked through for what no index finds.
-AT_ONCE = 5_000
+AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.console import look
 from service.console.look import cut, so_far
 from service.console.pages import PAGES
 
@@ -40,3 +41,13 @@ def test_what_goes_on_is_told_in_whole_seconds_as_the_script_goes_on_to_tell_it(
     assert text.startswith("for <time datetime=")
     assert f" data-lasts>{told}</time>" in text
     assert so_far(None, now) == ""
+
+
+def test_what_the_start_page_is_made_of_is_compiled_while_a_daemon_starts() -> None:
+    templates = Path(look.__file__).parent / "templates"
+    named, wanted = set[str](), {"now.html"}
+    while new := wanted - named:
+        named |= new
+        wanted |= {one for name in new for one in re.findall(r'"(\w+\.html)"', (templates / name).read_text())}
+    assert set(look.START) == named
+    look.prepare()
