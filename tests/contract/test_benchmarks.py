@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from benchmarks.benchmark import in_order, names
-from benchmarks.results import read_results, render
+from benchmarks.__main__ import main
+from benchmarks.benchmark import in_order, load, names
+from benchmarks.results import read_results, render, write_result
 from benchmarks.tables import Column, Goal, Table
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,26 @@ def test_the_document_names_benchmarks_that_there_are() -> None:
     commands = re.findall(r"(?:python -m benchmarks |make bench ARGS=)(\w+)", document)
     assert commands
     assert set(commands) <= {*names(), "table"}
+
+
+def test_options_in_the_document_are_options_of_their_benchmarks() -> None:
+    document = (ROOT / "docs/performance.md").read_text()
+    found = re.findall(r"python -m benchmarks (\w+)((?: --[\w-]+ \w+)+)", document)
+    assert found
+    for name, options in found:
+        sizes = {one.name.replace("_", "-") for one in dataclasses.fields(load(name).full)}
+        assert set(re.findall(r"--([\w-]+)", options)) <= sizes
+
+
+def test_what_was_measured_is_printed_as_the_tables_of_the_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = Table("Runs", [Column("per_s", "runs/s")], [{"name": "tidemill", "per_s": 1234.0, "ratio": 0.3}])
+    write_result(tmp_path, "runs", load("runs"), load("runs").full, [table], quick=False)
+    main(["table", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert "| tidemill | 1,234 |" in told
+    assert "| `runs`: runs/s against the bare loop | 0.3 | 0.25 | 0.5 |" in told
 
 
 def figures_of(row: dict[str, Any]) -> list[float]:
