@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from service.errors import DatabaseUnavailable
 from triggers.event import utc_now
@@ -40,14 +40,14 @@ class DatabaseClock(SystemClock):
 
     def __init__(self, ask: Callable[[], Awaitable[datetime]]) -> None:
         self._ask = ask
-        self._said, self._then = utc_now(), time.monotonic()
+        self._ahead_s = time.time() - time.monotonic()
 
     def now(self) -> datetime:
         """The present instant in UTC."""
         return self._at(time.monotonic())
 
     def _at(self, monotonic_s: float) -> datetime:
-        return self._said + timedelta(seconds=monotonic_s - self._then)
+        return datetime.fromtimestamp(monotonic_s + self._ahead_s, UTC)
 
     async def set(self) -> None:
         """Ask the database, and go by its answer where the difference is more than the question took."""
@@ -60,7 +60,7 @@ class DatabaseClock(SystemClock):
                 logger.warning(
                     "the clock of Postgres is %+.1f s from ours: going by that of Postgres", off.total_seconds()
                 )
-            self._said, self._then = said, asked_s + unsure_s
+            self._ahead_s = said.timestamp() - (asked_s + unsure_s)
 
     async def run(self) -> None:
         """Ask now and then, until cancelled. Where Postgres is away, the seconds here go on counting."""
