@@ -98,8 +98,8 @@ class Provider:
         pipelines = tuple(dict.fromkeys(name for one in grants for name in one.pipelines))
         return Caller(name.strip()[:200], Via.OIDC, rights, pipelines, _subject(claims))
 
-    async def address(self, redirect: str, state: str, nonce: str, challenge: str) -> str:
-        """Where a browser goes to sign in."""
+    async def address(self, redirect: str, state: str, nonce: str, challenge: str, *, silent: bool) -> str:
+        """Where a browser goes to sign in; `silent`: only if nobody has to be asked anything there."""
         about = await self._described()
         query = {
             "response_type": "code",
@@ -110,7 +110,7 @@ class Provider:
             "nonce": nonce,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
-        }
+        } | ({"prompt": "none"} if silent else {})
         given = str(about["authorization_endpoint"])
         return f"{given}{'&' if urlsplit(given).query else '?'}{urlencode(query)}"
 

@@ -59,12 +59,16 @@ class Sessions:
 
     def of(self, scope: Scope) -> Session | None:
         """The session of a request, if it brings a valid one."""
+        session = self.last(scope)
+        return session if session is not None and session.until_s > time.time() else None
+
+    def last(self, scope: Scope) -> Session | None:
+        """The same, also where its time is over."""
         read = self._read(scope, self._name, "session")
         try:
-            session = Session(**read)
+            return Session(**read)
         except TypeError:
             return None
-        return session if session.until_s > time.time() else None
 
     def begin(self, name: str, *, signed_in: bool, token: int | None = None, holder: bool = False) -> Session:
         """A new one."""

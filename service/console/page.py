@@ -83,7 +83,9 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
         "people_wait": waiting["gates"] + waiting["reviews"],
     }
     answer = HTMLResponse(rendered(shown.template, **frame, **shown.values), headers=HEADERS)
-    if known is None:
+    last = context.sessions.last(request.scope)
+    # What a provider has to be asked of again stays for that.
+    if known is None and not (last is not None and last.issuer):
         answer.headers.append("Set-Cookie", context.sessions.cookie(session))
     if frame["said"]:
         answer.headers.append("Set-Cookie", context.sessions.told())

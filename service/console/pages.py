@@ -94,6 +94,8 @@ def page_routes(context: Context) -> list[Route]:
     async def sign_in(request: Request) -> Response:
         if request.method == "POST":
             return await signing.sign_in(context, request)
+        if await provider.goes_on(context, request):
+            return await provider.depart(context, request, silent=True)
         return await show(context, request, signing.asking, None)
 
     def bare(handler: Callable[[Context, Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

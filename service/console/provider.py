@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,6 +18,7 @@ from service.api.access import SIGN_IN
 from service.api.context import Context
 from service.api.ended import end_sessions
 from service.api.problems import Problem
+from service.api.requests import header
 from service.api.standing import CALLER
 from service.callers import Caller, Via
 from service.console.look import HEADERS
@@ -34,15 +36,28 @@ MOST_STATES = 10_000
 _seen: OrderedDict[str, None] = OrderedDict()
 
 
-async def depart(context: Context, request: Request) -> Response:
+async def goes_on(context: Context, request: Request) -> bool:
+    """Whether a browser comes whose session is over by its time alone: the provider can tell at once whether that is
+    still the same person, and what they may do by now.
+    """
+    provider, session = context.access.provider, context.sessions.last(request.scope)
+    if provider is None or session is None or session.issuer != provider.issuer:
+        return False
+    # What a page's script fetches leads nowhere else, and would spoil what another tab has begun.
+    if context.sessions.of(request.scope) is not None or header(request.scope, b"sec-fetch-mode") != "navigate":
+        return False
+    return session.generation >= generation(await context.ends.ends(), session.name, session.known_as)
+
+
+async def depart(context: Context, request: Request, *, silent: bool = False) -> Response:
     """Send the browser to the provider. What it is to bring back is kept in a signed cookie of its own."""
     provider = _provider(context)
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     challenge = urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-    to = await provider.address(_redirect(context), state, nonce, challenge)
+    to = await provider.address(_redirect(context), state, nonce, challenge, silent=silent)
     answer = RedirectResponse(to, 303, {**HEADERS, "Referrer-Policy": "no-referrer"})
     following = inside(request.query_params.get("next", "/"))
-    going = {"state": state, "nonce": nonce, "verifier": verifier, "next": following}
+    going = {"state": state, "nonce": nonce, "verifier": verifier, "next": following, "silent": silent}
     answer.headers.append("Set-Cookie", context.sessions.going(going))
     return answer
 
@@ -67,6 +82,8 @@ async def _arrived(context: Context, request: Request) -> Response:
     _remember(state)
     if asked.get("iss", provider.issuer).rstrip("/") != provider.issuer:
         raise NotLetIn(f"this answer is of another provider than {provider.issuer}")
+    if "code" not in asked and going.get("silent"):
+        return _asked_for(context, str(going["next"]))
     if "code" not in asked:
         told = asked.get("error_description") or asked.get("error") or "no code came back"
         raise NotLetIn(f"{provider.issuer} did not sign you in: {told[:200]}")
@@ -99,6 +116,14 @@ async def ended(context: Context, request: Request) -> Response:
         return Response(headers={"Cache-Control": "no-store"})
 
     return await context.audit.served(request, f"POST {ENDED}", None, 200, end)
+
+
+def _asked_for(context: Context, following: str) -> Response:
+    """The page that asks: the provider knows them no more without their help."""
+    answer = RedirectResponse(f"{SIGN_IN}?next={quote(inside(following), safe='')}", 303, HEADERS)
+    for cookie in (context.sessions.ended(), context.sessions.came_back()):
+        answer.headers.append("Set-Cookie", cookie)
+    return answer
 
 
 def _remember(state: str) -> None:

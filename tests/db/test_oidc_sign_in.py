@@ -121,6 +121,45 @@ async def test_a_session_ends_when_it_was_to_end(database: str, tmp_path: Path, 
         assert (await one.http.get("/runs", headers=HTML)).headers["location"].startswith("/sign-in")
 
 
+NAVIGATES = {**HTML, "Sec-Fetch-Mode": "navigate"}
+
+
+async def test_whose_session_is_over_comes_back_with_what_they_may_do_by_now(
+    database: str, tmp_path: Path, there: Signer
+) -> None:
+    async with api(database, tmp_path, Role.API, api_token="holder", oidc=settings(there, session_s=0)) as one:
+
+        async def sign_in(**claims: Any) -> None:
+            asked = await depart(one)
+            there.also = claims
+            assert (await arrive(one, code=there.let_in(asked), state=asked["state"])).status_code == 303
+
+        await sign_in()
+        # A script that fetches a page, and a program, are led nowhere.
+        for mode in ("cors", "same-origin", None):
+            headers = {**HTML, **({"Sec-Fetch-Mode": mode} if mode else {})}
+            assert (await one.http.get("/sign-in", headers=headers)).status_code == 200
+        away = await one.http.get("/sign-in?next=%2Fruns", headers=NAVIGATES)
+        assert away.status_code == 303
+        asked = {name: one_of[0] for name, one_of in parse_qs(urlsplit(away.headers["location"]).query).items()}
+        assert asked["prompt"] == "none"
+        # The provider does not know them any more: they are asked, once.
+        back = await arrive(one, error="login_required", state=asked["state"])
+        assert (back.status_code, back.headers["location"]) == (303, "/sign-in?next=%2Fruns")
+        assert (await one.http.get(back.headers["location"], headers=NAVIGATES)).status_code == 200
+        # It still does, and has put them into another group.
+        await sign_in()
+        away = await one.http.get("/sign-in?next=%2Faudit", headers=NAVIGATES)
+        asked = {name: one_of[0] for name, one_of in parse_qs(urlsplit(away.headers["location"]).query).items()}
+        there.also = {"groups": ["other"]}
+        refused = await arrive(one, code=there.let_in(asked), state=asked["state"])
+        assert (refused.status_code, "none of the groups" in refused.text) == (403, True)
+        # Whose sessions were ended has to ask for another.
+        await sign_in()
+        await one.call(one.client.end_sessions, "kim")
+        assert (await one.http.get("/sign-in", headers=NAVIGATES)).status_code == 200
+
+
 async def test_an_answer_that_was_not_asked_for_is_refused(database: str, tmp_path: Path, there: Signer) -> None:
     async with api(database, tmp_path, Role.API, oidc=settings(there)) as one:
 
