@@ -114,7 +114,9 @@ async def runs_page(
     if state is not None and state not in set(RunState):
         raise Problem(422, f"state={state[:80]!r}: expected one of {', '.join(RunState)}")
     event = event_key(asked["event"])
-    part = await window(asked, before, context.views.run_at, searches=bool(trigger or text))
+    among = await context.views.tagged(tags)
+    searches = bool(trigger or text or (tags and among is None))
+    part = await window(asked, before, context.views.run_at, searches=searches)
 
     async def find(first: int | None, before: int | None, limit: int) -> tuple[list[RunSummary], int | None]:
         found = await context.views.runs(
@@ -127,6 +129,7 @@ async def runs_page(
             first=first,
             trigger=trigger,
             text=text,
+            among=among,
         )
         return found["runs"], found["next"]
 

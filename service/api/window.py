@@ -16,8 +16,8 @@ TIMES = {
     "until": "only up to the end of this day (UTC), or before this time",
 }
 
-# For how long one request looks through part after part before it says how far it came.
-SEARCH_S = 0.05
+# For how long one request looks through part after part, each twice the last, before it says how far it came.
+SEARCH_S = 0.03
 
 T = TypeVar("T")
 Place = Callable[[datetime | None], Awaitable[tuple[int, int]]]
@@ -39,15 +39,16 @@ class Window:
             return await find(self.first, self.before, limit)
         found: list[T] = []
         least, before, until = max(self.first or 1, 1), self.before or 1, monotonic() + SEARCH_S
+        part = AT_ONCE
         while True:
-            first = max(before - AT_ONCE, least)
+            first = max(before - part, least)
             rows, further = await find(first, before, limit - len(found))
             found += rows
             if further is not None or first == least:
                 return found, further
             if monotonic() >= until:
                 return found, first
-            before = first
+            before, part = first, part * 2
 
 
 async def window(asked: Mapping[str, str], before: int | None, place: Place, *, searches: bool) -> Window:

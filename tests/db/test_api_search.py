@@ -82,6 +82,22 @@ async def test_a_request_looks_through_so_much_and_says_where_to_look_on(
         assert ("n3" in recent, "n4" in recent) == (False, True)
 
 
+async def test_a_tag_that_many_runs_have_is_looked_for_part_by_part(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "AT_ONCE", 3)
+    monkeypatch.setattr(window, "SEARCH_S", 0)
+    async with api(database, tmp_path, Role.API) as one:
+        for number in range(1, 8):
+            tags = ["old"] if number < 3 else []
+            (await one.post("/api/v1/pipelines/sums/runs", {"id": f"s{number}", "tags": tags})).raise_for_status()
+        wanted = {"tag": "old", "limit": 5}
+        assert [len(page) for page in await pages(one, "runs", **wanted)] == [2]
+        assert [len(page) for page in await pages(one, "runs", tag="none")] == [0]
+        monkeypatch.setattr(views, "MOST_TAGGED", 1)
+        assert [len(page) for page in await pages(one, "runs", **wanted)] == [0, 1, 1]
+
+
 async def test_gates_that_wait_are_listed_with_what_is_asked(database: str, tmp_path: Path) -> None:
     async with api(database, tmp_path) as one:
         runs = [await one.start("gated", RunState.WAITING) for _ in range(3)]

@@ -16,7 +16,7 @@ LIVE = {
     "fates_removing",
     "gates_waiting",
     "runs_for_kept_code",
-    "runs_in_review",
+    "runs_to_review",
     "runs_limited",
     "runs_stopping",
     "runs_unfinished",

@@ -27,7 +27,8 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "story_caused": ((7,), set(), "runs_by_cause"),
     "story_models": ((7,), {"model_versions", "model_aliases"}, ""),
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
-    "list_runs": ((None, None, None, None, 50, '["rare"]', None, None, None), {"gates"}, "runs_by_tag"),
+    "list_runs": ((None, None, None, None, 50, '["rare"]', None, None, None, [7, 9]), {"gates"}, "runs_pkey"),
+    "tagged_runs": (('["rare"]', 10_001), set(), "runs_by_tag"),
     "show_attempts": ((7, 1000), set(), "attempt_costs_pkey"),
     "show_costs": ((7,), set(), "attempt_costs_pkey"),
     "put_costs": (([7], ["a"], [-1], [2], [1.0], [1]), set(), "runs_pkey"),
@@ -83,7 +84,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
 }
 LOOKED_AT = {
     *("list_events", "show_events", "list_events_by_fate", "look_on_by_fate", "run_events"),
-    *("latest_runs", "list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs"),
+    *("latest_runs", "list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs", "tagged_runs"),
 }
 
 
@@ -105,7 +106,7 @@ async def test_no_statement_walks_the_history(history: str) -> None:
 async def test_runs_that_did_not_succeed_are_listed_by_an_index_of_their_own(
     history: str, pipeline: str | None, state: str
 ) -> None:
-    nodes = await plan_of(history, "list_runs", (pipeline, state, None, None, 50, None, None, None, None))
+    nodes = await plan_of(history, "list_runs", (pipeline, state, None, None, 50, None, None, None, None, None))
     assert "runs_unsuccessful" in set(indexes(nodes))
 
 
@@ -115,7 +116,7 @@ async def test_failed_runs_of_a_pipeline_are_found_among_the_failed_ones_of_othe
     await rows(database, "update runs set pipeline = 'other' where id % 2 = 0")
     await rows(database, "update runs set state = 'failed', failure = '{}' where id % 200 = 0")
     await rows(database, "vacuum (analyze) runs")
-    nodes = await plan_of(database, "list_runs", ("six", "failed", None, None, 50, None, None, None, None))
+    nodes = await plan_of(database, "list_runs", ("six", "failed", None, None, 50, None, None, None, None, None))
     assert "runs_unsuccessful_of_pipeline" in set(indexes(nodes))
 
 
@@ -127,7 +128,7 @@ async def test_what_waits_for_a_person_is_counted_without_reading_it(history: st
 
 
 async def test_what_no_index_finds_is_looked_for_in_a_part_of_the_runs(history: str) -> None:
-    nodes = await plan_of(history, "list_runs", (None, None, None, 15_000, 50, None, 14_000, "t", "some"))
+    nodes = await plan_of(history, "list_runs", (None, None, None, 15_000, 50, None, 14_000, "t", "some", None))
     bounded = [node for node in nodes if node.get("Index Name") == "runs_pkey"]
     assert ["id < " in node["Index Cond"] and "id >= " in node["Index Cond"] for node in bounded] == [True]
 
