@@ -119,7 +119,7 @@ MUTANTS = (
     Mutant(
         "a daemon goes by its machine's clock",
         "service/clock.py",
-        "            self._said, self._then = said, asked_s + unsure_s\n",
+        "            self._ahead_s = said.timestamp() - (asked_s + unsure_s)\n",
         "            del said\n",
         ["tests/unit/test_clock.py"],
     ),
