@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -58,10 +59,10 @@ def add(batch: Records) -> int:
 async def run(size: Size) -> Sequence[Table]:
     """Measure; what is told."""
     async with ground() as here, EmbeddedKafka(here.folder) as servers:
-        await _produce(servers, size)
+        await produce(servers, size)
         contenders = {
             LIMIT: partial(_bare, here, servers, size),
-            "tidemill": partial(_ours, here, servers, size),
+            "tidemill": partial(ours, here, servers, size),
         }
         found = await alternate(contenders, size.rounds)
         peers, notes = await _peers(servers, size)
@@ -70,7 +71,8 @@ async def run(size: Size) -> Sequence[Table]:
     return [rates(title, "record", summary(found | peers, LIMIT), *notes)]
 
 
-async def _produce(servers: str, size: Size) -> None:
+async def produce(servers: str, size: Size) -> None:
+    """Fill the topic."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     await admin.create_topics([NewTopic(TOPIC, size.partitions, 1)])
@@ -105,8 +107,10 @@ async def _bare(here: Ground, servers: str, size: Size) -> Round:
         await consumer.stop()
 
 
-async def _ours(here: Ground, servers: str, size: Size) -> Round:
-    """From the first batch that is durable to the last run that has succeeded."""
+async def ours(
+    here: Ground, servers: str, size: Size, watched: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Round:
+    """From the first batch that is durable to the last run that has succeeded, `watched` meanwhile."""
     await here.execute("truncate positions, runs, attempts, events")
     pipeline = Pipeline("added", [add], on=[KafkaBatches(TOPIC, max_records=size.batch, max_wait_s=0.2)])
     kafka = KafkaAccess(servers, f"round{next(_numbers)}", embedded=True)
@@ -117,8 +121,9 @@ async def _ours(here: Ground, servers: str, size: Size) -> Round:
         before = int(await here.watcher.fetchval(READ))
 
         async def work() -> None:
-            await here.reaches(READ, size.records)
-            await here.reaches(OVER, 1)
+            with watched():
+                await here.reaches(READ, size.records)
+                await here.reaches(OVER, 1)
 
         found = await measured(size.records - before, work, here.commits)
         daemon.stop()
