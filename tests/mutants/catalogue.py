@@ -270,4 +270,25 @@ MUTANTS = (
         "where",
         ["tests/db/test_pushed.py"],
     ),
+    Mutant(
+        "sessions that were ended go on",
+        "service/api/access.py",
+        "        if session.generation < generation(",
+        "        if False and session.generation < generation(",
+        ["tests/db/test_ended_sessions.py"],
+    ),
+    Mutant(
+        "a logout token lets somebody in",
+        "service/oidc.py",
+        '        if "events" in claims:\n',
+        '        if "no events" in claims:\n',
+        ["tests/db/test_ended_sessions.py"],
+    ),
+    Mutant(
+        "anybody may say where a request is from",
+        "service/api/server.py",
+        "        proxy_headers=bool(proxies),\n        forwarded_allow_ips=written(proxies),\n",
+        '        proxy_headers=True,\n        forwarded_allow_ips="*",\n',
+        ["tests/db/test_proxies.py"],
+    ),
 )
