@@ -153,7 +153,7 @@ class Http:
         "127.0.0.1", values.text, "address to listen on; beyond loopback it needs `http.api_token` or `oidc.issuer`"
     )
     port: int = setting(8400, values.whole(0, 65535), "port to listen on; 0 takes any free one")
-    max_body_bytes: int = setting(1_048_576, values.whole(65_536, 1 << 30), "largest request body that is read")
+    max_body_bytes: int = setting(1_048_576, values.whole(65_536, 1 << 28), "largest request body that is read")
     idempotency_s: float = setting(
         86_400.0, values.seconds(60, 2_592_000), "how long a request is known by its `Idempotency-Key`"
     )
