@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -27,14 +28,15 @@ async def events(context: Context, request: Request) -> Shown:
     """A page of events; what is asked for stands in the address."""
     asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
     narrowed = {name: given for name, given in asked.items() if given}
-    page = await events_page(context, asked, None, query_id(request, "before"), LIMIT)
+    asking = events_page(context, asked, None, query_id(request, "before"), LIMIT)
+    page, names = await asyncio.gather(asking, pipeline_names(context))
     further = page["next"]
     values: dict[str, Any] = {
         "title": "Events",
         "asked": asked,
         "narrowed": narrowed,
         "fates": list(Fate),
-        "pipelines": await pipeline_names(context),
+        "pipelines": names,
         "page": page,
         "full": len(page["events"]) == LIMIT,
         "since": None,

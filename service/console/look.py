@@ -15,7 +15,7 @@ from markupsafe import Markup
 from service.api.access import ACT
 from service.cli.times import distance, instant, lasted
 from service.cli.views.words import number, size
-from service.console.assets import address, style, style_source
+from service.console.assets import address, assets, style, style_source
 from service.console.meter import meter, spark
 from service.deeds import plainly
 from service.ending_words import failed_in, failed_why
@@ -81,6 +81,7 @@ def _environment() -> Environment:
     )
     made.globals["asset"] = address
     made.globals["style"] = style()
+    made.globals["mark"] = Markup(assets()["mark.svg"].decode())
     made.globals["state"] = state
     made.globals["meter"] = meter
     made.globals["spark"] = spark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -34,14 +35,15 @@ async def runs(context: Context, request: Request) -> Shown:
     asked = {name: request.query_params.get(name, "").strip() for name in FILTERS}
     narrowed = {name: given for name, given in asked.items() if given}
     tags = [asked["tag"]] if asked["tag"] else []
-    page = await runs_page(context, asked, tags, query_id(request, "before"), LIMIT)
+    asking = runs_page(context, asked, tags, query_id(request, "before"), LIMIT)
+    page, names = await asyncio.gather(asking, pipeline_names(context))
     further = page["next"]
     values: dict[str, Any] = {
         "title": "Runs",
         "asked": asked,
         "narrowed": narrowed,
         "states": list(RunState),
-        "pipelines": await pipeline_names(context),
+        "pipelines": names,
         "page": page,
         "full": len(page["runs"]) == LIMIT,
         "since": None,
