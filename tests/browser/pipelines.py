@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import polars as pl
+
 from stages import Permanent, Pipeline, StageContext, stage
 from stages.canonical.deploy import Deployment, deploy_version
 from stages.canonical.register import RegisteredVersion, register_version
@@ -50,9 +52,9 @@ async def deploy(register: RegisteredVersion, ctx: StageContext) -> Deployment:
 
 
 @stage(reuse="never")
-def sweep() -> str:
-    """What is done every day."""
-    return "swept"
+def sweep() -> pl.DataFrame:
+    """What is done every day: a table too wide for any window."""
+    return pl.DataFrame({f"grams_swept_in_corner_{corner}": [corner] for corner in range(20)})
 
 
 bread = Pipeline(

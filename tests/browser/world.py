@@ -73,6 +73,7 @@ async def _names(base: str, failed: int, ran: int) -> dict[str, str]:
     [digest] = {stage["output"]["digest"] for stage in run["stages"] if stage["name"] == "ingest"}
     return {
         "failed": str(failed),
+        "wide": await _wide(base),
         "{run}": str(ran),
         "{pipeline:path}": "bread",
         "{trigger:path}": "daily/cron%3A0%203%20%2A%20%2A%20%2A",
@@ -83,6 +84,16 @@ async def _names(base: str, failed: int, ran: int) -> dict[str, str]:
         "{event:path}": run["event"]["key"],
         "{digest}": digest,
     }
+
+
+async def _wide(base: str) -> str:
+    """Where the table is that the backfill made, once that has."""
+    async with asyncio.timeout(20), httpx.AsyncClient(base_url=base) as http:
+        done = {"pipeline": "daily", "state": "succeeded"}
+        while not (runs := (await http.get("/api/v1/runs", params=done)).json()["runs"]):
+            await asyncio.sleep(0.1)
+        [stage] = (await http.get(f"/api/v1/runs/{runs[0]['id']}")).json()["stages"]
+    return f"/runs/{runs[0]['id']}/artifacts/{stage['output']['digest']}"
 
 
 def addresses(named: dict[str, str]) -> list[str]:
@@ -96,4 +107,4 @@ def addresses(named: dict[str, str]) -> list[str]:
         f"/runs/{named['failed']}",
         "/backfills/new?trigger=daily%2Fcron%3A0+3+*+*+*&from=2026-01-05&to=2026-01-11",
     )
-    return [*(path for path in found if not path.endswith("/resume")), failed, f"{failed}/resume", plan]
+    return [*(path for path in found if not path.endswith("/resume")), named["wide"], failed, f"{failed}/resume", plan]
