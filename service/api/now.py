@@ -58,5 +58,6 @@ ENDPOINTS = (
         tag="system",
         handler=now,
         answers={200: NowAnswer},
+        problems=(422,),
     ),
 )

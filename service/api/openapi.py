@@ -16,9 +16,9 @@ from service.api.problems import MEDIA_TYPE
 
 REFERENCE = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"{(\w+)(?::path)?}")
-# What any address that needs the token may answer; every POST and GET of rows also 503 while Postgres is away.
-EVERYWHERE = (400, 401, 403)
-AWAY = 503
+# What any address may answer: it holds a NUL. One that needs the token, too; 503 while Postgres is away.
+EVERYWHERE = (400,)
+GUARDED = (*EVERYWHERE, 401, 403, 503)
 PROBLEM = {
     "type": "object",
     "description": "An error (RFC 9457)",
@@ -137,7 +137,7 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
     }
     if endpoint.has_etag:
         answers["304"] = {"description": "It is as it was"}
-    general = () if endpoint.open else (*EVERYWHERE, AWAY)
+    general = EVERYWHERE if endpoint.open else GUARDED
     keyed = (409, 413, 415, 422, 429) if endpoint.takes_key else ()
     for status in sorted({*endpoint.problems, *general, *keyed}):
         content = {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}}

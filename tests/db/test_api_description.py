@@ -11,6 +11,7 @@ import jsonschema
 
 from service.api.endpoint import Endpoint
 from service.api.front import DECIDE, OPEN
+from service.api.openapi import shown_path
 from service.api.routes import ENDPOINTS
 from service.settings import Role
 from stages.pipeline import Pipeline
@@ -72,6 +73,16 @@ async def test_every_address_is_in_the_document_and_every_operation_of_it_is_ser
     assert {each.path for each in ENDPOINTS if each.open} == OPEN | {f"{DECIDE}{{token}}"}
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(ids) == len(set(ids))
+
+
+async def test_what_an_odd_address_is_answered_is_in_the_document(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        document = (await one.http.get("/api/v1/openapi.json")).json()
+        for each in ENDPOINTS:
+            told = document["paths"][shown_path(each)][each.method.lower()]["responses"]
+            for odd in ("nonsense=1", "nonsense=%00"):
+                answer = await one.http.request(each.method, f"{re.sub(r'{[^}]+}', '1', each.path)}?{odd}")
+                assert str(answer.status_code) in told, (each.method, each.path, odd, answer.text)
 
 
 ENDLESS_OR_PLAIN = ("/metrics", "/api/v1/openapi.json", "/api/v1/stream")
