@@ -62,7 +62,7 @@ async def audit_page(context: Context, asked: Mapping[str, str], before: int | N
     """A page of it. Raises 422."""
     run = whole(asked["run"]) if asked.get("run") else None
     if asked.get("run") and run is None:
-        raise Problem(422, f"run={asked['run'][:80]!r}: expected a whole number")
+        raise Problem(422, f"run={asked['run'][:80]!r}: expected a whole number, 0 or more")
     refused = flag(asked, "refused")
     times = moment(asked, "since"), moment(asked, "until")
     chosen = (before, run, asked.get("who") or None, asked.get("action") or None, refused, *times)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -20,6 +21,7 @@ from triggers.errors import InboxBusy, InboxFull, InvalidEvent
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 SHOWN_FIELDS = 20
+NO_FIELD = "no field of this body has this name: GET /api/v1/openapi.json has those there are"
 
 
 class Problem(ServiceError):
@@ -102,6 +104,10 @@ def _from_router(error: HTTPException) -> Problem:
 def _from_validation(error: ValidationError) -> Problem:
     """Every wrong field by its name; what was sent is not repeated."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:SHOWN_FIELDS]
-    fields = [{"field": ".".join(map(str, one["loc"])) or "body", "problem": in_our_words(one["msg"])} for one in found]
+    fields = [{"field": ".".join(map(str, one["loc"])) or "body", "problem": _wrong(one)} for one in found]
     detail = "; ".join(f"{one['field']}: {one['problem']}" for one in fields)
     return Problem(422, detail, fields=fields)
+
+
+def _wrong(found: ErrorDetails) -> str:
+    return NO_FIELD if found["type"] == "extra_forbidden" else in_our_words(found["msg"])

@@ -139,7 +139,7 @@ def query_id(request: Request, name: str) -> int | None:
         return None
     found = whole(given)
     if found is None:
-        raise Problem(422, f"{name}={given[:80]!r}: expected a whole number")
+        raise Problem(422, f"{name}={given[:80]!r}: expected a whole number, 0 or more")
     return found
 
 

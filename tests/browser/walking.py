@@ -27,8 +27,8 @@ OVERFLOWING = """() => {
     .filter((one) => one.getBoundingClientRect().right > width && !one.closest(".wide, pre"))
     .map((one) => `${one.tagName}.${one.className} ${one.textContent.trim().slice(0, 60)}`);
 }"""
-CUT = """() => [...document.querySelectorAll(".wide:not([tabindex])")]
-  .filter((one) => one.querySelector("table") && one.scrollWidth > one.clientWidth)
+CUT = """() => [...document.querySelectorAll(".wide:not([tabindex]):has(table), .counters a, .card")]
+  .filter((one) => one.scrollWidth > one.clientWidth)
   .map((one) => one.innerText.slice(0, 80))"""
 Scheme = Literal["light", "dark"]
 
@@ -146,6 +146,6 @@ async def overflowing(page: Page) -> list[str]:
 
 
 async def cut(page: Page) -> list[str]:
-    """Tables of which a part can be seen only by scrolling, but for those as wide as their data: keys scroll them."""
+    """What reaches out of its box, and tables that can be seen only by scrolling, but those that keys scroll."""
     found: list[str] = await page.evaluate(CUT)
     return found

@@ -85,6 +85,14 @@ async def test_what_an_odd_address_is_answered_is_in_the_document(database: str,
                 assert str(answer.status_code) in told, (each.method, each.path, odd, answer.text)
 
 
+async def test_a_number_or_a_field_that_is_none_is_told_with_what_to_do(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path, Role.API) as one:
+        below = problem(await one.http.get("/api/v1/runs?limit=-1"), 422)
+        strange = problem(await one.http.post("/api/v1/pauses", json={"what": "sums", "why": "x"}), 422)
+    assert below == "limit='-1': expected a whole number, 0 or more"
+    assert strange == "why: no field of this body has this name: GET /api/v1/openapi.json has those there are"
+
+
 ENDLESS_OR_PLAIN = ("/metrics", "/api/v1/openapi.json", "/api/v1/stream")
 
 
