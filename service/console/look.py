@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.api.access import ACT
@@ -56,6 +57,7 @@ SIGNS = {
     **dict.fromkeys(("queued", "coalesced"), ("…", "work")),
 }
 PLAIN = ("○", "plain")
+TEMPLATES = Path(__file__).parent / "templates"
 START = ("bare.html", "base.html", "parts.html", "now.html")
 
 
@@ -72,8 +74,11 @@ def prepare() -> None:
 
 @cache
 def _environment() -> Environment:
+    # All are read at once: files that an upgrade replaces do not match the code of a daemon that runs on.
+    sources = {one.name: (one.read_text(encoding="utf-8"), str(one), None) for one in TEMPLATES.glob("*.html")}
     made = Environment(
-        loader=PackageLoader("service.console"),
+        loader=FunctionLoader(sources.get),
+        auto_reload=False,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

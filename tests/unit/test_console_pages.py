@@ -51,3 +51,19 @@ def test_what_the_start_page_is_made_of_is_compiled_while_a_daemon_starts() -> N
         wanted |= {one for name in new for one in re.findall(r'"(\w+\.html)"', (templates / name).read_text())}
     assert set(look.START) == named
     look.prepare()
+
+
+def test_a_page_first_asked_for_after_its_file_was_replaced_is_as_it_was_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    look.prepare()
+
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", gone)
+    environment = look._environment()
+    assert environment.cache is not None
+    environment.cache.clear()
+    assert environment.get_template("runs.html").name == "runs.html"
+    assert not environment.auto_reload
