@@ -33,6 +33,7 @@ ACT, SIGN_IN, ASSETS = "/act/", "/sign-in", "/assets/"
 LENT = "/api/v1/models/"
 _FOR = re.compile(r"\bfor=([^;,]*)", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]*\Z")
+NEEDED = "this address needs a token, sent as Authorization: Bearer TOKEN; the command line sends TIDEMILL_API_TOKEN"
 
 
 class Access:
@@ -81,7 +82,7 @@ class Access:
             found = await self.shown(given)
             caller = found[1] if found else LOCAL if self.is_open and not given.startswith(BEGINS) else None
         if caller is None and given is None:
-            raise _unauthorized("this address needs a token: send Authorization: Bearer TOKEN", "")
+            raise _unauthorized(NEEDED, "")
         if caller is None:
             raise _unauthorized(_wrong(given or ""), ', error="invalid_token"')
         scope[CALLER] = caller

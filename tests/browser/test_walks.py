@@ -183,6 +183,10 @@ async def test_a_page_says_that_its_reader_was_signed_out(database: str, tmp_pat
         await walk.page.get_by_label("API token").fill(made["token"])
         await walk.press("Sign in")
         await walk.page.locator("#stream.on").wait_for()
+        beside = await walk.page.locator(".who").bounding_box()
+        await walk.to("/backfills/new")
+        assert await walk.page.locator(".who").bounding_box() == beside
+        await walk.to("/runs")
         assert (await http.delete("/api/v1/tokens/kim")).is_success
         await walk.page.locator("#stream", has_text="signed out").wait_for()
         assert all("401" in one for one in walk.wrong)

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from service.api.access import NEEDED
 from service.api.auditing import REFUSALS_PER_MINUTE
 from service.api.matrix import takes
 from service.db.audit import TrimAudit
@@ -142,6 +143,7 @@ async def test_refusals_are_noted_and_a_flood_of_them_is_counted(database: str, 
             ("", "nobody", 401),
         ]
         assert "takes the role operator" in entries[1]["detail"]["told"]
+        assert entries[3]["detail"]["told"] == NEEDED.replace("TOKEN;", "***;")
         assert await log(one, refused="true") == entries[1:]
         for _ in range(REFUSALS_PER_MINUTE + 50):
             await one.http.get("/api/v1/runs", headers={"Authorization": "Bearer wrong"})
