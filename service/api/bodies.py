@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from service.api.years import day_in_reach, in_reach
 from service.callers import BUILT_IN
 from stages.policy import MOST_PRIORITY
 from triggers.attributes import is_text
@@ -41,8 +42,8 @@ RunNumber = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 Days = Annotated[float, Field(ge=0, le=36_500, strict=False)]
-Instant = Annotated[AwareDatetime, Field(strict=False)]
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(in_reach)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$"), AfterValidator(day_in_reach)]
 Payload = Annotated[str, StringConstraints(max_length=16 * 1024 * 1024)]
 Tags = Annotated[list[Name], Field(max_length=50)]
 

@@ -21,7 +21,11 @@ from triggers.errors import InboxBusy, InboxFull, InvalidEvent
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 SHOWN_FIELDS = 20
-NO_FIELD = "no field of this body has this name: GET /api/v1/openapi.json has those there are"
+# What a validator says in its own jargon.
+SAID = {
+    "extra_forbidden": "no field of this body has this name: GET /api/v1/openapi.json has those there are",
+    "too_short": "it is empty",
+}
 
 
 class Problem(ServiceError):
@@ -110,4 +114,4 @@ def _from_validation(error: ValidationError) -> Problem:
 
 
 def _wrong(found: ErrorDetails) -> str:
-    return NO_FIELD if found["type"] == "extra_forbidden" else in_our_words(found["msg"])
+    return SAID.get(found["type"]) or in_our_words(found["msg"])

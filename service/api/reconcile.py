@@ -13,6 +13,7 @@ from service.api.context import Context
 from service.api.endpoint import LIMIT, Endpoint
 from service.api.problems import Problem
 from service.api.requests import known_only, query_id, query_limit, read_model
+from service.api.window import instant
 from service.asking.known import KnownEvents, removed_until
 from service.asking.reconciling import reconciled
 from service.asking.shapes import KnownAnswer, ReconcileAnswer
@@ -51,15 +52,7 @@ async def recorded(context: Context, request: Request) -> Response:
 
 def _instant(request: Request, name: str) -> datetime | None:
     given = request.query_params.get(name)
-    if not given:
-        return None
-    try:
-        found = datetime.fromisoformat(given)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise Problem(422, f"{name}={given[:80]!r}: expected a time with its zone, such as 2026-11-27T02:00:00Z")
-    return found
+    return instant(given, name) if given else None
 
 
 async def known(context: Context, request: Request) -> Response:

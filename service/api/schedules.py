@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ from service.api.endpoint import BEFORE, LIMIT, Endpoint
 from service.api.requests import known_only, path_id, query_id, query_limit, read_model
 from service.api.runs import start_id
 from service.api.standing import recorded_as
+from service.api.years import EARLIEST, LATEST
 from service.backfill import Stretch, described, find_schedule, first_of, last_of
 from service.backfill_shapes import BackfillDetail, BackfillPlan, BackfillsPage, ScheduleAnswer
 from service.callers import Right
@@ -34,7 +35,6 @@ DEFAULT_COUNT, MOST_COUNT = 10, 1000
 BATCH = 1000
 SHOWN = 100
 # The first year and the last in which any schedule is reckoned.
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 async def schedule(context: Context, request: Request) -> Response:
@@ -108,8 +108,6 @@ def _stretch(context: Context, body: BackfillBody, zone: ZoneInfo) -> Stretch:
         raise Invalid(f"to {until} is in the future: what comes is the clock's to run")
     if until < since:
         raise Invalid(f"to {until} lies before from {since}")
-    if since < EARLIEST:
-        raise Invalid(f"from {since} is before 1900")
     return Stretch(from_at=since, to_at=until, newest_first=body.order == "newest")
 
 

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TypeVar
 
 from service.api.problems import Problem
+from service.api.years import in_reach
 from service.db.views import AT_ONCE
 
 TIMES = {
@@ -69,19 +70,25 @@ def moment(asked: Mapping[str, str], name: str) -> datetime | None:
     if not given:
         return None
     try:
-        found = datetime.combine(date.fromisoformat(given), time.min, UTC) + timedelta(days=name == "until")
-    except (ValueError, OverflowError):
-        found = _instant(given, name)
-    return found
+        found = datetime.combine(date.fromisoformat(given), time.min, UTC)
+    except ValueError:
+        return instant(given, name, "a day, as 2026-01-31, or a time with its zone: 2026-01-31T02:00:00Z")
+    return _near(found, given, name) + timedelta(days=name == "until")
 
 
-def _instant(given: str, name: str) -> datetime:
+def instant(given: str, name: str, expected: str = "a time with its zone, such as 2026-11-27T02:00:00Z") -> datetime:
+    """A time with its zone in a query. Raises 422."""
     try:
         found = datetime.fromisoformat(given)
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        raise Problem(
-            422, f"{name}={given[:80]!r}: expected a day, as 2026-01-31, or a time with its zone: 2026-01-31T02:00:00Z"
-        )
-    return found
+        raise Problem(422, f"{name}={given[:80]!r}: expected {expected}")
+    return _near(found, given, name)
+
+
+def _near(found: datetime, given: str, name: str) -> datetime:
+    try:
+        return in_reach(found)
+    except ValueError as error:
+        raise Problem(422, f"{name}={given[:80]!r}: {error}") from None

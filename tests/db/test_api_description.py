@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 
 from service.api.endpoint import Endpoint
 from service.api.front import DECIDE, OPEN
@@ -91,6 +92,23 @@ async def test_a_number_or_a_field_that_is_none_is_told_with_what_to_do(database
         strange = problem(await one.http.post("/api/v1/pauses", json={"what": "sums", "why": "x"}), 422)
     assert below == "limit='-1': expected a whole number, 0 or more"
     assert strange == "why: no field of this body has this name: GET /api/v1/openapi.json has those there are"
+
+
+@pytest.mark.parametrize(
+    "far",
+    ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59Z", "0001-01-01", "9999-12-31"],
+)
+async def test_a_time_that_no_calendar_reaches_is_refused(database: str, tmp_path: Path, far: str) -> None:
+    async with api(database, tmp_path, Role.API, pipelines=(ticking,)) as one:
+        for path in ("runs", "events", "audit"):
+            for name in ("since", "until"):
+                told = problem(await one.http.get(f"/api/v1/{path}", params={name: far}), 422)
+                assert told == f"{name}={far!r}: expected a time from 1900 to 9000"
+        for name in ("from", "to"):
+            problem(await one.http.get("/api/v1/inbox", params={name: far}), 422)
+            for path in ("backfills", "backfills/plan", "backtests", "backtests/due", "reconcile"):
+                body = HOURS | {name: far}
+                problem(await one.http.post(f"/api/v1/{path}", json=body), 422)
 
 
 ENDLESS_OR_PLAIN = ("/metrics", "/api/v1/openapi.json", "/api/v1/stream")
