@@ -15,7 +15,7 @@ from service.api.glance import NEWEST, arrivals, batches, heard, latencies, mode
 from service.api.health import readiness
 from service.api.listings import known_triggers
 from service.api.reviews import reviews_page
-from service.api.schedules import EARLIEST, LATEST
+from service.api.years import EARLIEST, LATEST
 from service.console.page import Shown
 from service.console.timeline import timeline
 from service.db.schedules import ScheduleViews

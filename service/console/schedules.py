@@ -20,7 +20,7 @@ from service.api.glance import SCHEDULED
 from service.api.listings import known_triggers
 from service.api.pauses import lift_pause, pause_place
 from service.api.problems import Problem
-from service.api.schedules import EARLIEST, LATEST
+from service.api.years import EARLIEST, LATEST, YEARS
 from service.backfill import described, find_schedule
 from service.backfill_shapes import TickShape
 from service.console.calendar import cell_of, cells, stretch
@@ -91,7 +91,7 @@ def _instant(given: str, zone: ZoneInfo) -> datetime:
     except ValueError:
         at = _whole_instant(given, zone)
     if not EARLIEST < at < LATEST:
-        raise Problem(422, f"on={given[:80]!r}: expected a time from {EARLIEST.year} to {LATEST.year}")
+        raise Problem(422, f"on={given[:80]!r}: {YEARS}")
     return at
 
 
