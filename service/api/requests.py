@@ -24,7 +24,8 @@ LIMITED_BY = "http.max_body_bytes"
 COMPRESSED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 LINGER_S, LINGER_BYTES = 1.0, 8 * 1_048_576
 DEFAULT_LIMIT, MOST_LIMIT = 50, 1000
-LARGEST_ID = 2**63 - 1
+# Less than a bigint holds: what comes behind it is asked for by the number after it.
+LARGEST_ID = 2**63 - 2
 
 Model = TypeVar("Model", bound=BaseModel)
 

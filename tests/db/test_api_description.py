@@ -111,6 +111,16 @@ async def test_a_time_that_no_calendar_reaches_is_refused(database: str, tmp_pat
                 problem(await one.http.post(f"/api/v1/{path}", json=body), 422)
 
 
+async def test_a_place_behind_everything_is_no_error_of_the_daemon(database: str, tmp_path: Path) -> None:
+    async with api(database, tmp_path) as one:
+        run = await one.start("sums")
+        for path in (f"runs/{run}/events", "inbox"):
+            for after in (2**31 - 1, 2**63 - 2, 2**63 - 1):
+                answer = await one.http.get(f"/api/v1/{path}", params={"after": after})
+                assert answer.status_code in (200, 422), (path, after)
+                assert answer.is_error or answer.json()["events"] == []
+
+
 ENDLESS_OR_PLAIN = ("/metrics", "/api/v1/openapi.json", "/api/v1/stream")
 
 

@@ -6,6 +6,6 @@ from (
     select place, event_key from fates where run_id = $1 and fate = 'coalesced'
 ) m
 join events e on e.key = m.event_key
-where m.place >= $2
+where m.place >= $2::bigint
 order by m.place
 limit $3
