@@ -9,10 +9,11 @@ import pytest
 
 from service.db.steering import Cancel
 from service.model import RunState
-from tests.db.writing import accept, asking, rows, until, writing
+from tests.db.writing import accept, rows, until, writing
 
 PARKS = "update runs set state = 'waiting', owner = null, ready_at = now() + interval '1 hour'"
-ENDS = "update runs set state = 'succeeded', owner = null, finished_at = now()"
+ENDS = "update runs set state = 'failed', owner = null, finished_at = now()"
+WAITS = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 CLAIMS = "update runs set state = 'running', owner = (select max(id) from daemons), epoch = epoch + 1, ready_at = null"
 
 
@@ -21,7 +22,7 @@ CLAIMS = "update runs set state = 'running', owner = (select max(id) from daemon
     [
         (True, False, PARKS, RunState.CANCELLED, "cancelled"),
         (True, True, PARKS, RunState.WAITING, "waiting"),
-        (True, False, ENDS, None, "succeeded"),
+        (True, False, ENDS, None, "failed"),
         (False, False, CLAIMS, RunState.RUNNING, "running"),
     ],
     ids=["it parks", "it parks and must clean up", "it ends", "it is claimed"],
@@ -29,7 +30,7 @@ CLAIMS = "update runs set state = 'running', owner = (select max(id) from daemon
 async def test_a_cancel_goes_by_what_the_run_is_once_it_has_the_row(
     database: str, taken: bool, cleans: bool, meanwhile: str, answer: RunState | None, state: str
 ) -> None:
-    async with writing(database) as writer, asking(database) as ask:
+    async with writing(database) as writer:
         await writer.submit(accept("1", "a", take=taken))
         [(run_id,)] = await rows(database, "update runs set cleans = $1 returning id", cleans)
         owner = await asyncpg.connect(database)
@@ -37,7 +38,7 @@ async def test_a_cancel_goes_by_what_the_run_is_once_it_has_the_row(
             async with owner.transaction():
                 await owner.execute(meanwhile)
                 cancelling = writer.submit(Cancel(run_id, "kim"))
-                await until(ask, "select from pg_stat_activity where wait_event_type = 'Lock'")
+                await until(database, 10, WAITS)
             async with asyncio.timeout(10):
                 assert await cancelling == [answer]
         finally:
