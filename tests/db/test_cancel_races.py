@@ -12,7 +12,15 @@ from service.model import RunState
 from tests.db.writing import accept, rows, until, writing
 
 PARKS = "update runs set state = 'waiting', owner = null, ready_at = now() + interval '1 hour'"
-ENDS = "update runs set state = 'failed', owner = null, finished_at = now()"
+ENDS = """
+with ended as (
+    update runs set state = 'failed', owner = null, finished_at = now() returning id, pipeline
+)
+insert into run_log (daemon, entries)
+select (select max(id) from daemons), convert_to(
+    json_build_array(json_build_object('run', id, 'pipeline', pipeline, 'move', 'failed'))::text, 'UTF8'
+) from ended
+"""
 WAITS = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
 CLAIMS = "update runs set state = 'running', owner = (select max(id) from daemons), epoch = epoch + 1, ready_at = null"
 
