@@ -36,6 +36,8 @@ async def test_an_event_that_is_committed_after_the_last_run_was_driven_leaves_i
         await reached(one, await start(one, "single", "before"))
         late_event = Event(source="tests", id="late", type="t", time=utc_now())
         accepting = one.inbox.operation_for([Arrival(late_event, [Offer("single", "t")])])
+        # A flush with it has been made, and is repeated.
+        accepting.take_places()
         assert [run.take for run in accepting.runs] == [True]
     states = "select r.state, r.owner from runs r join events e on e.key = r.event_key where e.id = 'late'"
     assert [tuple(run) for run in await rows(database, states)] == [("queued", None)]
