@@ -13,6 +13,7 @@ from urllib.parse import quote
 from service.embedded.account import choose_account
 from service.embedded.child import Account, Child, ChildFailed, Order
 from service.embedded.datafolder import SOCKET_NAME, DataFolder
+from service.embedded.memory import shared_buffers
 from service.embedded.owner import Occupied
 from service.embedded.server import OwnedServer
 from service.errors import PostgresUnavailable
@@ -25,7 +26,6 @@ SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
     "max_connections": "100",
-    "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -111,7 +111,8 @@ class EmbeddedPostgres(OwnedServer):
         sockets = self._files.sockets
         # Relative to the data folder: no quoting and no limit on the length for the server.
         inside = sockets.parent == self._files.folder
-        settings = SETTINGS | {"unix_socket_directories": "../run" if inside else str(sockets)}
+        given = {"shared_buffers": shared_buffers(), "unix_socket_directories": "../run" if inside else str(sockets)}
+        settings = SETTINGS | given
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = ["postgres", "-D", str(self._files.data), *options]
         return self._order(command, ready=READY, remove=() if inside else (str(sockets),))
