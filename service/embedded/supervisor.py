@@ -22,6 +22,8 @@ BUSY = 75
 NO_START = 127
 LOG_SIZE_BYTES = 10_000_000
 TICK_S = 1.0
+LOCK_S = 10.0
+LOOK_S = 0.02
 LAST_WORDS_S = 5.0
 OURS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -48,16 +50,22 @@ def main() -> int:
 
 
 def take_lock(path: str) -> int | None:
-    """A locked descriptor of `path`, or None when somebody else has it.
+    """A locked descriptor of `path`, or None when somebody else keeps it for longer than `LOCK_S`.
 
-    The server and its children inherit it: while one of them lives, nobody else touches their files.
+    The server and its children inherit it: while one of them lives, nobody else touches their files. A supervisor whose
+    daemon died as it began may take it yet, and lets go of it once it has seen that.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return None
-    return descriptor
+    given_up = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= given_up:
+                return None
+            time.sleep(LOOK_S)
+        else:
+            return descriptor
 
 
 def listen_for_signals() -> int:
