@@ -55,9 +55,9 @@ class Receiver:
         self.connections += 1
         try:
             while (request := await _read(reader)) is not None:
+                await asyncio.sleep(self.pause_s)
                 if not self.forgetful:
                     self.requests.append(request)
-                await asyncio.sleep(self.pause_s)
                 self._grew.set()
                 if self.silent:
                     await reader.read()
