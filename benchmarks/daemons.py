@@ -98,6 +98,15 @@ def cpu_s(pids: Iterable[int]) -> float:
     return ticks / _TICKS_PER_S
 
 
+def tree_s(*pids: int) -> float:
+    """CPU time of these processes, and of those they have started that have ended."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            ticks += sum(map(int, _stat(pid)[11:15]))
+    return ticks / _TICKS_PER_S
+
+
 def memory_mb(pid: int) -> float:
     """Memory of a process that is its own, and its part of what it shares, in 10^6 bytes (proc_pid_smaps(5))."""
     return _memory(pid, "Pss:")

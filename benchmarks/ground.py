@@ -31,7 +31,7 @@ class Ground:
 
     async def commits(self) -> int:
         """How many transactions have written to the database so far."""
-        return int(await self.watcher.fetchval(_NUMBERS))
+        return await commits_of(self.watcher)
 
     async def execute(self, statement: str) -> None:
         """Run a statement."""
@@ -56,6 +56,11 @@ async def ground(kept: Path | None = None) -> AsyncIterator[Ground]:
                 yield Ground(dsn, folder, watcher)
             finally:
                 await watcher.close()
+
+
+async def commits_of(connection: asyncpg.Connection) -> int:
+    """How many transactions have written to this Postgres since it was made."""
+    return int(await connection.fetchval(_NUMBERS))
 
 
 async def _check_durable(connection: asyncpg.Connection) -> None:

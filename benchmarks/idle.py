@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from benchmarks.benchmark import Benchmark
 from benchmarks.daemons import children, cpu_s, daemon_process, memory_mb, resident_mb
+from benchmarks.ground import commits_of
 from benchmarks.many import PIPELINES
 from benchmarks.tables import Column, Goal, Table
+from service.embedded.postgres import embedded_dsn
 
 COLUMNS = [
     Column("core", "% of a core", ".2f"),
     Column("resident_mb", "MB resident"),
     Column("memory_mb", "MB of its own"),
+    Column("commits", "commits/s", ".2f"),
 ]
 
 
@@ -41,7 +46,11 @@ async def run(size: Size) -> Sequence[Table]:
         loaded = ",".join(f"benchmarks.many:{one}" for one in names)
         async with daemon_process(folder, "up", TIDEMILL_PIPELINES=loaded) as process:
             await asyncio.sleep(size.settle_s)
+            connection = await asyncpg.connect(embedded_dsn(folder / "home"))
+            before = await commits_of(connection)
             rows = await _watch(process.pid, size.seconds)
+            rows[0]["commits"] = (await commits_of(connection) - before) / size.seconds
+            await connection.close()
             process.terminate()
             await process.communicate()
     title = f"{len(names)} pipelines, {triggers} triggers, {size.seconds} s"

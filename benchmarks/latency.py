@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import asyncpg
@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from benchmarks.benchmark import Benchmark
 from benchmarks.daemons import here_settings, start_daemon
 from benchmarks.ground import Ground, ground
-from benchmarks.measuring import percentiles
+from benchmarks.measuring import cost, costs, measured, percentiles
 from benchmarks.probes import ARRIVALS, BATCHES, BOARDS, PIPELINES, Stimuli
 from benchmarks.runs import BATCH, System, arrival
 from benchmarks.six import six
@@ -46,6 +46,8 @@ SLOW = frozenset({"arrival", "batch", "file", "tick", "retry"})
 PAUSE_S = 0.06
 PROBE_S = 30.0
 LOAD_STEP_S = 0.01
+NOTE = "CPU is that of daemon and client together, the pauses between events and the six stages after them included."
+LOAD_NOTE = "CPU and commits are those of all events meanwhile, divided by their number."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,19 @@ async def run(size: Size) -> Sequence[Table]:
         kafka = KafkaAccess(servers, embedded=True)
         daemon = await start_daemon(settings, [*PIPELINES, six], tasks, kafka)
         system, stimuli = System(daemon, size.in_flight), Stimuli(daemon, producer)
-        probing = Probing(await asyncpg.connect(here.dsn), size, stimuli.by_kind())
+        probing = Probing(await asyncpg.connect(here.dsn), size, stimuli.by_kind(), here)
         await probing.open()
         await here.execute(BARE_TABLE)
         limits = [
             await _inserts(here, INSERT, size.times, PAUSE_S),
             await _inserts(here, IN_A_ROW, size.times, 0),
-            await _records(producer, servers, size.slow_times),
+            await _records(here, producer, servers, size.slow_times),
         ]
         idle = await probing.rows()
         per_s = await _capacity(system, size.runs)
-        loading = tasks.create_task(_load(system, per_s / 2))
-        loaded = await probing.rows()
+        load = _Load(system, per_s / 2)
+        loading = tasks.create_task(load.run())
+        loaded = await probing.rows(lambda: load.given)
         loading.cancel()
         await probing.connection.close()
         await producer.stop()
@@ -89,8 +92,8 @@ async def run(size: Size) -> Sequence[Table]:
     for row in (*limits, *idle, *loaded):
         row["ratio"] = row["p50_ms"] / bare
     return [
-        Table("Idle", COLUMNS, [*limits, *idle]),
-        Table(f"At half of what this daemon can do: {per_s / 2:,.0f} runs/s besides", COLUMNS, loaded),
+        Table("Idle", COLUMNS, [*limits, *idle], [NOTE]),
+        Table(f"At half of what this daemon can do: {per_s / 2:,.0f} runs/s besides", COLUMNS, loaded, [LOAD_NOTE]),
     ]
 
 
@@ -98,6 +101,7 @@ COLUMNS = [
     *(Column(f"p{part}_ms", f"first p{part} ms", ",.2f") for part in (50, 95, 99)),
     *(Column(f"done_p{part}_ms", f"done p{part} ms", ",.2f") for part in (50, 95, 99)),
     Column("ratio", "ratio", ",.1f"),
+    *costs("event"),
     Column("times", "times"),
 ]
 
@@ -109,23 +113,32 @@ class Probing:
     connection: asyncpg.Connection
     size: Size
     stimuli: Mapping[str, Callable[[], Awaitable[float]]]
+    here: Ground
     _heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self) -> None:
         """Listen for what is new in the run log, as any client may."""
         await self.connection.add_listener(LOG_CHANNEL, self._hear)
 
-    async def rows(self) -> list[dict[str, Any]]:
-        """A row for each kind."""
-        return [await self._row(kind) for kind in NAMES]
+    async def rows(self, besides: Callable[[], int] = lambda: 0) -> list[dict[str, Any]]:
+        """A row for each kind. `besides` tells how many other events there were so far."""
+        return [await self._row(kind, besides) for kind in NAMES]
 
-    async def _row(self, kind: str) -> dict[str, Any]:
+    async def _row(self, kind: str, besides: Callable[[], int]) -> dict[str, Any]:
         times = self.size.slow_times if kind in SLOW else self.size.times
         await self._probe(kind)
-        found = [await self._probe(kind) for _ in range(times)]
+        found: list[tuple[float, float]] = []
+
+        async def all_times() -> None:
+            for _ in range(times):
+                found.append(await self._probe(kind))
+
+        others = besides()
+        used = await measured(times, all_times, self.here.commits)
+        used = replace(used, units=times + besides() - others)
         done = percentiles("", [ended for _, ended in found])
         told = {f"done_{key}": value for key, value in done.items() if key.endswith("_ms")}
-        return percentiles(NAMES[kind], [began for began, _ in found]) | told
+        return percentiles(NAMES[kind], [began for began, _ in found]) | told | cost(used)
 
     async def _probe(self, kind: str) -> tuple[float, float]:
         """Seconds until its first stage began, and until a client could see that its run is over."""
@@ -169,31 +182,39 @@ async def _inserts(here: Ground, name: str, times: int, pause_s: float) -> dict[
     heard = asyncio.Event()
     await listening.add_listener("bare", lambda *_: heard.set())
     found = []
-    for _ in range(times):
-        await asyncio.sleep(pause_s)
-        heard.clear()
-        at = time.perf_counter()
-        await put.fetch(b"{}")
-        await heard.wait()
-        found.append(time.perf_counter() - at)
+
+    async def all_times() -> None:
+        for _ in range(times):
+            await asyncio.sleep(pause_s)
+            heard.clear()
+            at = time.perf_counter()
+            await put.fetch(b"{}")
+            await heard.wait()
+            found.append(time.perf_counter() - at)
+
+    used = await measured(times, all_times, here.commits)
     await writing.close()
     await listening.close()
-    return percentiles(name, found)
+    return percentiles(name, found) | cost(used)
 
 
-async def _records(producer: AIOKafkaProducer, servers: str, times: int) -> dict[str, Any]:
+async def _records(here: Ground, producer: AIOKafkaProducer, servers: str, times: int) -> dict[str, Any]:
     """One record from a producer to a consumer of the same broker: what no Kafka trigger can be below."""
     consumer = AIOKafkaConsumer(BARE_TOPIC, bootstrap_servers=servers, auto_offset_reset="earliest")
     await consumer.start()
     found = []
-    for _ in range(times):
-        await asyncio.sleep(PAUSE_S)
-        at = time.perf_counter()
-        await producer.send_and_wait(BARE_TOPIC, b"{}")
-        await consumer.getone()
-        found.append(time.perf_counter() - at)
+
+    async def all_times() -> None:
+        for _ in range(times):
+            await asyncio.sleep(PAUSE_S)
+            at = time.perf_counter()
+            await producer.send_and_wait(BARE_TOPIC, b"{}")
+            await consumer.getone()
+            found.append(time.perf_counter() - at)
+
+    used = await measured(times, all_times, here.commits)
     await consumer.stop()
-    return percentiles(RECORD, found)
+    return percentiles(RECORD, found) | cost(used)
 
 
 async def _capacity(system: System, runs: int) -> float:
@@ -203,16 +224,24 @@ async def _capacity(system: System, runs: int) -> float:
     return runs / (time.perf_counter() - begun)
 
 
-async def _load(system: System, per_s: float) -> None:
-    """Runs at this rate, until cancelled."""
-    begun, given = time.perf_counter(), 0
-    while True:
-        owed = int((time.perf_counter() - begun) * per_s) - given
-        if owed > 0:
-            await system.daemon.inbox.accept([arrival() for _ in range(min(owed, BATCH))])
-            given += min(owed, BATCH)
-        if owed <= BATCH:
-            await asyncio.sleep(LOAD_STEP_S)
+@dataclass(slots=True)
+class _Load:
+    """Runs at a rate, beside what is measured."""
+
+    system: System
+    per_s: float
+    given: int = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        begun = time.perf_counter()
+        while True:
+            owed = int((time.perf_counter() - begun) * self.per_s) - self.given
+            if owed > 0:
+                await self.system.daemon.inbox.accept([arrival() for _ in range(min(owed, BATCH))])
+                self.given += min(owed, BATCH)
+            if owed <= BATCH:
+                await asyncio.sleep(LOAD_STEP_S)
 
 
 BENCHMARK = Benchmark(

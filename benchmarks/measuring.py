@@ -96,10 +96,19 @@ def rates(title: str, unit: str, rows: Sequence[Mapping[str, Any]], *notes: str)
         Column("per_s", f"{unit}s/s"),
         Column("spread", "spread"),
         Column("ratio", "ratio", ".2f"),
-        Column("cpu_us", f"CPU us/{unit}", ",.1f"),
-        Column("commits", f"commits/{unit}", ".3g"),
+        *costs(unit),
     ]
     return Table(title, columns, rows, notes)
+
+
+def cost(round_: Round) -> dict[str, float]:
+    """The CPU time and the commits of a unit, for the columns of `costs`."""
+    return {"cpu_us": round_.cpu_us, "commits": round_.commits / round_.units}
+
+
+def costs(unit: str) -> list[Column]:
+    """Columns for what `cost` tells."""
+    return [Column("cpu_us", f"CPU us/{unit}", ",.1f"), Column("commits", f"commits/{unit}", ".3g")]
 
 
 def percentiles(name: str, times_s: Sequence[float]) -> dict[str, Any]:

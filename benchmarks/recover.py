@@ -22,6 +22,7 @@ BATCH = 500
 COLUMNS = [
     Column("lease_s", "lease s", ".1f"),
     Column("adopted_s", "all adopted s", ".2f"),
+    Column("spread", "spread"),
     Column("done_s", "all done s", ".2f"),
     Column("per_s", "runs/s"),
     Column("cpu_us", "CPU us/run"),
@@ -52,7 +53,9 @@ async def run(size: Size) -> Sequence[Table]:
         rounds = [await _round(here, giver.inbox, size) for _ in range(size.rounds)]
         giver.stop()
     middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-    row = {"name": f"{size.runs:,} runs in flight", **middle, "rounds": rounds}
+    adopted = [one["adopted_s"] for one in rounds]
+    spread = f"{min(adopted):.2f} - {max(adopted):.2f}"
+    row = {"name": f"{size.runs:,} runs in flight", **middle, "spread": spread, "rounds": rounds}
     note = "Seconds are counted from the end of the dead daemon's lease, which lapses that long after its last write."
     return [Table("A daemon is killed, another one goes on", COLUMNS, [row], [note])]
 
