@@ -9,6 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Printed
 
+# No figure may be cut, whatever terminal this is.
+WIDTH = 170
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -74,10 +77,10 @@ def show(table: Table) -> None:
     """Print a table."""
     printed = Printed(title=table.title, title_justify="left")
     for label in ("", *(column.label for column in table.columns)):
-        printed.add_column(label, justify="right" if label else "left", no_wrap=True)
+        printed.add_column(label.replace(" ", "\n"), justify="right" if label else "left", no_wrap=True)
     for row in table.rows:
         printed.add_row(*cells(table, row))
-    Console(width=150).print(printed, *table.notes, sep="\n", highlight=False)
+    Console(width=WIDTH).print(printed, *table.notes, sep="\n", highlight=False)
 
 
 def markdown(table: Table) -> str:

@@ -33,6 +33,7 @@ async def test_a_benchmark_measures_what_it_says(name: str, tmp_path: Path) -> N
     assert process.returncode == 0, told.decode()
     result = orjson.loads((tmp_path / f"{name}.json").read_bytes())
     assert result["tables"]
+    assert "…" not in told.decode()
     for table in result["tables"]:
         assert table["title"] in " ".join(told.decode().split()), told.decode()
         assert all(figures_of(row) for row in table["rows"]), table
