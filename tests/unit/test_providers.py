@@ -243,7 +243,8 @@ def test_a_token_may_stand_in_the_address_where_no_header_can_be_set() -> None:
 
 
 NAMES = st.sampled_from(sorted({name for _, headers in RIGHT for name in headers}))
-VALUES = st.text(max_size=60) | st.sampled_from(
+GOOD = {value for _, headers in RIGHT for value in headers.values()}
+VALUES = st.text(max_size=60).filter(lambda text: text not in GOOD) | st.sampled_from(
     ["v1=", "timestamp=1,signature=", f"timestamp={AT},signature=00", "sha256=" + "0" * 64, "v1," + "A" * 44, str(AT)]
 )
 ALL = [one for one, _ in RIGHT]
