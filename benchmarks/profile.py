@@ -31,7 +31,7 @@ PURPOSES = {
     "runner: inputs, the call, encoding and digesting what it returned": (
         *("stages/runners", "stages/invoke.py", "stages/values.py", "stages/codecs", "stages/outcome.py"),
         *("stages/artifacts.py", "stages/params.py", "stages/secret_params.py", "stages/threads.py"),
-        *("service/attended.py", "service/stage_logs.py"),
+        *("service/attended.py", "service/logs/stages.py"),
     ),
     "asyncpg: rows into messages and back": ("asyncpg",),
     "writer: units, rows, answers": ("service/db",),

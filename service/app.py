@@ -25,6 +25,7 @@ from service.definition import definition
 from service.engine import Engine, Ground
 from service.inbox import PostgresInbox
 from service.kept.keeping import Keeping
+from service.logs.stages import StageLogs
 from service.loops.audit import trim_audit
 from service.loops.backfills import Backfills
 from service.loops.deadlines import Deadlines
@@ -40,7 +41,6 @@ from service.news import News
 from service.retention import DAY_S
 from service.settings import Settings
 from service.sinks.base import Sink
-from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.runners.base import OpenRunner
 from stages.strays import Strays

@@ -8,8 +8,8 @@ from types import TracebackType
 
 import aiohttp
 
-from service.all_calls import AllCalls
-from service.calls import TIMEOUT_S, DaemonUnavailable, answer_of
+from service.calls.base import TIMEOUT_S, DaemonUnavailable, answer_of
+from service.calls.everything import AllCalls
 from service.transport import bearer, checked
 
 OUTAGES = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
@@ -41,7 +41,7 @@ class AsyncClient(AllCalls):
 
 
 class Pooled:
-    """Implements `service.calls.Transport` over connections that are kept."""
+    """Implements `service.calls.base.Transport` over connections that are kept."""
 
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
         self.url = checked(url).rstrip("/")
@@ -52,7 +52,7 @@ class Pooled:
     async def exchange(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        """See `service.calls.Transport`."""
+        """See `service.calls.base.Transport`."""
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         try:
             async with self._open().request(
@@ -63,7 +63,7 @@ class Pooled:
             raise self._unavailable(error) from error
 
     async def lines(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-        """See `service.calls.Transport`."""
+        """See `service.calls.base.Transport`."""
         timeout = aiohttp.ClientTimeout(sock_connect=self._timeout_s, sock_read=SILENCE_S)
         try:
             async with self._open().get(self.url + path, headers=headers, timeout=timeout) as response:
@@ -75,7 +75,7 @@ class Pooled:
             raise self._unavailable(error) from error
 
     async def sleep(self, seconds: float) -> None:
-        """See `service.calls.Transport`."""
+        """See `service.calls.base.Transport`."""
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from service.logs.stages import StageLogs
 from service.loops.heartbeats import Heartbeats, NoSign
 from service.progress import ProgressReports
-from service.stage_logs import StageLogs
 from stages.call import Call
 from stages.outcome import ErrorRecord, Failed, Outcome
 from stages.plan import PlanStage

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from service.all_calls import AllCalls
 from service.callers import is_somebodys
-from service.calls import TIMEOUT_S, ApiError, DaemonUnavailable
-from service.run_calls import WaitTimeout
+from service.calls.base import TIMEOUT_S, ApiError, DaemonUnavailable
+from service.calls.everything import AllCalls
+from service.calls.runs import WaitTimeout
 from service.transport import Blocking
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from service.db.stage_logs import place_of
 from service.db.writer import Writer
 from service.known_secrets import known_secrets
 from service.lending import Lending
-from service.log_spool import SpoolFolder
+from service.logs.spool import SpoolFolder
+from service.logs.stages import StageLogs
 from service.loops.beginnings import Beginnings
 from service.loops.checks import Checks
 from service.loops.driver import Driver
@@ -27,7 +28,6 @@ from service.loops.resources import Rationed, Resources
 from service.loops.subruns import SubRuns
 from service.outbox import Outbox
 from service.progress import ProgressReports
-from service.stage_logs import StageLogs
 from stages.artifacts import ArtifactStore
 from stages.call import Call
 from stages.runners.base import Runner, RunnerTools

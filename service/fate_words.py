@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.fates import NOBODY, STRENGTH
-from service.replay_shapes import ReplayOf
-from service.shapes import OutcomeShape
+from service.shapes.answers import OutcomeShape
+from service.shapes.replays import ReplayOf
 from triggers.base import Fate
 
 

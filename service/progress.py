@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.db.stage_logs import Place, PutProgress, place_of
 from service.db.writer import Writer
-from service.stage_logs import StageLogs
+from service.logs.stages import StageLogs
 from stages.call import Call
 from stages.log_lines import LogLine, clean, cut
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from service.diff import PENDING, seconds
 from service.model import GateState
 from service.reviews import InputShape, event_of, name_of
-from service.shapes import ArtifactShape, ErrorShape, EventName
+from service.shapes.answers import ArtifactShape, ErrorShape, EventName
 from service.story import Story, StoryAttempt, StoryGate, StoryVote
 from stages.artifacts import ArtifactRef
 

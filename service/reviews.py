@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from service.model import AttemptState, GateState
-from service.shapes import ArtifactShape, ErrorShape, EventName
+from service.shapes.answers import ArtifactShape, ErrorShape, EventName
 from service.story import Story, StoryAttempt, StoryGate
 from triggers.cloudevents import restore
 from triggers.replay import REPLAY_TRIGGER

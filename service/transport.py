@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import urlsplit
 
-from service.calls import TIMEOUT_S, DaemonUnavailable, answer_of
+from service.calls.base import TIMEOUT_S, DaemonUnavailable, answer_of
 from service.errors import ConfigError
 
 
 class Blocking:
-    """Implements `service.calls.Transport`; nothing in it is ever waited for. One may be shared by threads."""
+    """Implements `service.calls.base.Transport`; nothing in it is ever waited for. One may be shared by threads."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         parts = urlsplit(checked(url))
@@ -24,7 +24,7 @@ class Blocking:
     async def exchange(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        """See `service.calls.Transport`."""
+        """See `service.calls.base.Transport`."""
         connection = self._connect()
         try:
             response = self._send(connection, method, path, content, headers)
@@ -35,7 +35,7 @@ class Blocking:
             connection.close()
 
     async def lines(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
-        """See `service.calls.Transport`."""
+        """See `service.calls.base.Transport`."""
         connection = self._connect()
         try:
             response = self._send(connection, "GET", path, None, headers)
@@ -49,7 +49,7 @@ class Blocking:
             connection.close()
 
     async def sleep(self, seconds: float) -> None:
-        """See `service.calls.Transport`."""
+        """See `service.calls.base.Transport`."""
         time.sleep(seconds)  # noqa: ASYNC251 - that it blocks is what it is for
 
     def _connect(self) -> http.client.HTTPConnection:

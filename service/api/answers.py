@@ -9,7 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from service.fates import NOBODY, STRENGTH
-from service.shapes import EventAnswer, EventsAnswer
+from service.shapes.answers import EventAnswer, EventsAnswer
 from triggers.base import Fate, Outcome, Receipt
 
 

@@ -13,10 +13,10 @@ from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
 from service.api.requests import known_only, path_id, query_id, query_limit
-from service.artifact_shapes import ArtifactDetail, LineagePage
 from service.db.predictions import counts_of
 from service.db.views import version_shape
 from service.errors import NotFound
+from service.shapes.artifacts import ArtifactDetail, LineagePage
 from stages.artifacts import ArtifactRef
 from stages.values import content
 

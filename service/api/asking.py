@@ -27,7 +27,7 @@ from service.asking.which import which
 from service.callers import Right
 from service.db.envelopes import as_shown
 from service.db.offered import RunRow
-from service.shapes import EventAnswer, OutcomeShape
+from service.shapes.answers import EventAnswer, OutcomeShape
 from service.terms import judged
 from stages.secret_params import secret_paths
 from triggers.base import Binding

@@ -9,7 +9,6 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.access_shapes import AuditEntry, AuditPage
 from service.api.answers import Json
 from service.api.context import Context
 from service.api.endpoint import BEFORE, LIMIT, Content, Endpoint
@@ -20,6 +19,7 @@ from service.api.window import TIMES, moment
 from service.callers import Right
 from service.db.rows import Row
 from service.log_stream import CHANGED
+from service.shapes.access import AuditEntry, AuditPage
 
 # Rows that are looked through at once for what no index finds.
 AT_ONCE = 20_000

@@ -25,7 +25,7 @@ from service.callers import Right
 from service.db.envelopes import heard_event
 from service.db.inbox_pages import PAGE, InboxPages
 from service.definition import describe_trigger
-from service.shapes import InboxEvent
+from service.shapes.answers import InboxEvent
 from triggers.base import Binding, Trigger
 from triggers.errors import InvalidTrigger
 from triggers.schedule import Schedule

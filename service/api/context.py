@@ -17,8 +17,8 @@ from service.db.views import Views
 from service.db.writer import Operation
 from service.known_sessions import KnownSessions
 from service.known_tokens import KnownTokens
-from service.log_pages import LogPages
 from service.log_stream import LogStream
+from service.logs.pages import LogPages
 
 if TYPE_CHECKING:
     from service.app import Daemon

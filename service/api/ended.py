@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.access_shapes import SessionsEnded
 from service.api.answers import Json
 from service.api.audit import audit_page
 from service.api.context import Context
@@ -15,6 +14,7 @@ from service.api.requests import known_only
 from service.api.standing import recorded_as
 from service.callers import Right
 from service.db.sessions import EVERYBODY, EndSessions
+from service.shapes.access import SessionsEnded
 
 QUERY = {"by": "who asks"}
 MOST_NAME = 200

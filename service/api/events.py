@@ -19,7 +19,7 @@ from service.api.runs import refuse_unknown_pipeline
 from service.api.window import TIMES, moment, window
 from service.db.views import WantedEvents
 from service.errors import NotFound
-from service.shapes import EventFate, EventsAnswer, EventsPage, EventSummary
+from service.shapes.answers import EventFate, EventsAnswer, EventsPage, EventSummary
 from triggers.base import Fate
 from triggers.event import Event
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from service.api.context import Context
 from service.errors import DatabaseUnavailable
 from service.loops.supervised import Supervised
-from service.system_shapes import SinkShape
+from service.shapes.system import SinkShape
 from stages.gates.evaluate import abandoned
 from stages.runners.inline import InlineRunner
 from triggers.base import ListenerState, TriggerStatus

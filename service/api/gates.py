@@ -22,10 +22,10 @@ from service.db.accept import Accepted
 from service.db.decisions import DecideByEvent
 from service.db.votes import DecideGate, Taken, Voted, needed_by
 from service.errors import NotFound
-from service.gate_shapes import CANCELLED, GateDecision, GateShape, VoteShape
 from service.model import GateState
 from service.roles import Standing, standing
-from service.shapes import RunDetail
+from service.shapes.answers import RunDetail
+from service.shapes.gates import CANCELLED, GateDecision, GateShape, VoteShape
 from triggers.approval import Approval, Decision, approval_event
 from triggers.base import Arrival
 from triggers.event import Event

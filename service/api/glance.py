@@ -10,7 +10,7 @@ from typing import Any
 
 from service.db.envelopes import heard_event
 from service.db.rows import Row
-from service.trigger_shapes import TriggerShape
+from service.shapes.triggers import TriggerShape
 from triggers.base import Fate
 
 CONTINUOUS = ("-batches", "-stream")

@@ -13,7 +13,7 @@ from service.api.context import Context
 from service.api.endpoint import Content, Endpoint
 from service.api.exposition import MEDIA_TYPE, exposition
 from service.errors import DatabaseUnavailable
-from service.shapes import Check, ReadyAnswer
+from service.shapes.answers import Check, ReadyAnswer
 from triggers.base import ListenerState, TriggerStatus
 
 PROBE_TIMEOUT_S = 2.0

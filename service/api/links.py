@@ -23,10 +23,10 @@ from service.audit import tell
 from service.callers import Right
 from service.console.look import HEADERS, rendered
 from service.db.links import PutLink, known_key, new_key
-from service.gate_shapes import GateShape, LinkShape
 from service.links import InvalidLink, Link, read, sign
 from service.model import GateState
-from service.shapes import RunDetail
+from service.shapes.answers import RunDetail
+from service.shapes.gates import GateShape, LinkShape
 from triggers.approval import Decision
 
 MOST_BYTES = 16_384

@@ -21,9 +21,9 @@ from service.api.pauses import shape as pause_shape
 from service.db.pauses import Pause
 from service.db.rows import Row
 from service.definition import describe
-from service.shapes import PipelinesAnswer
-from service.system_shapes import BrokerShape, SystemAnswer
-from service.trigger_shapes import TriggersAnswer, TriggerShape
+from service.shapes.answers import PipelinesAnswer
+from service.shapes.system import BrokerShape, SystemAnswer
+from service.shapes.triggers import TriggersAnswer, TriggerShape
 from triggers.base import Binding, ListenerState, Trigger
 from triggers.schedule import Schedule, rfc3339
 from triggers.webhook import Webhook

@@ -17,9 +17,9 @@ from service.api.problems import Problem
 from service.api.requests import flag, known_only, path_id, query_id, query_limit, whole
 from service.api.watched import MEDIA_TYPE, Stream
 from service.errors import DatabaseUnavailable, NotFound
-from service.log_pages import Wanted
-from service.log_shapes import LogsPage
+from service.logs.pages import Wanted
 from service.model import FINISHED_RUNS
+from service.shapes.logs import LogsPage
 from stages.errors import StoreUnavailable
 from stages.problems import nearest
 

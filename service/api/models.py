@@ -18,8 +18,8 @@ from service.callers import Right
 from service.db.predictions import detail_of
 from service.db.registry import MoveAlias, RegisterVersion
 from service.errors import NotFound
-from service.model_shapes import AliasesPage, ModelsAnswer, Prediction, VersionShape, VersionsPage
-from service.prediction_shapes import VersionDetail
+from service.shapes.models import AliasesPage, ModelsAnswer, Prediction, VersionShape, VersionsPage
+from service.shapes.predictions import VersionDetail
 from stages.registry import ModelVersion, NewVersion
 from triggers.attributes import is_text
 from triggers.headers import fold, key_of

@@ -14,7 +14,7 @@ from service.api.endpoint import Endpoint
 from service.api.glance import NEWEST, arrivals, batches, heard, latencies, rates, totals
 from service.api.listings import known_triggers
 from service.api.requests import known_only
-from service.now_shapes import NowAnswer
+from service.shapes.now import NowAnswer
 
 
 async def now(context: Context, request: Request) -> Response:

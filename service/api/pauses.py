@@ -16,7 +16,7 @@ from service.asking.which import which
 from service.db.pauses import Pause
 from service.db.pausing import LiftPause, PutPause
 from service.errors import Conflict
-from service.trigger_shapes import PausesAnswer, PauseShape, UnpausedAnswer
+from service.shapes.triggers import PausesAnswer, PauseShape, UnpausedAnswer
 
 Place = tuple[str, str]
 

@@ -20,7 +20,7 @@ from service.asking.shapes import KnownAnswer, ReconcileAnswer
 from service.asking.which import which
 from service.callers import Right
 from service.db.inbox_pages import InboxPages
-from service.shapes import InboxPage
+from service.shapes.answers import InboxPage
 from triggers.event import event_key
 from triggers.reconcile.reconciled import Ground
 from triggers.route import WEBHOOK, route_of_source

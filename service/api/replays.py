@@ -32,7 +32,7 @@ from service.db.rows import Row
 from service.db.writer import Operation
 from service.errors import Conflict
 from service.inbox import event_row
-from service.shapes import EventFate, OutcomeShape
+from service.shapes.answers import EventFate, OutcomeShape
 from stages.secret_params import shown_whole
 from triggers.base import Arrival, Fate, Offer
 from triggers.event import Event

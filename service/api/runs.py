@@ -20,7 +20,7 @@ from service.api.standing import own_key
 from service.api.window import TIMES, window
 from service.errors import Conflict, NotFound
 from service.model import RunState
-from service.shapes import EventsAnswer, RunDetail, RunEventsPage, RunsPage, RunSummary
+from service.shapes.answers import EventsAnswer, RunDetail, RunEventsPage, RunsPage, RunSummary
 from stages.problems import nearest
 from stages.secret_params import secret_paths, without
 from triggers.base import Arrival, Binding, Fate, Receipt

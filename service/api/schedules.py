@@ -21,11 +21,11 @@ from service.api.runs import start_id
 from service.api.standing import recorded_as
 from service.api.years import EARLIEST, LATEST
 from service.backfill import Stretch, described, find_schedule, first_of, last_of
-from service.backfill_shapes import BackfillDetail, BackfillPlan, BackfillsPage, ScheduleAnswer
 from service.callers import Right
 from service.db.backfills import PutBackfill, StopBackfill
 from service.db.schedules import ScheduleViews
 from service.errors import Conflict, Invalid, NotFound
+from service.shapes.backfills import BackfillDetail, BackfillPlan, BackfillsPage, ScheduleAnswer
 from triggers.base import Binding
 from triggers.schedule import due_times, newest_due, tick_event
 

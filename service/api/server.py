@@ -29,9 +29,9 @@ from service.db.views import Views
 from service.errors import ConfigError
 from service.known_sessions import KnownSessions
 from service.known_tokens import KnownTokens
-from service.log_files import LogFiles
-from service.log_pages import LogPages
 from service.log_stream import LogStream
+from service.logs.files import LogFiles
+from service.logs.pages import LogPages
 from service.oidc_settings import Oidc
 
 if TYPE_CHECKING:

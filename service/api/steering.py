@@ -25,9 +25,9 @@ from service.errors import NotFound
 from service.loops.fanout import FanOut
 from service.loops.live import LiveRun, recall
 from service.model import RunState, RunView
-from service.resume_shapes import GatePlanShape, ResumeAnswer, StagePlanShape
 from service.resumption import Before, Resumption, needing, passing_over, plan_resumption, unfinished_lists
-from service.shapes import RunState as StateShape
+from service.shapes.answers import RunState as StateShape
+from service.shapes.resume import GatePlanShape, ResumeAnswer, StagePlanShape
 from stages.gates.approval import Approval
 from stages.params import plain_params
 from stages.pipeline import Pipeline

@@ -5,7 +5,6 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.access_shapes import TokenMade, TokenRevoked, TokenShape, TokensPage
 from service.api.answers import Json
 from service.api.bodies import TokenBody
 from service.api.context import Context
@@ -18,6 +17,7 @@ from service.db.rows import Row
 from service.db.tokens import PutToken, RevokeToken
 from service.errors import NotFound
 from service.known_tokens import SHOWN, digest_of, new_token
+from service.shapes.access import TokenMade, TokenRevoked, TokenShape, TokensPage
 
 QUERY = {"limit": LIMIT, "before": BEFORE, "all": "`true`: those that were revoked, too"}
 SECRET = {"Cache-Control": "no-store"}

@@ -13,7 +13,7 @@ from service.api.problems import Problem
 from service.api.requests import known_only, query_limit
 from service.db.rows import Row
 from service.errors import Conflict, NotFound
-from service.version_shapes import PipelineVersion, PipelineVersions
+from service.shapes.versions import PipelineVersion, PipelineVersions
 
 LATEST = "latest"
 DEFAULT = 200

@@ -10,7 +10,7 @@ from typing import Any
 
 from service.crowding import DROPPED
 from service.definition import describe_trigger
-from service.shapes import OutcomeShape
+from service.shapes.answers import OutcomeShape
 from stages.pipeline import Pipeline
 from triggers.base import Fate, Offer, Trigger
 from triggers.event import Event

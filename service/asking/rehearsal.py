@@ -14,7 +14,7 @@ from service.asking.shapes import BacktestAnswer, ChangedShape, RehearsedRun
 from service.cause import cause_of, too_deep
 from service.fates import NOBODY
 from service.inbox import encode_params
-from service.shapes import InboxEvent, OutcomeShape
+from service.shapes.answers import InboxEvent, OutcomeShape
 from service.terms import judged, terms_of
 from stages.errors import InvalidParams
 from stages.pipeline import Pipeline

@@ -10,7 +10,7 @@ from typing import Any
 from service.asking.due import Due, due_from
 from service.asking.rehearsal import Rehearsal
 from service.asking.shapes import BacktestAnswer
-from service.calls import ApiError
+from service.calls.base import ApiError
 from service.client import Client
 from stages.pipeline import Pipeline
 from triggers.base import Binding, Trigger

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from service.shapes import EventAnswer, OutcomeShape
+from service.shapes.answers import EventAnswer, OutcomeShape
 
 
 class ClauseShape(TypedDict):

@@ -116,7 +116,7 @@ def _serve(settings: Settings, *, embed: bool, feed: str | None) -> None:
     import sys
     import threading
 
-    from service.logs import set_up_logs
+    from service.logs.daemon import set_up_logs
     from service.up import serve as run_daemon
     from stages.runners.inline import STAGE_THREADS
 

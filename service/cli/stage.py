@@ -202,8 +202,8 @@ def _reporting(settings: Settings, secrets: Secrets, tell: bool) -> Reporting:
     """Send what is logged, and how far the stage is, to standard error."""
     import logging
 
-    from service.logs import set_up_logs
-    from service.masked import MaskedFormatter
+    from service.logs.daemon import set_up_logs
+    from service.logs.masked import MaskedFormatter
     from stages.key_lines import KeyLines
 
     set_up_logs(settings.log)

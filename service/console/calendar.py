@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from service.backfill_shapes import TickShape
+from service.shapes.backfills import TickShape
 from triggers.schedule import Schedule, due_times
 
 # The most ticks that are shown of each span, the widest first.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.cli.times import lasted
-from service.gate_shapes import GateShape
-from service.shapes import RunDetail
+from service.shapes.answers import RunDetail
+from service.shapes.gates import GateShape
 
 WIDTH, LEAST = 1000.0, 3.0
 

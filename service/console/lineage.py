@@ -21,8 +21,8 @@ from service.console.upright import both
 from service.db.predictions import counts_of
 from service.db.views import version_shape
 from service.event_name import event_name
-from service.prediction_shapes import VersionUse
-from service.shapes import RunDetail, StageShape
+from service.shapes.answers import RunDetail, StageShape
+from service.shapes.predictions import VersionUse
 
 # The most further runs, and versions of models, that are drawn.
 MOST, LIMIT = 12, 50

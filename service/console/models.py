@@ -16,7 +16,7 @@ from service.console.page import Done, Form, Shown, further, who
 from service.console.plot import Measured, Plot, plot
 from service.db.predictions import detail_of
 from service.db.registry import PRODUCTION
-from service.model_shapes import VersionShape
+from service.shapes.models import VersionShape
 
 # As many aliases as are told with their model.
 LIMIT, MOST_PLOTS, MOST_ALIASES = 50, 24, 100

@@ -20,10 +20,10 @@ from service.console.reviews import asks
 from service.console.upright import Drawings, both
 from service.db.rows import Row
 from service.deeds import deeds
-from service.log_pages import Wanted
+from service.logs.pages import Wanted
 from service.model import GateState, RunState
 from service.reviews import may_skip
-from service.shapes import RunDetail, StageShape
+from service.shapes.answers import RunDetail, StageShape
 
 LIMIT = 50
 LINES = 200

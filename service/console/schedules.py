@@ -22,11 +22,11 @@ from service.api.pauses import lift_pause, pause_place
 from service.api.problems import Problem
 from service.api.years import EARLIEST, LATEST, YEARS
 from service.backfill import described, find_schedule
-from service.backfill_shapes import TickShape
 from service.console.calendar import cell_of, cells, stretch
 from service.console.now import ticks_around
 from service.console.page import Done, Form, Shown, further, who
 from service.db.schedules import ScheduleViews
+from service.shapes.backfills import TickShape
 
 LIMIT, MOST_SCHEDULES = 10, 50
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.backfill_shapes import TickShape
+from service.shapes.backfills import TickShape
 
 WIDTH = 320
 # Room for the half of a bar that stands at an end.

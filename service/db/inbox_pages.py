@@ -10,7 +10,7 @@ import orjson
 
 from service.db.reads import Reads
 from service.db.rows import Row
-from service.shapes import InboxEvent, InboxPage
+from service.shapes.answers import InboxEvent, InboxPage
 
 # Transactions take their time when they begin and their numbers later: no accepting one lasts longer.
 SLACK = timedelta(seconds=60)

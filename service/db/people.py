@@ -14,7 +14,7 @@ from service.db.results import metrics_of
 from service.db.rows import Row
 from service.db.votes import needed_by
 from service.event_name import event_name
-from service.gate_shapes import VoteShape
+from service.shapes.gates import VoteShape
 
 
 class FoundShape(TypedDict):

@@ -11,8 +11,8 @@ from uuid import UUID
 from service.db.connect import columns, sql
 from service.db.reads import Reads
 from service.db.writer import Flush, Operation
-from service.model_shapes import VersionShape
-from service.prediction_shapes import DayShape, LatestShape, PredictionsShape, VersionDetail, VersionUse
+from service.shapes.models import VersionShape
+from service.shapes.predictions import DayShape, LatestShape, PredictionsShape, VersionDetail, VersionUse
 
 MOST_LATEST = 10
 MOST_DAYS = 31

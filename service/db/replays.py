@@ -15,7 +15,7 @@ from service.db.reads import Reads
 from service.db.rows import Row
 from service.db.writer import Flush, Operation
 from service.errors import RunLost
-from service.replay_shapes import EffectShape, ReplayOf
+from service.shapes.replays import EffectShape, ReplayOf
 from triggers.replay import SHADOW_TRIGGER
 
 MOST_EFFECTS = 1000

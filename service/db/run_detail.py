@@ -12,9 +12,7 @@ import orjson
 from service.db.envelopes import heard_event
 from service.db.stage_detail import PENDING, seconds, stage_shapes
 from service.db.waits import is_ready, place, sub_runs, told_at_once
-from service.gate_shapes import CANCELLED, FindingShape, GateShape, VoteShape
-from service.replay_shapes import ReplayShape
-from service.shapes import (
+from service.shapes.answers import (
     AbandonedShape,
     ActionShape,
     CausedShape,
@@ -23,6 +21,8 @@ from service.shapes import (
     RunDetail,
     StageShape,
 )
+from service.shapes.gates import CANCELLED, FindingShape, GateShape, VoteShape
+from service.shapes.replays import ReplayShape
 from stages.secret_params import masked
 from triggers.cloudevents import restore
 from triggers.event import REPLAY

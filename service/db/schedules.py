@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from service.backfill_shapes import BackfillDetail, BackfillShape, BackfillsPage, TickShape
 from service.db.reads import Reads
 from service.db.rows import Row
 from service.fates import strongest
+from service.shapes.backfills import BackfillDetail, BackfillShape, BackfillsPage, TickShape
 from triggers.base import Binding, Fate
 from triggers.schedule import tick_event
 

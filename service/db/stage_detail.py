@@ -11,7 +11,7 @@ import orjson
 from service.db.results import metrics_of
 from service.db.rows import Row
 from service.model import AttemptState
-from service.shapes import ArtifactShape, AttemptShape, CostShape, ErrorShape, ProgressShape, StageShape
+from service.shapes.answers import ArtifactShape, AttemptShape, CostShape, ErrorShape, ProgressShape, StageShape
 from stages.call import WHOLE
 
 PENDING = "pending"

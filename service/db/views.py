@@ -21,10 +21,7 @@ from service.db.run_detail import GateRows, StageRows, event_name, run_base, run
 from service.db.waits import blocking_of, is_ready, limits_in, waits_of
 from service.fate_words import told
 from service.fates import strongest
-from service.model_shapes import AliasesPage, AliasShape, ModelsAnswer, ModelSummary, VersionShape
-from service.now_shapes import PeopleWait
-from service.replay_shapes import ReplayOf
-from service.shapes import (
+from service.shapes.answers import (
     EventFate,
     EventsPage,
     EventSummary,
@@ -35,7 +32,10 @@ from service.shapes import (
     RunsPart,
     RunSummary,
 )
-from service.system_shapes import DaemonShape, DatabaseShape, PoolShape, SinkShape
+from service.shapes.models import AliasesPage, AliasShape, ModelsAnswer, ModelSummary, VersionShape
+from service.shapes.now import PeopleWait
+from service.shapes.replays import ReplayOf
+from service.shapes.system import DaemonShape, DatabaseShape, PoolShape, SinkShape
 from stages.artifacts import ArtifactRef
 from stages.pipeline import Pipeline
 from triggers.base import Fate

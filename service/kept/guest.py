@@ -17,7 +17,7 @@ from service.catalogue import Catalogue
 from service.kafka_access import kafka_access
 from service.kept.link import Asking, Loaded, Order, Refused, receive, send
 from service.kept.outbox import AskingOutbox
-from service.logs import set_up_logs
+from service.logs.daemon import set_up_logs
 from service.settings import Retention, Role, Settings
 from stages.errors import InvalidPipeline
 from stages.pipeline import load

@@ -26,7 +26,7 @@ FLOORS = ("service", "stages", "triggers")
 ROOT = Path(__file__).parents[2]
 # Imports what an attempt does; where it fails, a version in the lock does not go with ours.
 TRIAL = (
-    "import service.known_secrets, service.masked, service.one_stage, service.remote_registry, "
+    "import service.known_secrets, service.logs.masked, service.one_stage, service.remote_registry, "
     "stages.codecs.plain, stages.commands.telling, stages.workers.foreground; "
     "from service.cli.main import build_app; build_app()"
 )

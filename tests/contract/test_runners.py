@@ -262,7 +262,7 @@ async def test_a_stage_in_shadow_changes_no_model_and_says_what_it_would_have_do
 
 async def test_an_error_of_the_registry_reaches_the_stage_as_it_is(world: World) -> None:
     error = await world.error("asks_too_much")
-    kind = f"{__name__}.OutOfReach" if world.is_warm else "service.calls.ApiError"
+    kind = f"{__name__}.OutOfReach" if world.is_warm else "service.calls.base.ApiError"
     assert (error.type, error.message, error.transient) == (kind, "the registry is away", True)
     assert "runner_stages.py" in error.traceback
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from service.all_calls import AllCalls
-from service.calls import Json
+from service.calls.base import Json
+from service.calls.everything import AllCalls
+from service.calls.runs import RunCalls
 from service.client import ApiError, AsyncClient, Client, DaemonUnavailable, WaitTimeout, finished
 from service.db.stage_logs import LogRow, PutLogLines
 from service.model import RunState
-from service.run_calls import RunCalls
 from service.settings import Role
 from stages.log_lines import LogLine
 from tests.db.api import Api, api, hold
@@ -62,8 +62,8 @@ async def test_both_tell_the_same(database: str, tmp_path: Path) -> None:
 
 
 async def test_pages_are_walked_to_the_end(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.run_calls.PAGE", 2)
-    monkeypatch.setattr("service.all_calls.PAGE", 2)
+    monkeypatch.setattr("service.calls.runs.PAGE", 2)
+    monkeypatch.setattr("service.calls.everything.PAGE", 2)
     async with api(database, tmp_path, Role.API) as one, AsyncClient(one.daemon.address) as client:
         for _ in range(5):
             await client.run("sums")
@@ -97,7 +97,7 @@ async def test_who_waits_asks_no_more_often_the_more_happens(
         return await show(calls, run_id)
 
     monkeypatch.setattr(RunCalls, "show", counted)
-    monkeypatch.setattr("service.run_calls.ONCE_A_S", 60.0)
+    monkeypatch.setattr("service.calls.runs.ONCE_A_S", 60.0)
     async with api(database, tmp_path) as one, AsyncClient(one.daemon.address) as client, asyncio.TaskGroup() as tasks:
         run = await one.start("endless", RunState.RUNNING)
         awaited = tasks.create_task(client.wait(run))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service import listed_calls
+from service.calls import lists as listed_calls
 from service.client import AsyncClient
 from service.console import models, pipelines, schedules
 from service.console import now as start_page

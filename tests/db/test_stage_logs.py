@@ -19,10 +19,10 @@ from service.app import Daemon
 from service.client import Client
 from service.db.connect import sql
 from service.db.stage_logs import LogRow, PutLogFile, PutLogLines
-from service.kept_log import KeptLog
-from service.log_queue import BATCH, LogQueue
-from service.log_queue import MOST_LINES as MOST_UNWRITTEN
-from service.log_spool import FOLDER, SpoolFolder
+from service.logs.kept import KeptLog
+from service.logs.queue import BATCH, LogQueue
+from service.logs.queue import MOST_LINES as MOST_UNWRITTEN
+from service.logs.spool import FOLDER, SpoolFolder
 from service.model import RunState
 from service.settings import Role
 from stages import Pipeline

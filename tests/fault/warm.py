@@ -25,7 +25,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG = 1
 # What a daemon imports as it starts, and what it needs for pipelines of the tests.
-_EARLY = ("uvloop", "service.cli.daemon", "service.up", "service.logs", "service.api.server", "tests.chaos.effects")
+_EARLY = (
+    "uvloop",
+    "service.cli.daemon",
+    "service.up",
+    "service.logs.daemon",
+    "service.api.server",
+    "tests.chaos.effects",
+)
 _FLOORS = ("triggers", "stages", "service")
 _LATE = (
     *("service.cli", "service.export", "service.embedded", "service.notify", "service.checkup", "stages.canonical"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from service.fate_words import told
-from service.replay_shapes import ReplayOf
-from service.shapes import OutcomeShape
+from service.shapes.answers import OutcomeShape
+from service.shapes.replays import ReplayOf
 
 
 def outcome(pipeline: str, fate: str, reason: str = "", run: int | None = None) -> OutcomeShape:

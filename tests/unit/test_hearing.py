@@ -8,7 +8,7 @@ from typing import Never
 
 import pytest
 
-from service.all_calls import AllCalls
+from service.calls.everything import AllCalls
 from service.cli.hearing import Hearing
 from service.errors import ServiceError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from service.masked import MaskedFormatter
+from service.logs.masked import MaskedFormatter
 from stages.key_lines import MOST_LINES, KeyLines
 from stages.secrets import Secrets
 

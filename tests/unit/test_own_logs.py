@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from aiokafka.errors import UnknownMemberIdError
 
-from service.logs import set_up_logs
+from service.logs.daemon import set_up_logs
 from service.settings import Log
 
 

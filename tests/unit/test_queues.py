@@ -12,7 +12,7 @@ QUEUES = {"Queue", "LifoQueue", "PriorityQueue", "SimpleQueue", "deque"}
 BOUNDED_ELSEWHERE = {
     "service/asking/due.py": "ticks that a rehearsal has worked out already",
     "service/db/waiting.py": "each waits for its answer, or is refused where it is full; logs by LogQueue",
-    "service/log_queue.py": "MOST_LINES and MOST_BYTES",
+    "service/logs/queue.py": "MOST_LINES and MOST_BYTES",
     "stages/threads.py": "runs that this daemon drives, executor.max_runs",
     "stages/workers/main_thread.py": "attempts of one worker process, one at a time",
     "stages/workers/worker.py": "attempts of one worker process, and answers to what they asked",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.asking.rehearsal import Rehearsal
-from service.shapes import InboxEvent
+from service.shapes.answers import InboxEvent
 from service.terms import terms_of
 from stages.base import stage
 from stages.pipeline import Pipeline

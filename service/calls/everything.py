@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from service.access_calls import AccessCalls
-from service.calls import ApiError, Json, given, part, quoted
-from service.listed_calls import ListedCalls
-from service.run_calls import PAGE, RunCalls
-from service.schedule_calls import ScheduleCalls
+from service.calls.access import AccessCalls
+from service.calls.base import ApiError, Json, given, part, quoted
+from service.calls.lists import ListedCalls
+from service.calls.runs import PAGE, RunCalls
+from service.calls.schedules import ScheduleCalls
 
 
 class AllCalls(RunCalls, ScheduleCalls, ListedCalls, AccessCalls):

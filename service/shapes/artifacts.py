@@ -7,7 +7,7 @@ from datetime import datetime
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
-from service.prediction_shapes import VersionUse
+from service.shapes.predictions import VersionUse
 
 
 class ArtifactDetail(TypedDict):

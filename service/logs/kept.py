@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import orjson
 
 from service.db.stage_logs import LogRow, Place
-from service.log_queue import LogQueue
-from service.log_spool import Spool, SpoolFolder
+from service.logs.queue import LogQueue
+from service.logs.spool import Spool, SpoolFolder
 from stages.key_lines import KeyLines
 from stages.log_lines import MESSAGE_LIMIT, Allowance, LogLine, Source, clean, cut
 from stages.secrets import MASK, Secrets

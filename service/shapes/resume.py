@@ -5,7 +5,7 @@ from __future__ import annotations
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
-from service.shapes import RunState
+from service.shapes.answers import RunState
 
 
 class StagePlanShape(TypedDict):

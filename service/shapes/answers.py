@@ -8,8 +8,8 @@ from typing import Any
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
-from service.gate_shapes import GateShape
-from service.replay_shapes import EffectShape, ReplayOf, ReplayShape
+from service.shapes.gates import GateShape
+from service.shapes.replays import EffectShape, ReplayOf, ReplayShape
 
 
 class OutcomeShape(TypedDict):

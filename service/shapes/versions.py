@@ -1,4 +1,4 @@
-"""What the API answers of the versions of a pipeline. The shapes of everything else: `service.shapes`."""
+"""What the API answers of the versions of a pipeline. The shapes of everything else: `service.shapes.answers`."""
 
 from __future__ import annotations
 

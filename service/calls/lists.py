@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from service.calls import Calls, Json, part
+from service.calls.base import Calls, Json, part
 
 PAGE = 500
 
 
 class ListedCalls(Calls):
-    """Part of `service.all_calls.AllCalls`. `next` of an answer is `after` of the next page."""
+    """Part of `service.calls.everything.AllCalls`. `next` of an answer is `after` of the next page."""
 
     async def pipelines(self, limit: int | None = None, after: str | None = None) -> Json:
         """The pipelines the daemon has loaded."""

@@ -1,4 +1,4 @@
-"""What the API answers of the installation as a whole. The shapes of everything else: `service.shapes`."""
+"""What the API answers of the installation as a whole. The shapes of everything else: `service.shapes.answers`."""
 
 from __future__ import annotations
 

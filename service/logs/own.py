@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from service.kept_log import KeptLog
-from service.masked import MaskedFormatter
+from service.logs.kept import KeptLog
+from service.logs.masked import MaskedFormatter
 from stages.call import Call
 from stages.invoke import current_attempt
 from stages.secrets import Secrets

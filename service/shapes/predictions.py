@@ -7,7 +7,7 @@ from datetime import date, datetime
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
-from service.model_shapes import VersionShape
+from service.shapes.models import VersionShape
 
 
 class PredictionsShape(TypedDict):

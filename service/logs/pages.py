@@ -15,8 +15,8 @@ import orjson
 
 from service.db.reads import Reads
 from service.db.rows import Row
-from service.log_files import LogFiles
-from service.log_shapes import LogLine, LogsPage
+from service.logs.files import LogFiles
+from service.shapes.logs import LogLine, LogsPage
 from stages.call import WHOLE
 from stages.errors import ArtifactCorrupted, ArtifactMissing
 

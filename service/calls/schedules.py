@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from service.calls import Calls, Json, asked
+from service.calls.base import Calls, Json, asked
 
 
 class ScheduleCalls(Calls):
-    """Part of `service.all_calls.AllCalls`."""
+    """Part of `service.calls.everything.AllCalls`."""
 
     async def schedule(self, trigger: str, count: int = 10) -> Json:
         """The latest ticks of a schedule and what became of them, and the coming ones."""

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
-from service.calls import Calls, Json, answer_of, given, part
+from service.calls.base import Calls, Json, answer_of, given, part
 from service.errors import ServiceError
 
 FINISHED = ("succeeded", "failed", "cancelled")
@@ -20,7 +20,7 @@ PARTS = frozenset({"stage", "gate", "model"})
 
 
 class RunCalls(Calls):
-    """Part of `service.all_calls.AllCalls`."""
+    """Part of `service.calls.everything.AllCalls`."""
 
     async def run(
         self,

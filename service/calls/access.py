@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from service.calls import Calls, Json, asked, part
+from service.calls.base import Calls, Json, asked, part
 
 
 class AccessCalls(Calls):
-    """Part of `service.all_calls.AllCalls`."""
+    """Part of `service.calls.everything.AllCalls`."""
 
     async def make_token(
         self, /, name: str, roles: Sequence[str], pipelines: Sequence[str] = (), **wanted: Any

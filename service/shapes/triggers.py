@@ -7,7 +7,7 @@ from datetime import datetime
 # Before Python 3.12 pydantic reads only this one.
 from typing_extensions import TypedDict
 
-from service.system_shapes import SinkShape
+from service.shapes.system import SinkShape
 
 
 class TriggerShape(TypedDict):

@@ -9,10 +9,10 @@ import threading
 
 from service.db.stage_logs import Place, PutLogFile, place_of
 from service.db.writer import Writer
-from service.kept_log import KeptLog, Rest
-from service.log_queue import LogQueue
-from service.log_spool import Spool, SpoolFolder, forget, pack
-from service.own_log import OwnLog
+from service.logs.kept import KeptLog, Rest
+from service.logs.own import OwnLog
+from service.logs.queue import LogQueue
+from service.logs.spool import Spool, SpoolFolder, forget, pack
 from stages.artifacts import ArtifactStore
 from stages.call import Call
 from stages.errors import StoreUnavailable

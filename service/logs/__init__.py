@@ -1,0 +1,1 @@
+"""What stages and the daemon log: kept, bounded, read back, without secrets."""

@@ -1,0 +1,1 @@
+"""The shape of every JSON document that the API answers."""
