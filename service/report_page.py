@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.deeds import in_words
-from service.ending_words import failed_why
 from service.report import Report, ReportAttempt, ReportGate, ReportStage
+from service.words.deeds import in_words
+from service.words.endings import failed_why
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --paper: #fff; --band: #f5f7f9;

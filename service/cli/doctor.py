@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli import exits
+from service import exits
 from service.cli.options import AsJson, ConfigFile
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli import exits
+from service import exits
 from service.cli.arguments import Asker, asker, read_text
 from service.cli.options import AsJson, ConfigFile
 

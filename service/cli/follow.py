@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from service.cli import exits
+from service import exits
 from service.cli.hearing import Hearing
 
 if TYPE_CHECKING:

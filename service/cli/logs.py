@@ -69,7 +69,7 @@ def _told(line: dict[str, Any]) -> str:
     Further lines of the message are indented.
     """
     from service.cli.output import plain
-    from service.cli.times import instant
+    from service.words.times import instant
 
     at = instant(line["at"]).astimezone().strftime("%H:%M:%S")
     attempt = f"#{line['attempt']}" if line["attempt"] > 1 else ""

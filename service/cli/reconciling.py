@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli import exits
+from service import exits
 from service.cli.firing import instant
 from service.cli.options import AsJson, ConfigFile
 from service.cli.redelivery import compare_deliveries

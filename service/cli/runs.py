@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli import exits
+from service import exits
 from service.cli.arguments import (
     Asker,
     Limit,

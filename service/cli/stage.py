@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TextIO
 
 import typer
 
-from service.cli import exits
+from service import exits
 from service.cli.arguments import Param, parse_params, read_text
 from service.cli.options import AsJson, ConfigFile
 from service.cli.stage_call import call_by_hand
@@ -115,7 +115,7 @@ def list_stages(pipeline: PipelineSpec, config_file: ConfigFile = None, as_json:
 
 
 def _timeout(timeout_s: float | None) -> str:
-    from service.cli.times import lasted
+    from service.words.times import lasted
 
     return "" if timeout_s is None else lasted(timeout_s)
 

@@ -17,7 +17,7 @@ from service.api.replays import replay_event_of
 from service.api.requests import query_id
 from service.api.window import TIMES
 from service.console.page import Done, Form, Shown, pipeline_names, who
-from service.event_name import event_name
+from service.words.events import event_name
 from triggers.base import Fate
 
 LIMIT = 50

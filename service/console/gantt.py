@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.cli.times import lasted
 from service.shapes.answers import RunDetail
 from service.shapes.gates import GateShape
+from service.words.times import lasted
 
 WIDTH, LEAST = 1000.0, 3.0
 

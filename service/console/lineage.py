@@ -20,9 +20,9 @@ from service.console.runs import definition_of, upstream_of
 from service.console.upright import both
 from service.db.predictions import counts_of
 from service.db.views import version_shape
-from service.event_name import event_name
 from service.shapes.answers import RunDetail, StageShape
 from service.shapes.predictions import VersionUse
+from service.words.events import event_name
 
 # The most further runs, and versions of models, that are drawn.
 MOST, LIMIT = 12, 50

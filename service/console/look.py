@@ -14,13 +14,13 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from service.api.access import ACT
-from service.cli.times import distance, instant, lasted
-from service.cli.views.words import number, size
 from service.console.assets import address, assets, style, style_source
 from service.console.meter import meter, spark
-from service.deeds import plainly
-from service.ending_words import failed_in, failed_why
-from service.event_name import event_name
+from service.words.deeds import plainly
+from service.words.endings import failed_in, failed_why
+from service.words.events import event_name
+from service.words.parts import number, size
+from service.words.times import distance, instant, lasted
 
 POLICY = "; ".join(
     (

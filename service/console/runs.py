@@ -19,11 +19,11 @@ from service.console.page import Shown, pipeline_names
 from service.console.reviews import asks
 from service.console.upright import Drawings, both
 from service.db.rows import Row
-from service.deeds import deeds
 from service.logs.pages import Wanted
 from service.model import GateState, RunState
 from service.reviews import may_skip
 from service.shapes.answers import RunDetail, StageShape
+from service.words.deeds import deeds
 
 LIMIT = 50
 LINES = 200

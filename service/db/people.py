@@ -13,8 +13,8 @@ from service.db.reads import Reads
 from service.db.results import metrics_of
 from service.db.rows import Row
 from service.db.votes import needed_by
-from service.event_name import event_name
 from service.shapes.gates import VoteShape
+from service.words.events import event_name
 
 
 class FoundShape(TypedDict):

@@ -19,7 +19,6 @@ from service.db.replays import effects_of, replays_of
 from service.db.results import output_of
 from service.db.run_detail import GateRows, StageRows, event_name, run_base, run_detail
 from service.db.waits import blocking_of, is_ready, limits_in, waits_of
-from service.fate_words import told
 from service.fates import strongest
 from service.shapes.answers import (
     EventFate,
@@ -36,6 +35,7 @@ from service.shapes.models import AliasesPage, AliasShape, ModelsAnswer, ModelSu
 from service.shapes.now import PeopleWait
 from service.shapes.replays import ReplayOf
 from service.shapes.system import DaemonShape, DatabaseShape, PoolShape, SinkShape
+from service.words.fates import told
 from stages.artifacts import ArtifactRef
 from stages.pipeline import Pipeline
 from triggers.base import Fate

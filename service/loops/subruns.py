@@ -9,10 +9,10 @@ import orjson
 from service.db.reads import Reads
 from service.db.results import metrics_of, output_of
 from service.db.rows import Row
-from service.ending_words import failed_why
 from service.loops.live import LiveRun
 from service.machine import Collect
 from service.model import DONE, RunState, unit_of
+from service.words.endings import failed_why
 from stages.artifacts import ArtifactStore
 from stages.codecs.base import Scratch
 from stages.outcome import ErrorRecord, Failed, Succeeded

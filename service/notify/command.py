@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from service import exits
 from service.address import daemon_url
-from service.cli import exits
 from service.config import read_settings
 from service.errors import ConfigError
 from service.notify.build import Build, detect, status_word

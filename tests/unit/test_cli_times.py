@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.cli.times import distance, instant, lasted, when
+from service.words.times import distance, instant, lasted, when
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 

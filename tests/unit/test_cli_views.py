@@ -17,7 +17,7 @@ from service.cli.views.events import print_event, print_events
 from service.cli.views.loaded import print_models, print_pipelines, print_triggers, print_versions
 from service.cli.views.run import ending, print_run
 from service.cli.views.runs import print_runs
-from service.cli.views.words import metrics, number, size
+from service.words.parts import metrics, number, size
 
 NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
 AT = "2026-03-05T11:57:00+00:00"

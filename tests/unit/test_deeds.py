@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.deeds import deeds, in_words, plainly
+from service.words.deeds import deeds, in_words, plainly
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TOLD: list[tuple[str, dict[str, Any], tuple[str, str]]] = [

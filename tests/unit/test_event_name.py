@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.event_name import event_name
+from service.words.events import event_name
 
 
 @pytest.mark.parametrize(

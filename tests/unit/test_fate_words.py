@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.fate_words import told
 from service.shapes.answers import OutcomeShape
 from service.shapes.replays import ReplayOf
+from service.words.fates import told
 
 
 def outcome(pipeline: str, fate: str, reason: str = "", run: int | None = None) -> OutcomeShape:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.ending_words import failed_in, failed_why
 from service.machine import AHEAD_S, POISON_LIMIT, Check, Close, Park, Start, decide, due_in_s
 from service.model import AttemptState, Checked, GateState, RunState, RunView, Tried
+from service.words.endings import failed_in, failed_why
 from stages.artifacts import ArtifactRef
 from stages.base import stage
 from stages.pipeline import Pipeline

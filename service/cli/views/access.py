@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from service.cli.output import Column, print_table
-from service.cli.views.words import how_far, moment
-from service.deeds import plainly
+from service.words.deeds import plainly
+from service.words.parts import how_far, moment
 
 TOKENS = (
     Column("TOKEN"),

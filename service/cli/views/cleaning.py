@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from service.cli.output import Column, console, print_table
-from service.cli.views.words import size
+from service.words.parts import size
 
 COLUMNS = (
     Column("PIPELINE"),

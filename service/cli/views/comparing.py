@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_table
-from service.cli.views.words import DIGEST_SHOWN, number, took
+from service.words.parts import DIGEST_SHOWN, number, took
 
 VALUE_SHOWN = 60
 EXPLAINED = (Column("STAGE"), Column("STATE"), Column("WHY", wrap=True))

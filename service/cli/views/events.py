@@ -11,8 +11,8 @@ from typing import Any
 from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
-from service.cli.views.words import moment
-from service.event_name import event_name
+from service.words.events import event_name
+from service.words.parts import moment
 
 DATA_SHOWN = 2_000
 SHORT_DATA = 200

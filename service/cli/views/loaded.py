@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from service.cli.output import Column, coloured, console, print_table
-from service.cli.views.words import how_far, metrics, moment, took
+from service.words.parts import how_far, metrics, moment, took
 
 PIPELINES = (
     Column("PIPELINE"),

@@ -11,7 +11,7 @@ from rich.text import Text
 from service.cli.follow import SETTLED_STAGES, running, tries
 from service.cli.output import console, plain
 from service.cli.views.run import attempt_state
-from service.cli.views.words import metrics, took
+from service.words.parts import metrics, took
 
 Run = Mapping[str, Any]
 

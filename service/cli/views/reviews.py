@@ -10,8 +10,8 @@ from typing import Any
 from rich.text import Text
 
 from service.cli.output import console, plain, print_grid
-from service.cli.views.words import artifact, moment
-from service.event_name import event_name
+from service.words.events import event_name
+from service.words.parts import artifact, moment
 
 SHORT_LINES = 6
 

@@ -10,11 +10,11 @@ from typing import Any
 from rich.text import Text
 
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
-from service.cli.times import instant, lasted
-from service.cli.views.words import DIGEST_SHOWN, artifact, bar, cost, metrics, moment, number, took
-from service.deeds import deeds
-from service.ending_words import failed_in
-from service.event_name import event_name
+from service.words.deeds import deeds
+from service.words.endings import failed_in
+from service.words.events import event_name
+from service.words.parts import DIGEST_SHOWN, artifact, bar, cost, metrics, moment, number, took
+from service.words.times import instant, lasted
 from triggers.trace import trace_of
 
 SHORT_LINES = 6

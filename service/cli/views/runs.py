@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from service.cli.output import Column, coloured, print_table
-from service.cli.views.words import moment, took
-from service.ending_words import failed_why
-from service.event_name import event_name
+from service.words.endings import failed_why
+from service.words.events import event_name
+from service.words.parts import moment, took
 
 COLUMNS = (
     Column("RUN", right=True),

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from service.cli.follow import FIRST_PAUSE_S, LONGEST_PAUSE_S, patiently
 from service.cli.output import Column, coloured, console, plain, print_facts, print_table
-from service.cli.times import distance, instant
-from service.cli.views.words import bar, moment
+from service.words.parts import bar, moment
+from service.words.times import distance, instant
 
 if TYPE_CHECKING:
     from service.client import Client

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.output import coloured, plain
-from service.cli.times import instant
 from service.cli.views.runs import why
-from service.cli.views.words import how_far, number, took
-from service.event_name import event_name
+from service.words.events import event_name
+from service.words.parts import how_far, number, took
+from service.words.times import instant
 
 if TYPE_CHECKING:
     from service.client import Client

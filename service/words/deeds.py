@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.cli.times import instant
+from service.words.times import instant
 
 SHOWN_DIGEST = 10
 MOST_VALUE = 60

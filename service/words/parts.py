@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from service.cli.times import distance, instant, lasted, when
+from service.words.times import distance, instant, lasted, when
 
 DIGEST_SHOWN = 10
 BAR_WIDTH = 10
