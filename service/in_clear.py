@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -17,11 +16,16 @@ from stages.stores import OBJECT_SCHEMES
 # The default, `prefer`, speaks in clear to a server that says it has no TLS, and to whoever stands there in its place.
 SAFE_MODES = {"require", "verify-ca", "verify-full"}
 PLAIN = {"http", "pulsar"}
-# Where an object store is, as obstore reads it.
-ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_ENDPOINT")
+# Where an object store is, as obstore reads it, and where Kinesis is, as botocore does.
+STORES = (
+    *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    *("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "GOOGLE_BASE_URL"),
+)
+STREAMS = ("AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL")
 # Where others find this daemon: what stands before it speaks TLS.
 OWN = {"http.public_url"}
-ADDRESSES = ("endpoint", "url", "service_url")
+# What of a trigger is an address: of a stream or a bucket, of Pulsar.
+ADDRESSES = ("endpoint", "service")
 
 
 def in_clear(settings: Settings, triggers: Iterable[Any]) -> list[str]:
@@ -66,18 +70,22 @@ def _web(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _stores(settings: Settings, triggers: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """That of the artifacts, and those in which triggers look that name no address of their own."""
-    looking = [str(getattr(one, "url", "")) for one in triggers if not getattr(one, "endpoint", "")]
-    if any(urlsplit(url).scheme in OBJECT_SCHEMES for url in (settings.artifacts.url, *looking)):
-        for name in ENDPOINTS:
-            yield from _plain(os.environ.get(name, ""), name)
+    """That of the artifacts, and what triggers read that name no address of their own."""
+    elsewhere = [one for one in triggers if not getattr(one, "endpoint", "")]
+    urls = [settings.artifacts.url, *(str(getattr(one, "url", "")) for one in elsewhere)]
+    names = [*STORES] if any(urlsplit(url).scheme in OBJECT_SCHEMES for url in urls) else []
+    names += STREAMS if any(getattr(one, "family", "") == "kinesis" for one in elsewhere) else ()
+    for name in dict.fromkeys(names):
+        yield from _plain(os.environ.get(name, ""), name)
 
 
 def _of_triggers(triggers: Iterable[Any]) -> Iterator[tuple[str, str]]:
     for trigger in triggers:
-        for one in dataclasses.fields(trigger) if dataclasses.is_dataclass(trigger) else ():
-            if one.name in ADDRESSES and isinstance(url := getattr(trigger, one.name, None), str):
-                yield from _plain(url, f"{type(trigger).__name__}({one.name}=)")
+        named = [(name, getattr(trigger, name, None)) for name in ADDRESSES]
+        named += [("options", value) for value in (getattr(trigger, "options", None) or {}).values()]
+        for name, url in named:
+            if isinstance(url, str):
+                yield from _plain(url, f"{type(trigger).__name__}({name}=)")
 
 
 def _plain(url: str, what: str) -> Iterator[tuple[str, str]]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from obstore import head
+from obstore.exceptions import BaseError
+from obstore.store import from_url
 
 from service.checkup import transport
 from service.checkup.finding import Verdict
 from service.in_clear import in_clear
 from service.settings import Artifacts, Client, Database, Kafka, Registry, SecurityProtocol, Settings
 from tests.db.daemons import catalogue
+from triggers.continuous.kinesis import KinesisBatches
+from triggers.continuous.pulsar import PulsarBatches
 from triggers.objects import Objects
 
 SECURE = Database(url="postgresql://u:p@db.example.com/mill?sslmode=verify-full")
-
-
-@dataclass
-class Listens:
-    """A trigger of some kind."""
-
-    endpoint: str = ""
-    service_url: str = ""
 
 
 @pytest.mark.parametrize(
@@ -74,10 +71,65 @@ def test_stores_and_triggers_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     assert in_clear(Settings(artifacts=Artifacts(url="file:///a")), []) == []
     [told] = in_clear(Settings(artifacts=Artifacts(url="s3://bucket")), [])
     assert "AWS_ENDPOINT_URL leads to minio.example.com" in told
-    triggers = [Listens("http://m.example.com"), Listens(service_url="pulsar://p:6650"), Listens("https://m"), object()]
-    assert [told.split(" in clear")[0] for told in in_clear(Settings(), triggers)] == [
-        "Listens(endpoint=) leads to m.example.com", "Listens(service_url=) leads to p",
-    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trigger", "says"),
+    [
+        (KinesisBatches("clicks", endpoint="http://k.example.com"), "KinesisBatches(endpoint=) leads to k.example.com"),
+        (PulsarBatches("clicks", service="pulsar://p.example.com:6650"), "PulsarBatches(service=) leads to p.example."),
+        (Objects("s3://bucket/*.csv", endpoint="http://m.example.com"), "Objects(endpoint=) leads to m.example.com"),
+        (
+            Objects("s3://bucket/*.csv", options={"aws_endpoint": "http://m.example.com"}),
+            "Objects(options=) leads to m.example.com",
+        ),
+    ],
+)
+def test_the_address_of_a_trigger_is_looked_at(trigger: Any, says: str) -> None:
+    [told] = in_clear(Settings(), [trigger])
+    assert says in told
+    assert in_clear(Settings(plain_hosts=("*.example.com",)), [trigger]) == []
+
+
+def test_an_address_with_tls_is_not_told() -> None:
+    secure = [
+        KinesisBatches("clicks", endpoint="https://k.example.com"),
+        PulsarBatches("clicks", service="pulsar+ssl://p.example.com:6651"),
+        Objects("s3://bucket/*.csv", endpoint="https://m.example.com", options={"access_key_id": "env:ID"}),
+    ]
+    assert in_clear(Settings(), [*secure, object()]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "s3://bucket"),
+        ("AZURE_STORAGE_ENDPOINT", "az://container"),
+        ("AZURE_ENDPOINT", "az://container"),
+        ("GOOGLE_BASE_URL", "gs://bucket"),
+    ],
+)
+def test_the_variables_that_the_stores_read_are_those_that_are_looked_at(
+    name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the client says it asked: it refuses an address in clear unless it is allowed."""
+    given = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY")
+    for one in (*given, "GOOGLE_SKIP_SIGNATURE"):
+        monkeypatch.setenv(one, "true")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv(name, "http://store.example.com")
+    with pytest.raises(BaseError, match=r"store\.example\.com"):
+        head(from_url(url, retry_config={"max_retries": 0}), "object")
+    [told] = in_clear(Settings(artifacts=Artifacts(url=url)), [])
+    assert f"{name} leads to store.example.com" in told
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL"])
+def test_a_stream_is_where_the_environment_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "http://k.example.com")
+    [told] = in_clear(Settings(), [KinesisBatches("clicks")])
+    assert f"{name} leads to k.example.com" in told
+    assert in_clear(Settings(), [KinesisBatches("clicks", endpoint="https://k.example.com")]) == []
 
 
 def test_a_server_that_only_the_environment_names_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
