@@ -239,7 +239,7 @@ MUTANTS = (
         "service/db/writer.py",
         "                await self._reconnect(error, RETRY_S[min(tries, len(RETRY_S) - 1)])\n",
         "                await self._reconnect(error, RETRY_S[min(tries, len(RETRY_S) - 1)])\n"
-        "                return [unit.fail(_refusal(error)) for unit in kept] and None\n",
+        "                return [unit.fail(ServiceError(str(error))) for unit in kept] and None\n",
         ["tests/db/test_executor.py", "tests/db/test_writer.py"],
     ),
     Mutant(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,24 @@ def test_a_mutant_breaks_the_code_as_it_is(mutant: Mutant) -> None:
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert f"def {name}" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_a_mutant_is_broken_as_it_says_and_not_by_a_name_that_is_none(tmp_path: Path) -> None:
+    for number, mutant in enumerate(MUTANTS):
+        if mutant.file.endswith(".py"):
+            (tmp_path / f"mutant_{number}.py").write_text(mutant.text(ROOT), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--isolated",
+        "--no-cache",
+        "--select=F821,E9",
+        "--output-format=concise",
+    ]
+    done = subprocess.run([*command, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "All checks passed!", done.stdout + done.stderr
 
 
 def test_no_two_have_the_same_name() -> None:
