@@ -31,7 +31,10 @@ STARTS = re.compile(
     r"(^|\.)(create_)?subprocess_(exec|shell)$"
 )
 # Who only reads, over a connection of its own: told by transactions that are read-only, or by the tests below.
-READERS = {"ledger.py", "facts.py", "reads.py"}
+READERS = {"ledger.py", "facts.py", "reads.py", "stories.py"}
+# A flush's connection under a shorter name; and whoever is given it, and so commits with the flush.
+FLUSHS = re.compile(r"\b(self\._)?connection = (.+, )?flush\.connection$", re.M)
+WITHIN_A_FLUSH = {"order.py let_go", "usual.py write"}
 # A script for a bare interpreter, which imports nothing of ours: it is what runs at `server.started`.
 WITHOUT = {"service/embedded/supervisor.py"}
 REACHES = ("faults.reach", "faults.reach_in_thread")
@@ -108,27 +111,66 @@ def opens_a_connection(path: Path) -> bool:
 
 
 def without_point(path: Path) -> Iterator[str]:
+    """Statements that may write, over whatever connection but that of a flush, in functions that have no point."""
+    renames = bool(FLUSHS.search(path.read_text(encoding="utf-8"))) and not opens_a_connection(path)
     for function in functions(path):
         for call in own_calls(function):
             if not isinstance(call.func, ast.Attribute) or call.func.attr not in ASKS or not may_write(call):
                 continue
-            if "flush.connection" not in ast.unparse(call.func.value) and not has_point(function):
+            over = ast.unparse(call.func.value)
+            flushs = "flush.connection" in over or (renames and over in ("connection", "self._connection"))
+            # A class whose statements all go through its `_fetch` has the points there.
+            if not flushs and not has_point(function) and not ast.unparse(call).startswith("self._fetch("):
                 yield f"{path.name} {function.name}: {ast.unparse(call)}"
 
 
 def test_every_commit_has_a_point() -> None:
-    own = [path for path in sorted(DB.glob("*.py")) if opens_a_connection(path) and path.name not in READERS]
-    found = [one for path in own for one in without_point(path)]
-    # The methods of a class whose statements all go through its `_fetch`, which has the points.
-    found = [one for one in found if "self._fetch(" not in one]
-    assert {path.name for path in own} >= {"writer.py", "retention.py", "sinks.py", "run_log.py", "pools.py"}
-    assert found == []
+    own = {path.name for path in DB.glob("*.py") if opens_a_connection(path)}
+    assert own >= {"writer.py", "retention.py", "sinks.py", "run_log.py", "pools.py"}
+    asking = [path for path in sorted((ROOT / "service").rglob("*.py")) if path.name not in READERS]
+    found = [one for path in asking for one in without_point(path)]
+    assert {one.partition(":")[0] for one in found} == WITHIN_A_FLUSH, found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "await connection.execute(sql('put_token'), 1)",
+        "await connection.execute('update runs set owner = null')",
+        "await self.connection.fetchval('delete from runs returning 1')",
+        "await pool.execute(statement)",
+        "await (await connect(dsn)).executemany(statement, rows)",
+        "async with connection.transaction(): pass",
+    ],
+)
+def test_a_commit_is_seen_whoever_opened_the_connection(line: str, tmp_path: Path) -> None:
+    module = tmp_path / "touched.py"
+    module.write_text(f"async def touch(connection):\n    {line}\n", encoding="utf-8")
+    assert [*without_point(module)]
+    module.write_text(
+        f"async def touch(connection):\n    await faults.reach('a.commit')\n    {line}\n", encoding="utf-8"
+    )
+    assert [*without_point(module)] == []
 
 
 def test_every_kind_of_write_is_listed() -> None:
     for path in DB.glob("*.py"):
         import_module(f"service.db.{path.stem}")
     assert {kind.__name__.lower() for kind in kinds(Operation) if kind.__module__.startswith("service.")} <= set(WRITES)
+
+
+def test_what_goes_through_a_fetch_with_points_is_listed() -> None:
+    """There the points are named after the statement."""
+    named = {
+        str(call.args[0].value)
+        for path in DB.glob("*.py")
+        for function in functions(path)
+        for call in own_calls(function)
+        if ast.unparse(call.func) in ("self._fetch", "self._ids") and isinstance(call.args[0], ast.Constant)
+    }
+    writes = {name for name in named if WRITING.search(sql(name))}
+    assert writes >= {"mark_removed", "sink_move", "trim_log"}
+    assert writes <= set(WRITES)
 
 
 def kinds(of: type[Operation]) -> Iterator[type[Operation]]:
