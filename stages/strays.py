@@ -14,6 +14,8 @@ from stages.outcome import ErrorRecord, Failed
 # first. What has not ended soon after that is left behind.
 GRACE_S = 2.0
 AGAIN_S = 0.5
+# With so many left behind none is begun until one of them has ended: the process would drown in them.
+MOST_LEFT = 1_000
 
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class Strays:
         self._patience_s = patience_s
         self._group: asyncio.TaskGroup | None = None
         self._left: set[asyncio.Task[Any]] = set()
+        self._fewer = asyncio.Event()
 
     @property
     def left(self) -> int:
@@ -64,6 +67,7 @@ class Strays:
         When this is cancelled, so is `work`, after `stop` was called. If it goes on all the same, `leave` is called,
         and what it does from then on reaches nobody.
         """
+        await self._room(work)
         if self._group is None:
             return await work
         task = self._group.create_task(work)
@@ -76,6 +80,16 @@ class Strays:
             await self._end(task, leave)
             raise
         return Failed(ErrorRecord("CancelledError", "it cancelled its own task")) if task.cancelled() else task.result()
+
+    async def _room(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait until few enough are left behind."""
+        try:
+            while len(self._left) >= MOST_LEFT:
+                self._fewer.clear()
+                await self._fewer.wait()
+        except asyncio.CancelledError:
+            work.close()
+            raise
 
     async def _end(self, task: asyncio.Task[Any], leave: Callable[[], None]) -> None:
         """Have a task end, or leave it behind. It has its time whoever else cancels us meanwhile: our caller raises."""
@@ -90,8 +104,12 @@ class Strays:
                     continue
         if not task.done():
             self._left.add(task)
-            task.add_done_callback(self._left.discard)
+            task.add_done_callback(self._forget)
             leave()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        self._fewer.set()
 
 
 def _tell(ended: asyncio.Future[None], task: asyncio.Task[Any]) -> None:

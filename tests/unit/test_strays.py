@@ -79,6 +79,29 @@ async def test_what_swallows_every_cancellation_is_left_behind() -> None:
         assert among.left == 0
 
 
+async def test_with_many_left_behind_no_further_one_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strays, "MOST_LEFT", 2)
+    left, waits, next_one = [Work(), Work()], Work(), Work()
+    next_one.enough.set()
+
+    def give_up(why: BaseException | None) -> None:
+        for work in (*left, waits):
+            work.enough.set()
+
+    async with Strays(give_up) as among, asyncio.TaskGroup() as tasks:
+        for work in left:
+            await cut(among, work)
+        # Whoever waits for room may be cancelled, and was never begun.
+        await cut(among, waits)
+        assert (among.left, waits.told, waits.cancelled) == (2, [], 0)
+        told = tasks.create_task(among.run(next_one.run(), stop=next_one.stop, leave=next_one.leave))
+        await asyncio.sleep(0)
+        assert not next_one.ended.is_set()
+        left[0].enough.set()
+        assert await told == "a result"
+        left[1].enough.set()
+
+
 async def test_what_swallows_one_ends_by_the_next() -> None:
     async with Strays() as among:
         work = Work(swallows=1)
