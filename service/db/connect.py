@@ -41,7 +41,8 @@ BY_INDEX = {
 }
 
 # What people look at is filtered by whatever they choose: such a statement is planned for the values it is given.
-FOR_ITS_VALUES = {"plan_cache_mode": "force_custom_plan"}
+# Whatever writes has a fault point, and goes elsewhere.
+FOR_READING = {"plan_cache_mode": "force_custom_plan", "default_transaction_read_only": "on"}
 
 # The server or the way to it is gone, or it had to undo the transaction: the same call may succeed later.
 OUTAGES = (
@@ -99,7 +100,7 @@ async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
             max_size=size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=SESSION | FOR_ITS_VALUES,
+            server_settings=SESSION | FOR_READING,
             reset=_leave,
         )
     except OUTAGES as error:

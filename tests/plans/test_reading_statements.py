@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from benchmarks.past import make_past
-from service.db.connect import FOR_ITS_VALUES, SESSION, connect, sql
+from service.db.connect import FOR_READING, SESSION, connect, sql
 from tests.db.writing import rows
 from tests.plans.reading import steps
 
@@ -152,7 +152,7 @@ async def test_who_cleans_up_sends_for_no_helpers_however_much_they_are_wanted(h
 async def plan_of(dsn: str, name: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
     """The plan for these values: as the pool for reading asks, or as the connection that cleans up does."""
     if name in LOOKED_AT or name.startswith("story"):
-        connection = await asyncpg.connect(dsn, server_settings=SESSION | FOR_ITS_VALUES)
+        connection = await asyncpg.connect(dsn, server_settings=SESSION | FOR_READING)
     else:
         connection = await connect(dsn, by_index=True)
     try:
