@@ -17,8 +17,11 @@ EARLY = """() => {
 
 
 async def test_what_a_page_does_is_fetched_once_it_is_painted(database: str, tmp_path: Path) -> None:
-    async with served(database, tmp_path, BREAD, **{FLOUR: str(tmp_path / "flour")}) as base, browsing() as browser:
-        async with walking(browser, base) as walk:
-            await walk.to("/")
-            early = await walk.page.evaluate(EARLY)
+    async with (
+        served(database, tmp_path, BREAD, **{FLOUR: str(tmp_path / "flour")}) as base,
+        browsing() as browser,
+        walking(browser, base) as walk,
+    ):
+        await walk.to("/")
+        early = await walk.page.evaluate(EARLY)
     assert set(early) <= {"begin.js", "mark.svg"}
