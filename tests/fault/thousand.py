@@ -5,6 +5,8 @@ python -m tests.fault.thousand --kills 100 --seed 7
 Four daemons share a database; each is started again as it has died. Every other life is to end at a fault point, which
 are drawn in turn; one that does not come to its point, and all the others, are killed after a random while, as soon as
 two others have been there for a lease. Who dies at its point does not wait for that: then its runs are told of apart.
+
+The last of the kills are at the points that none of them came by, where daemons are brought as in the matrix.
 """
 
 from __future__ import annotations
@@ -32,10 +34,14 @@ from service.fault_points import points
 from tests.fault.matrix.cell import Acting, Recipe, make_topics
 from tests.fault.matrix.check import wrongs
 from tests.fault.matrix.ground import ground
+from tests.fault.matrix.table import Place, places
+from tests.fault.matrix.whole import Told, run_all
 from tests.fault.mourning import Death, Mourning
 from tests.fault.warm import Living, Warm
 
 DAEMONS, LEASE_S, HEIRS = 4, 2.0, 2
+# So many cells of the matrix at once.
+LANES = 3
 # Four hundred kills leave some 300 MiB behind.
 ROOM_MIB = 4_000
 # A life that is not to end at a point lasts so long; one that is, at most twice as long.
@@ -57,6 +63,7 @@ class Toll:
     """What happened."""
 
     died_at: Counter[str] = field(default_factory=Counter)
+    at_rest: Counter[str] = field(default_factory=Counter)
     deaths: list[Death] = field(default_factory=list)
     looks_s: list[float] = field(default_factory=list)
     kills: int = 0
@@ -69,6 +76,7 @@ class Asked:
     kills: int
     seed: int
     minutes: float
+    rest: bool = True
 
 
 class Thousand:
@@ -79,6 +87,8 @@ class Thousand:
         self._acting, self._asked, self._say = acting, asked, say
         self._dice = random.Random(asked.seed)
         self._points = self._drawn()
+        crashes = [one for one in places() if one.kind == "crash" and not one.why_not]
+        self._crashes = crashes if asked.rest else []
         self._mourning = Mourning(LEASE_S, self.toll.deaths, self.toll.looks_s)
         self._turn = asyncio.Lock()
         self._over = asyncio.Event()
@@ -93,7 +103,7 @@ class Thousand:
             lives.append(tasks.create_task(self._mourning.run(acting.dsn)))
             people = [tasks.create_task(self._decide()), tasks.create_task(self._tell_all())]
             ends = time.monotonic() + 60 * self._asked.minutes
-            while self.toll.kills < self._asked.kills and time.monotonic() < ends:
+            while self.toll.kills < self._asked.kills - len(self.rest()) and time.monotonic() < ends:
                 await asyncio.sleep(_LOOK_S)
             self._over.set()
             await asyncio.wait(people)
@@ -103,6 +113,10 @@ class Thousand:
                 life.cancel()
         ends = ("succeeded", "cancelled")
         return [*left, *await wrongs(acting.dsn, acting.folder, ends, acting.acknowledged)]
+
+    def rest(self) -> list[Place]:
+        """The points where nobody has died yet, and how a daemon is brought there."""
+        return [one for one in self._crashes if not self.toll.died_at[one.point]]
 
     def _drawn(self) -> Iterator[str]:
         """All points that somebody has come by, in another order each time around; none before there are any."""
@@ -119,6 +133,7 @@ class Thousand:
             faults = f"*=note:{self._acting.folder / 'points'}"
             if point:
                 faults += f",{point}=crash@{self._dice.choice((1, 1, 2, 5))}"
+                self._acting.first = number
             one = await self._acting.daemon(faults, place=number, TIDEMILL_EXECUTOR_LEASE_S=f"{LEASE_S:g}")
             await self._until_dead(one, point)
 
@@ -241,6 +256,18 @@ ACTS = (*(_event(kind) for kind in KINDS), _drop_file, _pause, _backfill, _repla
 
 async def shoot(folder: Path, asked: Asked, say: Callable[[str], None]) -> tuple[Toll, Sequence[str]]:
     """Kills on servers of their own."""
+    toll, rest, wrong = await _storm(folder, asked, say)
+
+    def tell(told: Told) -> None:
+        toll.kills += 1
+        toll.at_rest[told.point] += 1
+        say(f"{toll.kills}: {told.point}, by the recipe of the matrix: {'; '.join(told.wrong) or 'right'}")
+
+    outcomes = await run_all(rest, folder, LANES, tell)
+    return toll, [*wrong, *(f"{one.point}: {text}" for one in outcomes for text in one.wrong)]
+
+
+async def _storm(folder: Path, asked: Asked, say: Callable[[str], None]) -> tuple[Toll, Sequence[Place], Sequence[str]]:
     recipe = Recipe("thousand", PIPELINES, _nothing, kafka=True)
     (folder / "mended").touch()
     (folder / "landing").mkdir()
@@ -248,7 +275,9 @@ async def shoot(folder: Path, asked: Asked, say: Callable[[str], None]) -> tuple
         return await _shoot(Acting(one, warm, recipe, folder, dsn, "thousand"), asked, say)
 
 
-async def _shoot(acting: Acting, asked: Asked, say: Callable[[str], None]) -> tuple[Toll, Sequence[str]]:
+async def _shoot(
+    acting: Acting, asked: Asked, say: Callable[[str], None]
+) -> tuple[Toll, Sequence[Place], Sequence[str]]:
     await make_topics(acting)
     whole = Thousand(acting, asked, say)
     try:
@@ -256,7 +285,7 @@ async def _shoot(acting: Acting, asked: Asked, say: Callable[[str], None]) -> tu
     finally:
         for each in acting.living:
             each.signal(signal.SIGKILL)
-    return whole.toll, wrong
+    return whole.toll, whole.rest(), wrong
 
 
 async def _nothing(acting: Acting) -> None:
@@ -298,9 +327,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin to settle then, whatever is left")
+    parser.add_argument("--rest", action=argparse.BooleanOptionalAction, default=True, help="at all points (default)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     given = parser.parse_args()
-    asked = Asked(given.kills, given.seed, given.minutes)
+    asked = Asked(given.kills, given.seed, given.minutes, given.rest)
     print(f"seed {given.seed}, {given.kills} kills", flush=True)
     began = time.monotonic()
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -308,9 +338,11 @@ def main() -> None:
     print(f"what they leave behind, and the servers' logs, are in {folder}", flush=True)
     toll, wrong = asyncio.run(shoot(folder, asked, _say))
     at_points = {name: count for name, count in toll.died_at.items() if name in points()}
-    print(
-        f"{toll.kills} kills in {time.monotonic() - began:.0f} s: {sum(at_points.values())} at {len(at_points)} points"
-    )
+    took_s, by_recipe = time.monotonic() - began, sum(toll.at_rest.values())
+    print(f"{toll.kills} kills in {took_s:.0f} s: {sum(at_points.values())} at {len(at_points)} points, ", end="")
+    print(f"{by_recipe} at {len(toll.at_rest)} others by their recipes; there are {len(points())} points")
+    elsewhere = [one for one in places() if one.kind == "crash" and one.why_not and not at_points.get(one.point)]
+    print(*(f"       {one.point}: {one.why_not}" for one in elsewhere), sep="\n")
     print(*(f"{count:6} {name}" for name, count in sorted(toll.died_at.items())), sep="\n")
     _tell_spread("a look at the database, which asks next to nothing, took", toll.looks_s)
     late = _tell_times(toll.deaths)

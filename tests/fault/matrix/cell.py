@@ -71,6 +71,8 @@ class Acting:
     living: list[Living] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
+    # Which daemon is asked first.
+    first: int = 0
 
     async def daemon(self, faults: str = "", *, place: int | None = None, **more: str) -> Living:
         """One more daemon, or one in another's place."""
@@ -106,7 +108,7 @@ class Acting:
         """Ask one daemon after the other until there is an answer that says it is done (or one of `expect`)."""
         async with httpx.AsyncClient(timeout=_ANSWER_S, verify=_NO_TLS) as http:
             for attempt in range(10_000):
-                url = self.urls[attempt % len(self.urls)]
+                url = self.urls[(self.first + attempt) % len(self.urls)]
                 with contextlib.suppress(httpx.HTTPError):
                     answer = await http.request(method, f"{url}{path}", json=body, **more)
                     if answer.is_success or answer.status_code in expect:
