@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import orjson
 
 from service.db.reads import Reads
 from service.db.rows import Row
+from service.db.views import AT_ONCE
 from service.shapes.answers import InboxEvent, InboxPage
 
 # Transactions take their time when they begin and their numbers later: no accepting one lasts longer.
 SLACK = timedelta(seconds=60)
 PAGE = 1000
+# For how long one page looks through part after part, each twice the last: no index finds the events of a source.
+SEARCH_S = 0.03
 
 
 class InboxPages:
@@ -28,11 +32,24 @@ class InboxPages:
     async def page(
         self, since: datetime, until: datetime, *, source: str | None = None, after: int | None = None, limit: int
     ) -> InboxPage:
-        """Events that were accepted from `since` on and before `until`, those after the place `after`."""
-        first = await self._place(since - SLACK) if after is None else after + 1
+        """Events that were accepted from `since` on and before `until`, those after the place `after`.
+
+        `next` tells where to look on, also where fewer were found in what was looked through.
+        """
+        place = await self._place(since - SLACK) if after is None else after + 1
         end = await self._place(until + SLACK)
-        rows = await self._reads.fetch("inbox_page", first, end, since, until, source, limit)
-        return {"events": [self._event(row) for row in rows], "next": rows[-1]["seq"] if len(rows) == limit else None}
+        found: list[Row] = []
+        part, enough = AT_ONCE, monotonic() + SEARCH_S
+        while len(found) < limit and place < end:
+            stop = min(place + part, end)
+            found += await self._reads.fetch("inbox_page", place, stop, since, until, source, limit - len(found))
+            if len(found) < limit and stop < end and monotonic() >= enough:
+                return self._page(found, stop - 1)
+            place, part = stop, part * 2
+        return self._page(found, found[-1]["seq"] if len(found) == limit else None)
+
+    def _page(self, found: Sequence[Row], following: int | None) -> InboxPage:
+        return {"events": [self._event(row) for row in found], "next": following}
 
     async def _place(self, instant: datetime) -> int:
         [row] = await self._reads.fetch("seq_at", instant)

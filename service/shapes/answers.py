@@ -83,7 +83,9 @@ class InboxEvent(TypedDict):
 
 
 class InboxPage(TypedDict):
-    """Oldest first. `next` goes into `after` for the next page; null on the last one."""
+    """Oldest first. `next` goes into `after` for the next page; null on the last one. A page may be
+    short, even empty, and not the last: events of one source are looked for in parts.
+    """
 
     events: list[InboxEvent]
     next: int | None

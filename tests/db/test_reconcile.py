@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from service.db import inbox_pages
 from service.settings import Role
 from stages.base import stage
 from stages.pipeline import Pipeline
@@ -215,6 +216,22 @@ async def test_recorded_events_are_paged_by_time(mill: Api) -> None:
     assert ids + [one["cloudevent"]["id"] for one in rest["events"]] == ["2", "3"]
     assert rest["next"] is None
     assert "expected a time" in problem(await mill.http.get("/api/v1/inbox", params={"from": "noon"}), 422)
+
+
+async def test_events_of_a_source_are_looked_for_part_by_part(mill: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox_pages, "AT_ONCE", 2)
+    monkeypatch.setattr(inbox_pages, "SEARCH_S", 0)
+    for number in range(1, 6):
+        event = {"specversion": "1.0", "id": str(number), "source": "/s" if number < 5 else "/rare", "type": "t"}
+        await mill.call(mill.client.send_event, event)
+    now = datetime.now(UTC)
+    span = (now - timedelta(days=1)).isoformat(), (now + timedelta(days=1)).isoformat()
+    after, told = None, []
+    while not told or after is not None:
+        page = await mill.call(mill.client.recorded, *span, source="/rare", after=after)
+        told.append([one["cloudevent"]["id"] for one in page["events"]])
+        after = page["next"]
+    assert told == [[], [], ["5"]]
 
 
 async def test_a_seen_file_without_its_event_is_missing_unless_retention_took_it(
