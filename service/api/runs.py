@@ -18,6 +18,7 @@ from service.api.problems import Problem
 from service.api.requests import MOST_LIMIT, known_only, path_id, query_id, query_limit, read_model
 from service.api.standing import own_key
 from service.api.window import TIMES, window
+from service.db.tagged import tagged
 from service.errors import Conflict, NotFound
 from service.model import RunState
 from service.shapes.answers import EventsAnswer, RunDetail, RunEventsPage, RunsPage, RunSummary
@@ -114,7 +115,7 @@ async def runs_page(
     if state is not None and state not in set(RunState):
         raise Problem(422, f"state={state[:80]!r}: expected one of {', '.join(RunState)}")
     event = event_key(asked["event"])
-    among = await context.views.tagged(tags)
+    among = await tagged(context.daemon.reads, tags)
     searches = bool(trigger or text or (tags and among is None))
     part = await window(asked, before, context.views.run_at, searches=searches)
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from service.db.connect import OUTAGES, is_outage, open_pool, sql, where
 from service.db.envelopes import shown_event, whole_event
@@ -42,22 +43,30 @@ class Reads:
 
     async def fetch(self, name: str, *arguments: Any) -> list[Row]:
         """The rows of `service/db/sql/<name>.sql`."""
+        return await self._answer(sql(name), arguments)
+
+    async def expected(self, name: str, *arguments: Any) -> float:
+        """How many rows the planner takes `service/db/sql/<name>.sql` to have for these arguments. It is not run."""
+        [row] = await self._answer("explain (format json) " + sql(name), arguments)
+        return float(orjson.loads(row["QUERY PLAN"])[0]["Plan"]["Plan Rows"])
+
+    async def _answer(self, statement: str, arguments: Sequence[Any]) -> list[Row]:
         if self._pool is None:
             raise DatabaseUnavailable("the database connection is not open")
         try:
-            return await self._fetch(self._pool, name, arguments)
+            return await self._fetch(self._pool, statement, arguments)
         except OUTAGES as error:
             if not is_outage(error):
                 raise
             raise DatabaseUnavailable(f"Postgres at {where(self._dsn)} does not answer: {error}") from error
 
-    async def _fetch(self, pool: asyncpg.Pool, name: str, arguments: Sequence[Any]) -> list[Row]:
+    async def _fetch(self, pool: asyncpg.Pool, statement: str, arguments: Sequence[Any]) -> list[Row]:
         """Read; once more where the pool's idle connection turned out to be from before a restart of the server."""
         try:
-            rows: list[Row] = await pool.fetch(sql(name), *arguments)
+            rows: list[Row] = await pool.fetch(statement, *arguments)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.exceptions.OperatorInterventionError):
             await pool.expire_connections()
-            rows = await pool.fetch(sql(name), *arguments)
+            rows = await pool.fetch(statement, *arguments)
         return rows
 
     async def row(self, name: str, *arguments: Any) -> Row | None:

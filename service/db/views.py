@@ -49,9 +49,8 @@ MOST_FINDINGS = 200
 MOST_ITEMS = 50
 
 
-# How many rows are looked through for what no index finds, and how many runs with a tag an index finds at once.
+# How many rows are looked through for what no index finds.
 AT_ONCE = 1_000
-MOST_TAGGED = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +102,10 @@ class Views:
         their trigger or tags. No index helps with trigger and text, nor with tags unless those that have them are given
         (`among`): give `first` with them.
         """
+        # Told twice who they are, the planner reads them all to sort them.
+        having = orjson.dumps(list(tags)).decode() if tags and among is None else None
         rows = await self._reads.fetch(
-            "list_runs", pipeline, state, event, before, limit, _json(tags), first, trigger, text, among
+            "list_runs", pipeline, state, event, before, limit, having, first, trigger, text, among
         )
         waits, errors = await waits_of(self._reads, rows), await errors_of(self._reads, rows)
         runs: list[RunSummary] = [
@@ -117,11 +118,6 @@ class Views:
             for row in rows
         ]
         return {"runs": runs, "next": rows[-1]["id"] if len(rows) == limit else None}
-
-    async def tagged(self, tags: Sequence[str]) -> list[int] | None:
-        """The runs that have all of these tags; None where those are too many."""
-        rows = await self._reads.fetch("tagged_runs", _json(tags), MOST_TAGGED + 1) if tags else []
-        return [row["id"] for row in rows] if tags and len(rows) <= MOST_TAGGED else None
 
     async def sinks(self, names: Sequence[str]) -> list[SinkShape]:
         """How far each of these sinks has got, and what holds it up."""
@@ -317,10 +313,6 @@ class Views:
 def _model(row: Row) -> ModelSummary:
     aliases = orjson.loads(row["aliases"] or "{}")
     return {"model": row["model"], "versions": row["latest"], "latest": row["latest"], "aliases": aliases}
-
-
-def _json(tags: Sequence[str]) -> str | None:
-    return orjson.dumps(list(tags)).decode() if tags else None
 
 
 def version_shape(row: Row) -> VersionShape:

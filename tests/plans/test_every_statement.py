@@ -13,6 +13,7 @@ HISTORY = {"events", "runs", "fates", "attempts", "attempt_costs", "gates", "run
 # Asked by people now and then, to look at all there is.
 WHOLE = {
     "count_old_events": "what retention would remove, before anybody is asked to agree",
+    "having_tags": "never: it is only asked for its plan",
     "from_elsewhere": "one row at the end of the log, when a daemon starts",
     "lists_taken": "once a sweep of the artifact store",
     "referred_to": "once a sweep of the artifact store",

@@ -27,7 +27,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "story_caused": ((7,), set(), "runs_by_cause"),
     "story_models": ((7,), {"model_versions", "model_aliases"}, ""),
     "run_before": (("rare", 19_000), set(), "runs_by_pipeline"),
-    "list_runs": ((None, None, None, None, 50, '["rare"]', None, None, None, [7, 9]), {"gates"}, "runs_pkey"),
+    "list_runs": ((None, None, None, None, 50, None, None, None, None, [7, 9]), {"gates"}, "runs_pkey"),
     "tagged_runs": (('["rare"]', 10_001), set(), "runs_by_tag"),
     "show_attempts": ((7, 1000), set(), "attempt_costs_pkey"),
     "show_costs": ((7,), set(), "attempt_costs_pkey"),
