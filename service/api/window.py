@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from time import monotonic
 from typing import TypeVar
 
 from service.api.problems import Problem
 from service.api.years import in_reach
-from service.db.views import AT_ONCE
+from service.db.parts import Parts
 
 TIMES = {
     "since": "only from this time on: a day (UTC), or a time with its zone",
     "until": "only up to the end of this day (UTC), or before this time",
 }
-
-# For how long one request looks through part after part, each twice the last, before it says how far it came.
-SEARCH_S = 0.03
 
 T = TypeVar("T")
 Place = Callable[[datetime | None], Awaitable[tuple[int, int]]]
@@ -39,17 +35,16 @@ class Window:
         if not self.searches:
             return await find(self.first, self.before, limit)
         found: list[T] = []
-        least, before, until = max(self.first or 1, 1), self.before or 1, monotonic() + SEARCH_S
-        part = AT_ONCE
+        least, before, parts = max(self.first or 1, 1), self.before or 1, Parts()
         while True:
-            first = max(before - part, least)
+            first = max(before - parts.size, least)
             rows, further = await find(first, before, limit - len(found))
             found += rows
             if further is not None or first == least:
                 return found, further
-            if monotonic() >= until:
+            if not parts.go_on():
                 return found, first
-            before, part = first, part * 2
+            before = first
 
 
 async def window(asked: Mapping[str, str], before: int | None, place: Place, *, searches: bool) -> Window:

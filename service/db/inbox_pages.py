@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Any
 
 import orjson
 
+from service.db.parts import Parts
 from service.db.reads import Reads
 from service.db.rows import Row
-from service.db.views import AT_ONCE
 from service.shapes.answers import InboxEvent, InboxPage
 
 # Transactions take their time when they begin and their numbers later: no accepting one lasts longer.
 SLACK = timedelta(seconds=60)
 PAGE = 1000
-# For how long one page looks through part after part, each twice the last: no index finds the events of a source.
-SEARCH_S = 0.03
 
 
 class InboxPages:
@@ -39,13 +36,13 @@ class InboxPages:
         place = await self._place(since - SLACK) if after is None else after + 1
         end = await self._place(until + SLACK)
         found: list[Row] = []
-        part, enough = AT_ONCE, monotonic() + SEARCH_S
+        parts = Parts()
         while len(found) < limit and place < end:
-            stop = min(place + part, end)
+            stop = min(place + parts.size, end)
             found += await self._reads.fetch("inbox_page", place, stop, since, until, source, limit - len(found))
-            if len(found) < limit and stop < end and monotonic() >= enough:
+            if not parts.go_on() and len(found) < limit and stop < end:
                 return self._page(found, stop - 1)
-            place, part = stop, part * 2
+            place = stop
         return self._page(found, found[-1]["seq"] if len(found) == limit else None)
 
     def _page(self, found: Sequence[Row], following: int | None) -> InboxPage:

@@ -13,6 +13,7 @@ import orjson
 
 from service.db.envelopes import whole_event
 from service.db.failures import errors_of
+from service.db.parts import AT_ONCE
 from service.db.pauses import Pauses
 from service.db.reads import Reads
 from service.db.replays import effects_of, replays_of
@@ -47,10 +48,6 @@ Row: TypeAlias = asyncpg.Record
 MOST_FINDINGS = 200
 # Of a mapped stage: attempts that are under way or went wrong.
 MOST_ITEMS = 50
-
-
-# How many rows are looked through for what no index finds.
-AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.api import window
-from service.db import tagged, views
+from service.db import parts, tagged, views
 from service.model import RunState
 from service.settings import Role
 from tests.db.api import Api, api, problem
@@ -61,8 +60,8 @@ async def test_runs_and_events_are_found_by_time_text_and_trigger(database: str,
 async def test_a_request_looks_through_so_much_and_says_where_to_look_on(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "AT_ONCE", 3)
-    monkeypatch.setattr(window, "SEARCH_S", 0)
+    monkeypatch.setattr(parts, "AT_ONCE", 3)
+    monkeypatch.setattr(parts, "SEARCH_S", 0)
     monkeypatch.setattr(views, "AT_ONCE", 3)
     async with api(database, tmp_path, Role.API) as one:
         for number in range(1, 8):
@@ -85,8 +84,8 @@ async def test_a_request_looks_through_so_much_and_says_where_to_look_on(
 async def test_a_tag_that_many_runs_have_is_looked_for_part_by_part(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "AT_ONCE", 3)
-    monkeypatch.setattr(window, "SEARCH_S", 0)
+    monkeypatch.setattr(parts, "AT_ONCE", 3)
+    monkeypatch.setattr(parts, "SEARCH_S", 0)
     async with api(database, tmp_path, Role.API) as one:
         for number in range(1, 8):
             tags = ["old"] if number < 3 else []

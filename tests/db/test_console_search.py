@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.api import window
+from service.db import parts
 from service.settings import Role
 from tests.db.api import STRUCTURED, Api, api, cloudevent
 from tests.db.console import look, text_of
@@ -68,8 +68,8 @@ async def test_runs_and_events_are_found_by_day_text_trigger_and_key(database: s
 async def test_what_no_index_finds_is_looked_for_part_by_part(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "AT_ONCE", 3)
-    monkeypatch.setattr(window, "SEARCH_S", 0)
+    monkeypatch.setattr(parts, "AT_ONCE", 3)
+    monkeypatch.setattr(parts, "SEARCH_S", 0)
     async with api(database, tmp_path, Role.API) as one:
         for number in range(1, 8):
             await sent(one, f"e{number}", subject="wanted" if number == 2 else "other")
@@ -86,8 +86,8 @@ async def test_what_no_index_finds_is_looked_for_part_by_part(
 async def test_a_search_goes_on_from_part_to_part_while_that_is_quick(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "AT_ONCE", 3)
-    monkeypatch.setattr(window, "SEARCH_S", 60)
+    monkeypatch.setattr(parts, "AT_ONCE", 3)
+    monkeypatch.setattr(parts, "SEARCH_S", 60)
     async with api(database, tmp_path, Role.API) as one:
         for number in range(1, 8):
             await sent(one, f"e{number}", subject="wanted" if number % 3 == 1 else "other")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from service.db import inbox_pages
+from service.db import parts
 from service.settings import Role
 from stages.base import stage
 from stages.pipeline import Pipeline
@@ -219,8 +219,8 @@ async def test_recorded_events_are_paged_by_time(mill: Api) -> None:
 
 
 async def test_events_of_a_source_are_looked_for_part_by_part(mill: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox_pages, "AT_ONCE", 2)
-    monkeypatch.setattr(inbox_pages, "SEARCH_S", 0)
+    monkeypatch.setattr(parts, "AT_ONCE", 2)
+    monkeypatch.setattr(parts, "SEARCH_S", 0)
     for number in range(1, 6):
         event = {"specversion": "1.0", "id": str(number), "source": "/s" if number < 5 else "/rare", "type": "t"}
         await mill.call(mill.client.send_event, event)
