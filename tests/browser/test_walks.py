@@ -35,7 +35,7 @@ async def with_flour(database: str, tmp_path: Path) -> AsyncIterator[tuple[str, 
 async def test_a_run_is_watched_live_approved_and_its_model_asked(database: str, tmp_path: Path) -> None:
     async with with_flour(database, tmp_path) as (base, walk):
         await walk.to("/")
-        await walk.sees("No run yet: something must happen first.")
+        await walk.sees("No run yet")
         await posted(base, "/hooks/flour", {"kind": "wheat"})
         # The page was not loaded again: the run came to it, and that somebody is needed.
         await walk.page.locator("#people-wait .count").wait_for()
@@ -72,7 +72,7 @@ async def test_a_failed_run_tells_why_and_is_resumed(database: str, tmp_path: Pa
         await posted(base, "/hooks/flour", {"kind": "wheat"})
         await walk.page.locator("main a", has_text="bread #1").first.click()
         await walk.sees("Permanent: no flour at flour: lay it there")
-        await walk.page.get_by_role("link", name="where").click()
+        await walk.page.get_by_role("link", name="traceback").click()
         await walk.unfold("Traceback")
         await walk.sees("raise Permanent")
         flour.write_text("1")

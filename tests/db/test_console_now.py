@@ -39,17 +39,23 @@ async def test_everything_is_seen_at_a_glance(database: str, tmp_path: Path) -> 
         broken = await one.start("broken")
         one_page = await look(one, "/")
     told = text_of(one_page)
-    for part in ("1 ◷ waiting", "2 ☞ need a person", "1 ✓ daemon, ready", "No stream is read."):
+    for part in (
+        "1 ◷ waiting",
+        "2 ☞ need a person",
+        "1 ✓ daemon, ready",
+        "No stream is read: a pipeline reads one by KafkaBatches.",
+    ):
         assert part in told, part
     assert f"gated #{waiting} for somebody to decide gate add-double" in told
     assert f"broken #{broken}" in told
+    assert told.index(f"broken #{broken}") < told.index(" Scheduled ")
     assert "breaks: Permanent: it is broken" in told
     assert re.search(r"Scheduled every:1h clocks ✓ listening", told)
     assert re.search(r"next in .*?, then in .*?, then in ", told)
     assert len(re.findall(r'class="line-of-time"', one_page)) == 2
     assert "webhook:plain" in told
     assert re.search(r"manual \d+ ms \d+ ms 3", told)
-    assert re.search(r"manual 3 ✓ ran 3 New ones that this daemon accepted since it began", told)
+    assert re.search(r"manual 3 3 ✓ ran Accepted by this daemon since it began", told)
     assert len(re.findall(r'<svg class="line-of-time"', one_page)) == 2
     assert len(re.findall(r'<rect class="coming bare"', one_page)) == 6
 

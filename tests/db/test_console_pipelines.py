@@ -48,6 +48,6 @@ async def test_the_installation_is_shown(database: str, tmp_path: Path) -> None:
     assert f"{mine} this one ✓ alive" in told
     assert "api, executor" in told
     assert "database ✓ ok" in told
-    assert "Nobody outside is told how runs go." in told
+    assert "Nobody outside is told how runs go: no sink is set." in told
     assert "Every run has ended." in told
     assert "All are as they are by default." in told

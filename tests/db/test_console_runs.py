@@ -102,7 +102,7 @@ async def test_a_run_is_shown_whole(database: str, tmp_path: Path) -> None:
         assert text_of(await look(one, f"/runs/{waiting}")).count("1.25 s of CPU, 81 MB of memory") == 2
         assert "gate add-double" in done
         broken = await look(one, f"/runs/{await one.start('broken')}")
-        assert "breaks: a permanent failure Permanent: it is broken where" in text_of(broken)
+        assert "breaks: a permanent failure Permanent: it is broken traceback" in text_of(broken)
         assert "Traceback" in broken
         await look(one, "/runs/99", 404)
         await look(one, "/runs/x", 404)

@@ -31,7 +31,7 @@ export function followLogs() {
 
   function listen() {
     source = new EventSource(address);
-    source.addEventListener("open", () => (told.textContent = "following"));
+    source.addEventListener("open", () => (told.textContent = "following: what is logged appears here"));
     source.addEventListener("error", () => {
       told.textContent = "reconnecting";
       if (source?.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS);
