@@ -1,4 +1,4 @@
-"""The ticks of a schedule in a month; where they are too many for a month, in a week, a day, an hour or ten minutes of it."""
+"""The ticks of a schedule in a month; where they are too many, in a week, a day, an hour or ten minutes of it."""
 
 from __future__ import annotations
 

@@ -65,3 +65,8 @@ bread = Pipeline(
     serve=lambda model, payload: {"loaves": model * payload["hours"]},
 )
 daily = Pipeline("daily", [sweep], on=[Cron("0 3 * * *", timezone="UTC")])
+named_long = Pipeline(
+    "what_is_swept_after_each_of_the_shifts_of_the_bakery",
+    [sweep],
+    on=[Cron("0 4 * * *", name="an-hour-before-the-doors")],
+)

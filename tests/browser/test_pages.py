@@ -1,4 +1,4 @@
-"""Every page read out: axe-core finds no barrier by WCAG 2.2 AA, light and dark, on a desk, a tablet and a phone."""
+"""Every page read out: axe-core finds no barrier by WCAG 2.2 AA, light and dark, on a desk, a tablet and phones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.browser.world import addresses, world
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 768, 390])
+@pytest.mark.parametrize("width", [1280, 768, 390, 320])
 async def test_no_page_has_a_barrier(database: str, tmp_path: Path, scheme: Scheme, width: int) -> None:
     found: list[str] = []
     async with world(database, tmp_path) as (base, browser, named), walking(browser, base, scheme, width) as walk:

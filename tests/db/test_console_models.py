@@ -30,7 +30,7 @@ async def test_versions_are_told_with_their_metrics_over_time(database: str, tmp
         assert "production → version 2" in text_of(await look(one, "/models"))
         page = await look(one, "/models/delays")
         told = text_of(page)
-        assert "r2 0.2 to 0.5, the latest 0.4" in told
+        assert "r2 the latest 0.4 0.5 0.2" in told
         points = page.index("version 1: 0.2"), page.index("version 2: 0.5"), page.index("version 3: 0.4")
         assert list(points) == sorted(points)
         assert 'class="dot good"' in page
