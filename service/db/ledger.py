@@ -32,6 +32,7 @@ PROMISES = {
     "offsets": "micro-batches read no record twice",
     "backfilled": "a tick of a backfill that has started is a run",
     "told": "the run log tells of each end",
+    "runs_known": "a run that the run log tells of is there, or was removed",
 }
 
 
