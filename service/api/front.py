@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
@@ -31,6 +33,15 @@ HANDLE_CLOSED = "the handler is closed"
 
 # What a supervisor may always ask.
 OPEN = frozenset({"/livez", "/readyz"})
+# Set in the scope of a request once its answer has begun.
+ANSWERED = "tidemill.answered"
+ENDS = Problem(
+    503,
+    "this daemon ends before it could answer: ask again. What was asked may have been done; an event that is told again "
+    "with the same id, and a request with the same Idempotency-Key, is done once",
+    headers={"Retry-After": "1"},
+)
+ENDS_S = 1.0
 # What carries its own proof: the signature in the address.
 DECIDE = "/decide/"
 
@@ -44,12 +55,13 @@ async def _internal(request: Request, error: Exception) -> Response:
     return internal_problem().response()
 
 
-def _to_whom_is_there(send: Send) -> Send:
+def _to_whom_is_there(send: Send, scope: Scope) -> Send:
     """`send`, for a client that may hang up while it is answered: uvloop then says so before uvicorn knows."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             await faults.reach("answer.send")
+            scope[ANSWERED] = True
         try:
             await send(message)
         except RuntimeError as error:
@@ -70,6 +82,14 @@ async def _tell(answer: Response, status: int, scope: Scope, receive: Receive, s
             await answer(scope, receive, send)
     except ClientGone:
         await hung_up(receive)
+
+
+async def _tell_of_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    """Whoever is not answered yet is to ask again: the server would tell of a fault of ours."""
+    if ANSWERED not in scope:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDS_S):
+                await _tell(ENDS.response(), ENDS.status, scope, receive, send)
 
 
 async def _refuse_body(answer: Response, receive: Receive, send: Send) -> None:
@@ -96,7 +116,7 @@ class Front:
         self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        send = self._meters.watch(scope, _to_whom_is_there(send))
+        send = self._meters.watch(scope, _to_whom_is_there(send, scope))
         if scope["scheme"] == "https":
             # Which a proxy of `http.trusted_proxies` tells, and nobody else.
             send = kept_to_tls(send)
@@ -105,6 +125,9 @@ class Front:
                 await self._serve(scope, receive, send)
         except ClientGone:
             await hung_up(receive)
+        except asyncio.CancelledError:
+            await _tell_of_the_end(scope, receive, send)
+            raise
         except TOLD as error:
             problem = problem_of(error)
             self._audit.refused(scope, problem)

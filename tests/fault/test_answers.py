@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.db.writing import rows
+from tests.db.writing import rows, until
 from tests.fault.daemons import daemon_process
 from tests.fault.storm import free_port
 
@@ -50,3 +50,21 @@ async def test_nothing_is_answered_that_is_not_durable(database: str, tmp_path: 
 async def test_what_was_answered_is_there_whatever_happens_then(database: str, tmp_path: Path) -> None:
     assert await told(database, tmp_path, "answer.sent=crash@1") == 202
     assert len(await rows(database, "select from events where source = 'tests'")) == 1
+
+
+async def test_who_waits_while_a_daemon_ends_by_an_error_is_told_to_ask_again(database: str, tmp_path: Path) -> None:
+    port = free_port()
+    given = {"TIDEMILL_HTTP_PORT": str(port)}
+    faults = "stage.read=delay:1,stage.read.done=fail,accept.commit=delay:20@2"
+    counted = (database, tmp_path, "tests.fault.upgraded:counted")
+    async with httpx.AsyncClient(timeout=30) as http:
+        url = f"http://127.0.0.1:{port}/hooks/counted"
+        async with daemon_process(*counted, roles="api,triggers,executor", TIDEMILL_FAULTS=faults, **given) as process:
+            assert (await http.post(url, json={"n": 1})).status_code == 202
+            waited = await http.post(url, json={"n": 2})
+            assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert (waited.status_code, waited.headers["retry-after"]) == (503, "1")
+        assert "this daemon ends before it could answer: ask again" in waited.json()["detail"]
+        async with daemon_process(*counted, roles="api,triggers,executor", **given):
+            assert (await http.post(url, json={"n": 2})).is_success
+            await until(database, 30, "select count(*) = 2 from runs where state = 'succeeded'")

@@ -27,4 +27,4 @@ async def test_writing_to_a_connection_that_is_gone_is_told_from_other_faults(
         raise RuntimeError(says)
 
     with pytest.raises(raised):
-        await _to_whom_is_there(send)({"type": "http.response.start", "status": 200, "headers": []})
+        await _to_whom_is_there(send, {})({"type": "http.response.start", "status": 200, "headers": []})
