@@ -21,12 +21,16 @@ class Meters:
         self.counts: Counter[str] = Counter()
 
     def watch(self, scope: Scope, send: Send) -> Send:
-        """`send`, counting the answer when its status is known: a stream's latency ends where it begins."""
-        begun = time.perf_counter()
+        """`send`, counting the answer when the first of its body is there: a stream's latency ends where it begins."""
+        begun, status = time.perf_counter(), 0
 
         async def counting(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                self._count(scope, message["status"], time.perf_counter() - begun)
+                status = message["status"]
+            elif status:
+                self._count(scope, status, time.perf_counter() - begun)
+                status = 0
             await send(message)
 
         return counting

@@ -20,6 +20,7 @@ from service.api.sessions import Session
 from service.api.standing import caller_of, require
 from service.audit import tell
 from service.callers import Caller, Right
+from service.console.early import EarlyPage
 from service.console.look import HEADERS, rendered
 from service.log_stream import Place
 from triggers.payload import parse_json
@@ -53,17 +54,42 @@ class Done:
 
 Form = Mapping[str, str]
 Show = Callable[[Context, Request], Awaitable[Shown]]
+IsThere = Callable[[Context, Request], Awaitable[bool]]
 Act = Callable[[Context, Request, Form], Awaitable[Done]]
 
 
-async def show(context: Context, request: Request, handler: Show, right: Right | None) -> Response:
-    """Answer with a page. Its place in the log is taken before its content is read: nothing falls in between."""
+async def show(
+    context: Context, request: Request, handler: Show, right: Right | None, is_there: IsThere | None = None
+) -> Response:
+    """Answer with a page; its head at once where a browser goes to one that `is_there` whatever comes."""
     require(request.scope, right)
+    known = context.sessions.of(request.scope)
+    session = known or context.sessions.begin("", signed_in=False)
+    content = partial(_content, context, request, handler, session)
+    answer: Response
+    if is_there is not None and _goes_there(request) and await is_there(context, request):
+        answer = EarlyPage(content)
+    else:
+        answer = HTMLResponse(await content(), headers=HEADERS)
+    last = context.sessions.last(request.scope)
+    # What a provider has to be asked of again stays for that.
+    if known is None and not (last is not None and last.issuer):
+        answer.headers.append("Set-Cookie", context.sessions.cookie(session))
+    if context.sessions.said(request.scope):
+        answer.headers.append("Set-Cookie", context.sessions.told())
+    return answer
+
+
+def _goes_there(request: Request) -> bool:
+    """Whether a browser is to show the answer, and no query can be refused."""
+    return request.headers.get("sec-fetch-dest") == "document" and not request.scope["query_string"]
+
+
+async def _content(context: Context, request: Request, handler: Show, session: Session) -> str:
+    """Its place in the log is taken before its content is read: nothing falls in between."""
     changes = context.stream.changes
     place = await context.stream.end()
     waiting, shown = await asyncio.gather(context.views.people_wait(), handler(context, request))
-    known = context.sessions.of(request.scope)
-    session = known or context.sessions.begin("", signed_in=False)
     live = (
         None
         if shown.live is None
@@ -82,14 +108,7 @@ async def show(context: Context, request: Request, handler: Show, right: Right |
         "said": context.sessions.said(request.scope),
         "people_wait": waiting["gates"] + waiting["reviews"],
     }
-    answer = HTMLResponse(rendered(shown.template, **frame, **shown.values), headers=HEADERS)
-    last = context.sessions.last(request.scope)
-    # What a provider has to be asked of again stays for that.
-    if known is None and not (last is not None and last.issuer):
-        answer.headers.append("Set-Cookie", context.sessions.cookie(session))
-    if frame["said"]:
-        answer.headers.append("Set-Cookie", context.sessions.told())
-    return answer
+    return rendered(shown.template, **frame, **shown.values)
 
 
 def may(caller: Caller, right: str, pipeline: str = "") -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,7 +29,7 @@ from service.console import (
     signing,
     system,
 )
-from service.console.page import Act, Show, act, show
+from service.console.page import Act, IsThere, Show, act, show
 from service.console.provider import CALLBACK, ENDED, PROVIDER
 from service.console.standing import needed_to_act, needed_to_look
 
@@ -58,6 +58,12 @@ PAGES: Sequence[tuple[str, Show]] = (
     ("/events/{event}/explain", events.explained),
     ("/events/{event:path}", events.event),
 )
+# How pages of something are known to be there before they are read; the others with a name in their path are not.
+IS_THERE: Mapping[str, IsThere] = {
+    "/pipelines/{pipeline:path}": pipelines.is_loaded,
+    "/runs/{run}": runs.is_known,
+    "/runs/{run}/logs": runs.is_known,
+}
 FORMS: Sequence[tuple[str, Act]] = (
     ("runs/{run}/gates/{gate}", reviews.decided),
     ("runs/{run}/resume", reviews.resumed),
@@ -80,8 +86,10 @@ def page_routes(context: Context) -> list[Route]:
     """Every page, the forms they hold, and what they are dressed in."""
 
     def shown(path: str, handler: Show) -> Callable[[Request], Awaitable[Response]]:
+        is_there = IS_THERE.get(path, None if "{" in path else _always)
+
         async def serve(request: Request) -> Response:
-            return await show(context, request, handler, needed_to_look(path))
+            return await show(context, request, handler, needed_to_look(path), is_there)
 
         return serve
 
@@ -114,6 +122,10 @@ def page_routes(context: Context) -> list[Route]:
         *(Route(path, shown(path, handler), methods=["GET"]) for path, handler in PAGES),
         *(Route(ACT + path, done(path, handler), methods=["POST"]) for path, handler in FORMS),
     ]
+
+
+async def _always(context: Context, request: Request) -> bool:
+    return True
 
 
 async def _image(context: Context, request: Request) -> Response:

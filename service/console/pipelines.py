@@ -40,6 +40,11 @@ async def pipelines(context: Context, request: Request) -> Shown:
     return Shown("pipelines.html", {**values, **further("/pipelines", after, following)})
 
 
+async def is_loaded(context: Context, request: Request) -> bool:
+    """Whether the pipeline of a page is loaded here."""
+    return request.path_params["pipeline"] in context.daemon.catalogue.pipelines
+
+
 async def pipeline(context: Context, request: Request) -> Shown:
     """One pipeline as it is loaded, or as its newest run had it."""
     name = request.path_params["pipeline"]

@@ -57,6 +57,11 @@ async def runs(context: Context, request: Request) -> Shown:
     return Shown("runs.html", values, live=live)
 
 
+async def is_known(context: Context, request: Request) -> bool:
+    """Whether there is the run of a page. Raises 404 for what is no number."""
+    return await context.views.run_state(path_id(request, "run", "run")) is not None
+
+
 async def run(context: Context, request: Request) -> Shown:
     """Everything about a run."""
     found = await run_called(context, path_id(request, "run", "run"))
