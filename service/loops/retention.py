@@ -173,8 +173,8 @@ class _Round:
             self.done["left"] = await self.removal.removing()
             return
         counts: dict[str, CleanedPipeline] = {}
-        while await self.removal.removing():
-            rows = await self.removal.remove_marked()
+        # They are counted where none of a batch went: they may all have been resumed.
+        while (rows := await self.removal.remove_marked()) or await self.removal.removing():
             for row in rows:
                 _count(counts.setdefault(row["pipeline"], counted(row["pipeline"])), row)
             self.done["pipelines"] = list(counts.values())

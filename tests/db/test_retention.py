@@ -34,6 +34,7 @@ from stages.plan import StageKey
 from stages.registry import NewVersion
 from stages.stores import open_store
 from tests.db.writing import accept, event_row, rows, writing
+from triggers import faults
 
 # Runs and attempts are made old, and their states moved, by hand.
 pytestmark = pytest.mark.rows_by_hand
@@ -148,6 +149,22 @@ async def test_old_runs_go_with_all_that_is_theirs_and_their_events_stay(here: P
     assert await count(here, "events") == 2
     [counts] = done["pipelines"]
     assert (counts["pipeline"], counts["runs"], counts["attempts"], counts["log_lines"]) == ("mill", 1, 1, 1)
+
+
+async def test_what_is_left_is_not_counted_after_each_batch(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million marked runs take a tenth of a second to be counted, and five thousand batches to be removed."""
+    asked: list[str] = []
+
+    async def noted(point: str) -> None:
+        asked.append(point)
+
+    monkeypatch.setattr(retention, "BATCH", 1)
+    monkeypatch.setattr(faults, "reach", noted)
+    for number in range(5):
+        await here.run(str(number))
+    done = await here.clean()
+    assert (done["pipelines"][0]["runs"], await here.left()) == (5, [])
+    assert asked.count("count_removing.commit") == 2
 
 
 async def test_a_dry_run_tells_exactly_what_then_goes(here: Place) -> None:
