@@ -37,8 +37,8 @@ OPEN = frozenset({"/livez", "/readyz"})
 ANSWERED = "tidemill.answered"
 ENDS = Problem(
     503,
-    "this daemon ends before it could answer: ask again. What was asked may have been done; an event that is told again "
-    "with the same id, and a request with the same Idempotency-Key, is done once",
+    "this daemon ends before it could answer: ask again. What was asked may have been done; an event that is told again"
+    " with the same id, and a request with the same Idempotency-Key, is done once",
     headers={"Retry-After": "1"},
 )
 ENDS_S = 1.0
