@@ -133,6 +133,11 @@ async def test_what_no_index_finds_is_looked_for_in_a_part_of_the_runs(history: 
     assert ["id < " in node["Index Cond"] and "id >= " in node["Index Cond"] for node in bounded] == [True]
 
 
+async def test_a_part_of_the_runs_is_not_searched_by_all_that_have_the_tag(history: str) -> None:
+    nodes = await plan_of(history, "list_runs", (None, None, None, 15_000, 50, '["rare"]', 5_000, None, None, None))
+    assert "runs_by_tag" not in set(indexes(nodes))
+
+
 @pytest.mark.rows_by_hand
 async def test_few_runs_are_found_among_many_of_another_pipeline(database: str) -> None:
     await make_past(database, 5_000)
