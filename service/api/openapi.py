@@ -33,6 +33,7 @@ PROBLEM = {
 SAYS = """Events in, runs out. Whatever is answered with a 2xx has been committed; sending it again is safe.
 A POST may carry an `Idempotency-Key`: with the same one it is carried out once, and the answer comes again with
 `Idempotency-Replayed: true` (422: the key came before with another request; 409: the first is still under way).
+A name in a path is percent-encoded, a `/` in it too (`%2F`).
 Lists are paged by `next`, which goes into `before` or `after` of the next request.
 Where the daemon has an API token, every request but health checks and signed webhooks carries it."""
 SENT_AGAIN = "sent again with the same one, the request is carried out once, and told the first answer"

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Router
 
 from service.api import (
     artifacts,
@@ -44,6 +44,7 @@ from service.api.context import Context
 from service.api.endpoint import Content, Endpoint, Handler
 from service.api.etags import conditional
 from service.api.keys import once
+from service.api.names import NamesRoute
 from service.api.openapi import document, shown_path
 from service.console.pages import page_routes
 
@@ -108,7 +109,7 @@ def _path(endpoint: Endpoint) -> str:
     return endpoint.path
 
 
-def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> Route:
+def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> NamesRoute:
     by_method = {one.method: (one, one.handler) for one in endpoints if one.handler is not None}
 
     async def serve(request: Request) -> Response:
@@ -119,7 +120,7 @@ def _route(context: Context, path: str, endpoints: Sequence[Endpoint]) -> Route:
             request, action, endpoint.needs, success, lambda: answered(context, request, endpoint, handler)
         )
 
-    return Route(path, serve, methods=list(by_method))
+    return NamesRoute(path, serve, methods=list(by_method))
 
 
 async def answered(context: Context, request: Request, endpoint: Endpoint, handler: Handler) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.client import ApiError
+from service.client import ApiError, AsyncClient
 from service.settings import Role
 from stages.base import StageContext, stage
 from stages.pipeline import Pipeline
@@ -153,3 +153,18 @@ async def test_an_alias_moves_only_from_where_it_was_seen(database: str, tmp_pat
         problem(await one.http.get("/api/v1/models/none"), 404)
     assert refused.value.status == 409
     assert (moved["version"], moved["state"], moved["aliases"]) == (2, "production", ["production"])
+
+
+@pytest.mark.parametrize("name", ["team/line", "a/versions/1", "/", "%2F", "x/aliases"])
+async def test_a_models_name_may_hold_slashes(database: str, tmp_path: Path, name: str) -> None:
+    async with api(database, tmp_path, Role.API) as one, AsyncClient(one.daemon.address) as client:
+        made = await one.call(one.client.register_version, name, {"artifacts": {"model": DIGEST}}, "a")
+        await one.call(one.client.move_alias, name, "best/yet", 1, None)
+        assert await client.alias(name, "best/yet") == made | {"aliases": ["best/yet"]}
+        assert (await client.version(name, 1))["model"] == name
+        assert (await client.aliases(name))["aliases"] == [{"alias": "best/yet", "version": 1}]
+        assert [one["version"] for one in (await client.model(name))["versions"]] == [made["version"]]
+        with pytest.raises(ApiError, match="production") as refused:
+            await client.predict(name, {})
+    assert made["model"] == name
+    assert refused.value.status == 404
