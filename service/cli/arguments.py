@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.latest import latest_runs
 from service.errors import Invalid
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ Priority = Annotated[
     int | None,
     typer.Option(min=-100, max=100, help="Up to 100, to go before others; below 0, after them.", show_default=False),
 ]
-RunId = Annotated[int, typer.Argument(parser=run_id, metavar="RUN", help="The number of a run.")]
+RunId = Annotated[
+    int, typer.Argument(parser=run_id, autocompletion=latest_runs, metavar="RUN", help="The number of a run.")
+]
 Param = Annotated[
     list[str] | None,
     typer.Option(
