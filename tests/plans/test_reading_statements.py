@@ -55,6 +55,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "used_artifacts": ((["a" * 64],), set(), "attempts_by_output"),
     "count_uses": ((["a" * 64],), set(), "attempts_by_output"),
     "removable_runs": (("rare", 3, 86_400.0, 0, [], 200, 20_000), {"model_versions"}, "runs_by_pipeline"),
+    "stored_outputs": ((list(range(1, 201)),), set(), "attempts_pkey"),
     "look_ahead": (("rare", 0, 20_000, 86_400.0), set(), "runs_by_pipeline"),
     "run_pipelines": ((), set(), "runs_by_pipeline"),
     "count_removing": ((), set(), "fates_removing"),
@@ -143,6 +144,15 @@ async def test_few_runs_are_found_among_many_of_another_pipeline(database: str) 
     await make_past(database, 5_000)
     nodes = await plan_of(database, "latest_runs", (["rare"], 16))
     assert set(indexes(nodes)) == {"runs_by_pipeline"}
+
+
+@pytest.mark.rows_by_hand
+async def test_what_runs_made_is_looked_up_by_the_run(database: str) -> None:
+    await make_past(database, 5_000)
+    await rows(database, "update attempts set output_inline = null where run_id % 5 = 0")
+    await rows(database, "vacuum (analyze) attempts")
+    nodes = await plan_of(database, "stored_outputs", (list(range(1, 201)),))
+    assert "attempts_by_output" not in set(indexes(nodes))
 
 
 async def test_who_cleans_up_sends_for_no_helpers_however_much_they_are_wanted(history: str) -> None:
