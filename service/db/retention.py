@@ -28,6 +28,8 @@ LOCK = int.from_bytes(b"tide gc", "big")
 BATCH = 200
 # How many runs are looked at in one go for those that may go: what is kept is not all walked by one statement.
 LOOK = 20_000
+# How many events are looked at in one go to be counted: with each go the runs that may go are told again.
+COUNT = 50_000
 RELEASE_S = 2.0
 
 
@@ -116,8 +118,13 @@ class Removal:
 
     async def old_events(self, age_s: float, gone: Sequence[int]) -> int:
         """How many events `remove_events` would remove, were these runs gone."""
-        [row] = await self._fetch("count_old_events", age_s, gone)
-        return int(row["events"])
+        found: int = 0
+        last: int | None = 0
+        while last is not None:
+            [row] = await self._fetch("count_old_events", last, age_s, COUNT, gone)
+            found += row["events"]
+            last = row["last"]
+        return found
 
     async def weigh(self, ids: Sequence[int]) -> Row:
         """How many attempts and log lines these runs have."""

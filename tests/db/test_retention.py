@@ -361,7 +361,11 @@ async def test_one_process_cleans_up_at_a_time(here: Place) -> None:
     await here.clean()
 
 
-async def test_old_events_are_forgotten_only_where_asked_and_once_their_runs_are_gone(here: Place) -> None:
+@pytest.mark.parametrize("at_once", [1, 1000])
+async def test_old_events_are_forgotten_only_where_asked_and_once_their_runs_are_gone(
+    here: Place, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(retention, "COUNT", at_once)
     policy = replace(MONTH, events_days=90)
     await here.run("gone", days=60)
     await here.run("kept", days=1)

@@ -12,7 +12,6 @@ from tests.plans.test_reading_statements import ASKED
 HISTORY = {"events", "runs", "fates", "attempts", "attempt_costs", "gates", "run_log_before"}
 # Asked by people now and then, to look at all there is.
 WHOLE = {
-    "count_old_events": "what retention would remove, before anybody is asked to agree",
     "having_tags": "never: it is only asked for its plan",
     "from_elsewhere": "one row at the end of the log, when a daemon starts",
     "lists_taken": "once a sweep of the artifact store",

@@ -69,6 +69,7 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     ),
     "look_on_by_fate": (("late", 15_000, None, WHEN, None, 20_000), set(), "fates_told"),
     "run_events": ((7, 0, 50), set(), "fates_by_run"),
+    "count_old_events": ((0, 86_400.0, 1000, [1, 2]), set(), "events_by_seq"),
     "remove_events": ((0, 86_400.0, 1000), set(), "events_by_seq"),
     "removed_until": ((), {"events_removed"}, ""),
     "remove_bodies": (("hook bodies", "", 86_400.0, 1000), set(), "positions_pkey"),
