@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -43,6 +43,8 @@ HEADERS: Mapping[str, str] = {
 }
 SHOWN_DIGEST = 10
 MOST_NAME = 72
+# As many different ones are remembered as they are drawn.
+MOST_STATES = 256
 # A sign for each state, so that colour is never the only one; then how it looks.
 SIGNS = {
     **dict.fromkeys(
@@ -114,10 +116,12 @@ def _environment() -> Environment:
     return made
 
 
+# A text that is marked as safe is equal to the same text that is not.
+@lru_cache(maxsize=MOST_STATES, typed=True)
 def state(name: str) -> Markup:
     """A state by sign, word and colour."""
     sign, look = SIGNS.get(name, PLAIN)
-    return Markup('<span class="state {}"><span aria-hidden="true">{}</span> {}</span>').format(look, sign, name)
+    return Markup('<span class="state %s"><span aria-hidden="true">%s</span> %s</span>') % (look, sign, name)
 
 
 def at(given: datetime | str | None, now: datetime) -> Markup:
@@ -125,8 +129,8 @@ def at(given: datetime | str | None, now: datetime) -> Markup:
     if given is None:
         return Markup("")
     when = _instant(given)
-    told = Markup('<time datetime="{}" title="{}">{}</time>')
-    return told.format(when.isoformat(), f"{when:%Y-%m-%d %H:%M:%S} UTC", distance(when, now))
+    told = Markup('<time datetime="%s" title="%s">%s</time>')
+    return told % (when.isoformat(), f"{when:%Y-%m-%d %H:%M:%S} UTC", distance(when, now))
 
 
 def so_far(begun: datetime | str | None, now: datetime) -> Markup:
