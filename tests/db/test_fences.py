@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.db.runs import MoveRun, PutGate
+from service.db.aside import SetAside
+from service.db.runs import Blame, MoveRun, PutGate
 from service.db.votes import DecideGate, Taken
 from service.db.writer import Writer
 from service.errors import RunLost
@@ -50,6 +51,21 @@ async def test_a_run_that_was_lost_gets_no_gate(database: str) -> None:
         with pytest.raises(RunLost):
             await writer.submit(gate(run))
     assert await rows(database, "select from gates") == []
+
+
+async def test_a_run_that_was_lost_keeps_its_results(database: str) -> None:
+    async with driving(database) as (writer, run):
+        await taken_over(database, run)
+        with pytest.raises(RunLost):
+            await writer.submit(SetAside(run, 1, "s", [0]))
+
+
+async def test_nobody_is_blamed_for_a_run_that_was_lost(database: str) -> None:
+    async with driving(database) as (writer, run):
+        await taken_over(database, run)
+        with pytest.raises(RunLost):
+            await writer.submit(Blame(run, 1))
+    assert [row["blamed"] for row in await rows(database, "select blamed from runs where id = $1", run)] == [False]
 
 
 async def test_a_process_whose_lease_lapsed_accepts_under_another_name(database: str) -> None:

@@ -75,6 +75,20 @@ MUTANTS = (
         [FENCES],
     ),
     Mutant(
+        "a sub-run is started, and items are set aside, whoever drives the run",
+        f"{SQL}/owns_run.sql",
+        "and epoch = $2",
+        "and $2::int is not null",
+        [FENCES],
+    ),
+    Mutant(
+        "who lost a run is blamed for the next one's death",
+        f"{SQL}/blame.sql",
+        "and epoch = $2",
+        "and $2::int is not null",
+        [FENCES],
+    ),
+    Mutant(
         "a claim does not take a new epoch",
         f"{SQL}/claim.sql",
         "epoch = r.epoch + 1",
