@@ -16,8 +16,8 @@ from service.api.events import events_page, found_event
 from service.api.replays import replay_event_of
 from service.api.requests import query_id
 from service.api.window import TIMES
+from service.console.look import named
 from service.console.page import Done, Form, Shown, pipeline_names, who
-from service.words.events import event_name
 from triggers.base import Fate
 
 LIMIT = 50
@@ -54,7 +54,7 @@ async def event(context: Context, request: Request) -> Shown:
     found = await found_event(context, request.path_params["event"])
     ran = [one["pipeline"] for one in found["outcomes"] if one["run"] is not None]
     values = {
-        "title": f"Event {event_name(found)}",
+        "title": f"Event {named(found)}",
         "event": found,
         "replayable": ran or [one["pipeline"] for one in found["outcomes"]],
         "once": str(uuid4()),

@@ -15,6 +15,7 @@ from service.api.context import Context
 from service.api.requests import path_id, query_id
 from service.api.runs import run_called
 from service.console.graph import Upstream
+from service.console.look import named
 from service.console.page import Shown
 from service.console.runs import definition_of, upstream_of
 from service.console.upright import both
@@ -22,7 +23,6 @@ from service.db.predictions import counts_of
 from service.db.views import version_shape
 from service.shapes.answers import RunDetail, StageShape
 from service.shapes.predictions import VersionUse
-from service.words.events import event_name
 
 # The most further runs, and versions of models, that are drawn.
 MOST, LIMIT = 12, 50
@@ -86,7 +86,7 @@ def family(
 def _beginning(run: RunDetail) -> tuple[dict[str, Node], dict[str, list[str]]]:
     """The event, and the run that caused it."""
     event, cause = run["event"], run["caused_by"]
-    nodes = {EVENT: Node(event_name(event, run["pipeline"]), run["trigger"], f"/events/{event['key']}")}
+    nodes = {EVENT: Node(named(event, run["pipeline"]), run["trigger"], f"/events/{event['key']}")}
     if cause is None:
         return nodes, {EVENT: []}
     first = Node(f"run #{cause['run']}", cause["stage"] or "", f"/runs/{cause['run']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -45,6 +46,8 @@ SHOWN_DIGEST = 10
 MOST_NAME = 72
 # As many different ones are remembered as they are drawn.
 MOST_STATES = 256
+# What ticks are called.
+INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)Z")
 # A sign for each state, so that colour is never the only one; then how it looks.
 SIGNS = {
     **dict.fromkeys(
@@ -105,7 +108,7 @@ def _environment() -> Environment:
         "size": size,
         "short": short,
         "cut": cut,
-        "named": event_name,
+        "named": named,
         "plainly": plainly,
         "json": as_json,
         "line": as_line,
@@ -167,6 +170,11 @@ def cut(name: str, most: int = MOST_NAME) -> Markup | str:
         return name
     end = most // 3
     return Markup('<span title="{}">{}…{}</span>').format(name, name[: most - end - 1], name[-end:])
+
+
+def named(event: Mapping[str, Any], pipeline: str = "") -> str:
+    """What people call an event; one that is called by an instant, as pages tell instants."""
+    return INSTANT.sub(r"\1 \2 UTC", event_name(event, pipeline))
 
 
 def as_json(value: Any) -> str:

@@ -1,7 +1,8 @@
 """Pictures of every page to be looked at, and how long each took: `python -m tests.browser.shots FOLDER`.
 
-Light and dark, on a desk and on a phone, where nothing has happened (`none`), a little (`little`), and, with `--runs`,
-with so many runs behind (`many`). `times.txt` tells of each page the milliseconds to its first byte and first paint.
+Light and dark, on a desk, a tablet and phones, each as it is and with all open that can be opened, where nothing has
+happened (`none`), a little (`little`), and, with `--runs`, with so many runs behind (`many`). `times.txt` tells of each
+page the milliseconds to its first byte and first paint.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ from tests.browser.walking import Scheme, browsing, served, walking
 from tests.browser.world import BREAD, DAILY, addresses, world
 
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-WIDTHS = {"desk": 1280, "phone": 390}
-PLAIN = ("/", "/reviews", "/pipelines", "/runs", "/events", "/schedules", "/backfills", "/models", "/system")
+WIDTHS = {"desk": 1280, "tablet": 768, "phone": 390, "small": 320}
+PLAIN = (
+    *("/", "/reviews", "/pipelines", "/runs", "/events", "/schedules", "/backfills", "/models", "/system"),
+    *("/pipelines/bread", "/schedules/daily/cron%3A0%203%20%2A%20%2A%20%2A", "/backfills/new", "/audit", "/sign-in"),
+)
+OPEN = """() => {
+  const closed = [...document.querySelectorAll("details:not([open])")];
+  for (const one of closed) one.open = true;
+  return closed.length;
+}"""
 TIMES = """() => {
   const [page] = performance.getEntriesByType("navigation");
   const [paint] = performance.getEntriesByName("first-contentful-paint");
@@ -53,6 +62,8 @@ async def _all(browser: Browser, base: str, folder: Path, paths: Iterable[str]) 
                     told.append(f"{await _times(walk.page)} {scheme} {name} {path}")
                     picture = folder / f"{_file(path)}-{name}-{scheme}.png"
                     await walk.page.screenshot(path=picture, full_page=True)
+                    if await walk.page.evaluate(OPEN):
+                        await walk.page.screenshot(path=picture.with_stem(f"{picture.stem}-open"), full_page=True)
     (folder / "times.txt").write_text("\n".join(sorted(told, reverse=True)) + "\n")
 
 
@@ -62,7 +73,7 @@ async def _times(page: Page) -> str:
 
 
 def _file(path: str) -> str:
-    return re.sub(r"\W+", "-", path.partition("?")[0]).strip("-")[:120] or "now"
+    return re.sub(r"\W+", "-", path.replace("?", "-asked-")).strip("-")[:120] or "now"
 
 
 if __name__ == "__main__":

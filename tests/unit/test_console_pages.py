@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.console import look
-from service.console.look import cut, so_far
+from service.console.look import cut, named, so_far
 from service.console.pages import PAGES
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "console.md"
@@ -67,3 +67,15 @@ def test_a_page_first_asked_for_after_its_file_was_replaced_is_as_it_was_at_the_
     environment.cache.clear()
     assert environment.get_template("runs.html").name == "runs.html"
     assert not environment.auto_reload
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"id": "2026-01-05T03:00:00Z", "subject": "daily"}, "2026-01-05 03:00:00 UTC"),
+        ({"id": "2026-01-05T03:00:00Z", "subject": "daily/night"}, "2026-01-05 03:00:00 UTC (daily/night)"),
+        ({"id": "body-17", "subject": None}, "body-17"),
+    ],
+)
+def test_a_tick_is_called_by_its_instant_as_pages_tell_instants(event: dict[str, str], told: str) -> None:
+    assert named(event, "daily") == told
