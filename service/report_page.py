@@ -7,12 +7,13 @@ import hashlib
 import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from service.report import Report, ReportAttempt, ReportGate, ReportStage
 from service.words.deeds import in_words
 from service.words.endings import failed_why
+from service.words.times import lasted
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --paper: #fff; --band: #f5f7f9;
@@ -148,7 +149,7 @@ def _event(report: Report) -> Facts:
     yield "Source", escaped(event["source"])
     yield "Type", escaped(event["type"])
     yield "Subject", escaped(event["subject"] or "")
-    yield "Occurred", escaped(event["occurred_at"])
+    yield "Occurred", _told_at(event["occurred_at"])
     yield "Accepted", _at(event["accepted_at"])
     yield "Key", _code_text(event["key"])
 
@@ -293,7 +294,8 @@ def _code_text(text: str) -> str:
 def _artifact(ref: Mapping[str, Any] | None) -> str:
     if ref is None:
         return ""
-    return f"{_code_text(ref['digest'])} {escaped(ref['codec'])}, {ref['size_bytes']:,} bytes"
+    unit = "byte" if ref["size_bytes"] == 1 else "bytes"
+    return f"{_code_text(ref['digest'])} {escaped(ref['codec'])}, {ref['size_bytes']:,} {unit}"
 
 
 def _metrics(values: Mapping[str, float]) -> str:
@@ -304,11 +306,14 @@ def _at(at: datetime | None) -> str:
     return "" if at is None else f'<time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M:%S} UTC</time>'
 
 
+def _told_at(text: str) -> str:
+    """An instant as an event tells it."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return escaped(text)
+    return _at(at.astimezone(UTC))
+
+
 def _took(duration_s: float | None) -> str:
-    if duration_s is None:
-        return ""
-    if duration_s < 60:
-        return f"{duration_s:.3g} s"
-    minutes, rest = divmod(round(duration_s), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return "" if duration_s is None else lasted(duration_s)

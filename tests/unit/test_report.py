@@ -189,6 +189,15 @@ def test_the_page_tells_what_the_record_holds() -> None:
     assert "It caused no other run." in page(report(a_run(), Around(), NOW))
 
 
+def test_the_page_tells_all_instants_and_times_alike() -> None:
+    text = page({**a_report(), "duration_s": 0.000_06})
+    assert "2026-03-05 12:00:00 UTC" in text
+    assert "2026-03-05T12:00:00Z</dd>" not in text
+    assert "<dd>0 ms</dd>" in text
+    late = page({**a_report(), "event": {**a_report()["event"], "occurred_at": "once"}})
+    assert "<dd>once</dd>" in late
+
+
 def test_a_run_of_a_version_that_is_not_stored_has_a_report_all_the_same() -> None:
     told = a_report(definitions={})
     assert [one["code_digest"] for one in told["code"]] == [None] * 3
