@@ -81,7 +81,9 @@ async def test_approving_in_the_console_moves_the_run_and_is_the_same_event(data
         assert "No gate waits." in said
         shown = (await one.http.get(f"/api/v1/runs/{run}")).json()
         again = await one.post(f"/api/v1/runs/{run}/gates/add-double/approve", {"by": "ann"})
-    [gate] = shown["gates"]
+        [gate] = shown["gates"]
+        told = text_of(await look(one, f"/events/{gate['votes'][0]['event']}"))
+        assert f"It decided gate add-double of gated #{run} : approved by ann." in told
     assert (gate["decided_by"], gate["reason"]) == ("ann", "looks good")
     [event] = await rows(database, "select key, envelope from events where source = 'tidemill:approvals'")
     assert gate["votes"][0]["event"] == str(event["key"])
