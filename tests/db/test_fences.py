@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from service.db.aside import SetAside
+from service.db.attempts import PutAttempt
 from service.db.runs import Blame, MoveRun, PutGate
+from service.db.steering import Resume
 from service.db.votes import DecideGate, Taken
 from service.db.writer import Writer
 from service.errors import RunLost
-from service.model import GateState, RunState
+from service.model import AttemptState, GateState, RunState
+from stages.artifacts import ArtifactRef
 from tests.db.writing import accept, rows, writing
 
 
@@ -51,6 +55,31 @@ async def test_a_run_that_was_lost_gets_no_gate(database: str) -> None:
         with pytest.raises(RunLost):
             await writer.submit(gate(run))
     assert await rows(database, "select from gates") == []
+
+
+def succeeded(run: int, epoch: int, digest: str) -> PutAttempt:
+    now = time.monotonic()
+    output = ArtifactRef(digest * 64, "json", 1, b"1")
+    return PutAttempt(run, "a", epoch, "s", 1, AttemptState.SUCCEEDED, now, now, output=output)
+
+
+@pytest.mark.parametrize("usual", [True, False])
+async def test_what_was_done_under_an_earlier_epoch_is_not_written_over(database: str, usual: bool) -> None:
+    async with driving(database) as (writer, run):
+        await writer.submit(succeeded(run, 1, "a"))
+        await taken_over(database, run)
+        with pytest.raises(RunLost):
+            await writer.submit(succeeded(run, 2, "b"), *(() if usual else (Blame(run, 2),)))
+    [kept] = await rows(database, "select output_digest, epoch from attempts where run_id = $1", run)
+    assert (kept["output_digest"], kept["epoch"]) == ("a" * 64, 1)
+
+
+async def test_a_resume_is_of_the_run_as_it_was_seen(database: str) -> None:
+    async with driving(database) as (writer, run):
+        await writer.submit(MoveRun(run, 1, RunState.CANCELLED))
+        await taken_over(database, run)
+        assert await writer.submit(Resume(run, "kim", epoch=1)) == [False]
+        assert await writer.submit(Resume(run, "kim", epoch=2)) == [True]
 
 
 async def test_a_run_that_was_lost_keeps_its_results(database: str) -> None:

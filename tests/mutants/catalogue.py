@@ -89,6 +89,27 @@ MUTANTS = (
         [FENCES],
     ),
     Mutant(
+        "what an earlier owner did is written over",
+        f"{SQL}/put_attempts.sql",
+        "    where attempts.epoch = excluded.epoch or attempts.state = 'waiting'\n",
+        "",
+        [FENCES],
+    ),
+    Mutant(
+        "what is usual writes over what an earlier owner did",
+        f"{SQL}/usual.sql",
+        "    where attempts.epoch = excluded.epoch\n",
+        "",
+        [FENCES],
+    ),
+    Mutant(
+        "a run is resumed whatever it came to since it was looked at",
+        f"{SQL}/resume.sql",
+        " and epoch = coalesce($2, epoch)",
+        " and coalesce($2::int, 0) >= 0",
+        [FENCES],
+    ),
+    Mutant(
         "a claim does not take a new epoch",
         f"{SQL}/claim.sql",
         "epoch = r.epoch + 1",
