@@ -27,6 +27,8 @@ from service.console.graph import (
 ROOM, BELOW, BESIDE = 336, 30, 14
 # How far from the left of a box arrows leave and enter it; what its gates are called stands right of that.
 ENTRY, ASIDE = 36, 12
+# What a gate is called needs no more: its sign and 18 characters, of which the last may be an ellipsis.
+NAMED = 134
 
 Gates = Mapping[Arrow, Sequence[str]]
 Words = Mapping[str, Sequence[str]]
@@ -57,6 +59,7 @@ def upright(upstream: Upstream, gates: Gates, words: Words | None = None) -> Dra
     arrows = [one for name in upstream for one in _into(boxes, columns, name, upstream, gates)]
     far = max((columns[one.target] - columns[one.source] for one in arrows), default=0)
     right = max((box.x for box in boxes.values()), default=MARGIN) + width + (DIP * far if far > 1 else 0)
+    right = max([right, *(one.x + NAMED for one in arrows if one.gates)])
     bottom = max((box.y for box in boxes.values()), default=MARGIN) + BOX_H
     return Drawing(right + MARGIN, bottom + MARGIN, list(boxes.values()), arrows)
 

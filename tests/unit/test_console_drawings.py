@@ -72,6 +72,13 @@ def test_the_six_stages_stand_below_each_other_on_a_phone_with_their_gates_betwe
         assert above.y + BOX_H < arrow.y - 9 - 17 - 12 < arrow.y <= below.y
 
 
+def test_what_a_gate_is_called_is_not_cut_where_boxes_are_narrower() -> None:
+    drawing = upright({"a": [], "b": ["a"]}, {("a", "b"): ["evaluate-metrics_above-1"]})
+    (arrow,) = drawing.arrows
+    assert arrow.x + 20 * 6.6 <= drawing.width
+    assert upright({"a": [], "b": ["a"]}, {}).width < drawing.width, "no room is left for a gate that is not there"
+
+
 def test_gates_of_two_arrows_into_one_box_stand_above_each_other() -> None:
     drawing = upright({"a": [], "b": [], "c": ["a", "b"]}, {("a", "c"): ["one", "two"], ("b", "c"): ["three"]})
     first, second = drawing.arrows
