@@ -20,6 +20,7 @@ from service.clock import SystemClock
 from service.db import retention
 from service.db.accept import Accept
 from service.db.connect import sql
+from service.db.ledger import audit
 from service.db.registry import RegisterVersion
 from service.db.results import LookUp
 from service.db.retention import removing
@@ -393,6 +394,23 @@ async def test_a_coalesced_event_stays_with_the_run_it_is_in(here: Place) -> Non
     )
     await here.ask("update events set accepted_at = now() - interval '100 days'")
     assert (await here.clean(replace(MONTH, events_days=90)))["events"] == 0
+
+
+async def test_the_books_are_right_where_a_run_is_gone_that_events_shared(here: Place) -> None:
+    run_id = await here.run("1")
+    row = event_row("also")
+    await here.writer.submit(Accept([row], [], []))
+    await here.ask(
+        "insert into fates (event_key, pipeline, trigger, fate, reason, run_id, place)"
+        " values ($1, 'mill', 't', 'coalesced', '', $2, 1)",
+        row.key,
+        run_id,
+    )
+    await here.clean()
+    assert await here.left() == []
+    assert "joined_runs" not in {kept.name async for kept in audit(here.dsn) if kept.breaches}
+    await here.ask("delete from fates where fate = 'ran'")
+    assert "joined_runs" in {kept.name async for kept in audit(here.dsn) if kept.breaches}
 
 
 async def test_what_was_removed_is_put_on_record(here: Place) -> None:
