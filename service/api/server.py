@@ -112,7 +112,7 @@ class ApiServer:
         """Serve until `close`, or until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(asyncio.to_thread(prepare))
+                tasks.create_task(asyncio.to_thread(prepare, self._daemon.settings.home / "pages"))
                 reading = tasks.create_task(self._stream.run())
                 watching = tasks.create_task(self._watched.run())
                 await self._tick()

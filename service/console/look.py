@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jinja2
 import orjson
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FunctionLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from service.api.access import ACT
@@ -63,6 +66,8 @@ SIGNS = {
 }
 PLAIN = ("○", "plain")
 TEMPLATES = Path(__file__).parent / "templates"
+# How templates are compiled is said in this file.
+MADE_BY = f"{jinja2.__version__}\n{Path(__file__).read_text(encoding='utf-8')}\n"
 START = ("bare.html", "base.html", "parts.html", "now.html")
 
 
@@ -71,8 +76,36 @@ def rendered(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def prepare() -> None:
-    """Compile what the start page is made of: that takes longer than all the rest of its first answer."""
+class Compiled(FileSystemBytecodeCache):
+    """Templates as they were compiled at an earlier start, in a folder; where that cannot be written, as if there were
+    none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        super().__init__(str(folder))
+
+    def get_source_checksum(self, source: str) -> str:
+        """What comes of a template depends on who compiles it and how, too."""
+        return super().get_source_checksum(MADE_BY + source)
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take one."""
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep one."""
+        with suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
+def prepare(folder: Path) -> None:
+    """Compile what the start page is made of: that takes longer than all the rest of its first answer. What is compiled
+    from now on is kept in `folder`.
+    """
+    _environment().bytecode_cache = Compiled(folder)
     for name in START:
         _environment().get_template(name)
 

@@ -43,20 +43,37 @@ def test_what_goes_on_is_told_in_whole_seconds_as_the_script_goes_on_to_tell_it(
     assert so_far(None, now) == ""
 
 
-def test_what_the_start_page_is_made_of_is_compiled_while_a_daemon_starts() -> None:
+def test_what_the_start_page_is_made_of_is_compiled_while_a_daemon_starts(tmp_path: Path) -> None:
     templates = Path(look.__file__).parent / "templates"
     named, wanted = set[str](), {"now.html"}
     while new := wanted - named:
         named |= new
         wanted |= {one for name in new for one in re.findall(r'"(\w+\.html)"', (templates / name).read_text())}
     assert set(look.START) == named
-    look.prepare()
+    look.prepare(tmp_path)
+
+
+def test_what_was_compiled_at_one_start_is_taken_at_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(folder: Path) -> None:
+        look._environment.cache_clear()
+        look.prepare(folder)
+
+    start(tmp_path / "pages")
+    assert len(list((tmp_path / "pages").iterdir())) == len(look.START)
+    with monkeypatch.context() as patched:
+        patched.setattr("jinja2.Environment.compile", None)
+        start(tmp_path / "pages")
+        patched.setattr(look, "MADE_BY", "others")
+        with pytest.raises(TypeError):
+            start(tmp_path / "pages")
+    (tmp_path / "file").touch()
+    start(tmp_path / "file" / "pages")
 
 
 def test_a_page_first_asked_for_after_its_file_was_replaced_is_as_it_was_at_the_start(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look.prepare()
+    look.prepare(tmp_path)
 
     def gone(*_: object, **__: object) -> None:
         raise FileNotFoundError
