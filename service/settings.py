@@ -309,7 +309,7 @@ class Settings:
     """
 
     root: Path = setting(Path(), values.path, "folder where relative paths start and pipelines are imported from")
-    home: Path = setting(Path(".tidemill"), values.path, "folder for the embedded servers and local artifacts")
+    home: Path = setting(Path(".tidemill"), values.path, "for embedded servers, local artifacts, compiled pages")
     pipelines: tuple[str, ...] = setting(
         (), values.several(values.pipeline), "pipelines to load, each `package.module:name`"
     )
