@@ -15,6 +15,7 @@ from stages.stores import OBJECT_SCHEMES
 
 # The default, `prefer`, speaks in clear to a server that says it has no TLS, and to whoever stands there in its place.
 SAFE_MODES = {"require", "verify-ca", "verify-full"}
+VERIFIED = "sslmode=verify-full&sslrootcert=system (or =/path/to/ca.pem)"
 PLAIN = {"http", "pulsar"}
 # Where an object store is, as obstore reads it, and where Kinesis is, as botocore does.
 STORES = (
@@ -50,7 +51,7 @@ def _database(settings: Settings) -> Iterator[tuple[str, str]]:
     for address in there.split(","):
         host = address[1:].partition("]")[0] if address.startswith("[") else address.partition(":")[0]
         if host and not host.startswith("/"):
-            yield host, f"Postgres at {host} may be spoken to in clear: add sslmode=verify-full to database.url"
+            yield host, f"Postgres at {host} may be spoken to in clear: add {VERIFIED} to database.url"
 
 
 def _kafka(settings: Settings) -> Iterator[tuple[str, str]]:

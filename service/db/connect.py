@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -82,7 +83,7 @@ async def connect(dsn: str, *, by_index: bool = False, daemon: int = 0) -> async
         session = session | {"application_name": f"tidemill daemon {daemon}"}
     try:
         return await asyncpg.connect(
-            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=session
+            dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=session, ssl=_tls(dsn)
         )
     except OUTAGES as error:
         raise _unavailable(dsn, error) from error
@@ -101,6 +102,7 @@ async def open_pool(dsn: str, *, size: int) -> asyncpg.Pool:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings=SESSION | FOR_READING,
+            ssl=_tls(dsn),
             reset=_leave,
         )
     except OUTAGES as error:
@@ -122,7 +124,21 @@ def telling(dsn: str) -> Iterator[None]:
         raise DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error}") from error
 
 
+def _tls(dsn: str) -> ssl.SSLContext | None:
+    """What libpq makes of `sslrootcert=system`, which asyncpg does not know: verify by this machine's certificates."""
+    with suppress(ValueError):
+        if parse_qs(urlsplit(dsn).query).get("sslrootcert") == ["system"]:
+            return ssl.create_default_context()
+    return None
+
+
 def _unavailable(dsn: str, error: BaseException) -> DatabaseUnavailable:
+    if isinstance(error, asyncpg.exceptions.ClientConfigurationError):
+        told = str(error).splitlines()[0]
+        return DatabaseUnavailable(
+            f"Postgres at {where(dsn)} cannot be spoken to: {told}: with sslmode=verify-full, add the certificates to "
+            "trust to database.url: sslrootcert=system, or sslrootcert=/path/to/ca.pem"
+        )
     return DatabaseUnavailable(f"Postgres at {where(dsn)} does not answer: {error or type(error).__name__}")
 
 
