@@ -15,6 +15,7 @@ from benchmarks.past import make_past
 from service.db.connect import FOR_READING, SESSION, connect, sql
 from tests.db.writing import rows
 from tests.plans.reading import steps
+from tests.plans.ten_million import take_for_ten_million
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 BY_FATE = ("t", None, "late", None, 50, None, WHEN, WHEN, "q", "t", "x", 20_000)
@@ -84,6 +85,11 @@ ASKED: dict[str, tuple[tuple[Any, ...], set[str], str]] = {
     "show_model": (("m",), set(), "model_versions_pkey"),
     "position_at": (("hook bodies", "ci 00"), set(), "positions_pkey"),
 }
+LOGGED = """
+insert into run_log (at, daemon, entries)
+select now() - interval '91 days', 1, convert_to(json_agg(json_build_object('run', id, 'move', state))::text, 'UTF8')
+from runs group by id / 2
+"""
 LOOKED_AT = {
     *("list_events", "show_events", "list_events_by_fate", "look_on_by_fate", "run_events"),
     *("latest_runs", "list_reviews", "count_reviews", "review_attempts", "run_before", "list_runs", "tagged_runs"),
@@ -145,6 +151,19 @@ async def test_few_runs_are_found_among_many_of_another_pipeline(database: str) 
     await make_past(database, 5_000)
     nodes = await plan_of(database, "latest_runs", (["rare"], 16))
     assert set(indexes(nodes)) == {"runs_by_pipeline"}
+
+
+@pytest.mark.rows_by_hand
+async def test_the_run_log_is_not_read_through_for_each_run(database: str) -> None:
+    await make_past(database, 20_000)
+    await rows(database, LOGGED)
+    connection = await connect(database)
+    await take_for_ten_million(connection)
+    told = await connection.fetchval(f"explain (format json) {sql('ledger_told')}", 1)
+    await connection.close()
+    joins = [node["Node Type"] for node in steps(json.loads(told)[0]["Plan"]) if "Anti" in node.get("Join Type", "")]
+    assert joins
+    assert "Nested Loop" not in joins
 
 
 @pytest.mark.rows_by_hand
