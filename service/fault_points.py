@@ -94,6 +94,8 @@ PLACES: Mapping[str, str] = {
     "file.seen": "a listener has marked files as seen",
     "kept.start": "a process for an earlier version is about to start",
     "lease.renew": "a process is about to renew its lease, with a flush",
+    "letters.send": "dead records are about to be sent to their dead-letter topics",
+    "letters.sent": "the broker has them, and the inbox does not know it yet",
     "offsets.commit": "offsets are about to be committed at the broker, for tools that show lag",
     "offsets.committed": "they are",
     "protoc.start": "protoc is about to compile a schema of the registry",

@@ -42,6 +42,7 @@ WRITES: Mapping[str, Sequence[str]] = {
     "tests/db/test_votes.py": ("decidegate", "expiregate", "movealias"),
 }
 PLACES: Mapping[str, Sequence[str]] = {
+    "tests/broker/test_dead_letters.py": ("letters.send", "letters.sent"),
     "tests/contract/test_stage_commands.py": ("command.start", "command.started"),
     "tests/contract/test_environments.py": ("environment.make", "environment.made"),
     "tests/db/test_process_runner.py": ("worker.start", "worker.started"),

@@ -22,7 +22,7 @@ FLOORS = ("triggers", "stages", "service")
 ASKS = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "transaction", "copy_records_to_table"}
 WRITING = re.compile(r"\b(insert\s+into|update\s+\w+|delete\s+from|merge\s+into|truncate|create|drop|alter)\b", re.I)
 # What tells the world outside that something holds or is there, by the text of the call.
-OUTSIDE = re.compile(r"\._consumer\.commit$|self\._accepted$|sink\.deliver$|^put_async$")
+OUTSIDE = re.compile(r"\._consumer\.commit$|self\._accepted$|sink\.deliver$|^put_async$|^_send$")
 # What starts a process, by its full name; of what a loop or a context of multiprocessing starts, by the end of it.
 STARTS = re.compile(
     r"^subprocess\.(run|call|check_call|check_output|getoutput|getstatusoutput|Popen)$|"

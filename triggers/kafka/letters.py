@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiokafka.errors import MessageSizeTooLargeError
 
+from triggers import faults
 from triggers.base import Clock, Inbox, KafkaAccess, Position
 from triggers.errors import InboxBusy, SourceUnavailable
 from triggers.kafka.client import TROUBLE, BrokerLink, create_topics, trouble_note, writing_producer
@@ -131,9 +132,11 @@ class DeadLetters:
             await producer.start()
             while self._waiting:
                 letters = list(self._waiting.values())[:MOST_WAITING]
+                await faults.reach("letters.send")
                 async with asyncio.TaskGroup() as group:
                     for letter in letters:
                         group.create_task(_send(producer, orjson.loads(letter.body)))
+                await faults.reach("letters.sent")
                 await self._inbox.accept([], [one.dropped for one in letters])
                 for one in letters:
                     del self._waiting[one.place]

@@ -52,7 +52,15 @@ async def _framed(acting: Acting) -> None:
     await _records(acting, "framed", b"\0\0\0\0\1" + b"\0" + b"\x0a\x02NZ")
 
 
-async def _records(acting: Acting, pipeline: str, value: bytes) -> None:
+async def _lettered(acting: Acting) -> None:
+    """A record that is no JSON, until its copy is sent and ticked off."""
+    await _records(acting, "lettered", b"{", "select count(*) > 0 from fates where pipeline = $1 and fate = 'dead'")
+    await acting.until("select not exists (select from positions where scope like '%:dead:%' and value <> '')")
+
+
+async def _records(
+    acting: Acting, pipeline: str, value: bytes, taken: str = "select count(*) > 0 from runs where pipeline = $1"
+) -> None:
     """A record that the broker has; where it has lost what it had, another."""
     for number in range(1000):
         producer = AIOKafkaProducer(bootstrap_servers=acting.ground.broker.servers, request_timeout_ms=2000)
@@ -65,7 +73,7 @@ async def _records(acting: Acting, pipeline: str, value: bytes) -> None:
                 await producer.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 + number):
-                await acting.until("select count(*) > 0 from runs where pipeline = $1", pipeline)
+                await acting.until(taken, pipeline)
                 return
 
 
@@ -300,6 +308,7 @@ RECIPES = (
     Recipe("chatty", ["chatty"], _chatty, artifacts=True, ends=["succeeded"]),
     Recipe("recorded", ["recorded"], _recorded, kafka=True, artifacts=True),
     Recipe("framed", ["framed"], _framed, kafka=True, artifacts=True),
+    Recipe("lettered", ["lettered"], _lettered, kafka=True),
     Recipe("streamed", ["recorded"], _streamed, kafka=True, artifacts=True),
     Recipe(
         "tokens", ["flow"], _tokens, variables=[("TIDEMILL_API_TOKEN", _TOKEN), ("TIDEMILL_RETENTION_AUDIT_DAYS", "1")]

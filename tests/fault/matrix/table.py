@@ -21,6 +21,7 @@ MET: Mapping[str, Sequence[str]] = {
     "worked": ["worker.start", "worker.started", "putcost"],
     "chatty": ["putlogfile"],
     "streamed": ["offsets.commit", "offsets.committed"],
+    "lettered": ["letters.send", "letters.sent"],
     "framed": ["protoc.start", "protoc.started"],
     "landed": ["file.accepted", "file.seen"],
     "ticked": ["tick.due", "tick.accepted"],
