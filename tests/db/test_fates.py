@@ -115,6 +115,7 @@ async def test_a_start_by_hand_and_a_sub_run_are_not_held_back(database: str, tm
         assert await reached(one, await start(one, "outer", "1")) is RunState.SUCCEEDED
 
 
+@pytest.mark.rows_by_hand
 async def test_old_events_are_late_by_the_policy_of_their_trigger(database: str, tmp_path: Path) -> None:
     def aged(*ages_s: float) -> list[Event]:
         now = datetime.now(UTC)
