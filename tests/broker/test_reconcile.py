@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.app import Daemon
 from service.settings import Role
 from stages.base import stage
@@ -46,6 +48,7 @@ async def lose(daemon: Daemon, where: str) -> None:
     await rows(daemon.dsn, f"delete from events where {where}")
 
 
+@pytest.mark.rows_by_hand
 async def test_records_without_an_event_are_found_and_made_up_for_once(
     kafka: str, topic: str, database: str, tmp_path: Path
 ) -> None:
@@ -71,6 +74,7 @@ async def test_records_without_an_event_are_found_and_made_up_for_once(
         assert (await compared(one))["differences"] == 0
 
 
+@pytest.mark.rows_by_hand
 async def test_what_is_made_up_for_has_the_marks_of_all_who_hear_it(
     kafka: str, topic: str, database: str, tmp_path: Path
 ) -> None:
@@ -120,6 +124,7 @@ async def test_positions_that_the_broker_knows_nothing_of_are_told(
         assert found["differences"] == 2
 
 
+@pytest.mark.rows_by_hand
 async def test_records_in_no_batch_are_found(kafka: str, topic: str, database: str, tmp_path: Path) -> None:
     batched = Pipeline("batched", [count], on=[KafkaBatches(topic, max_records=2, max_wait_s=0.2)])
     await produce(kafka, topic, [b'{"n": %d}' % number for number in range(6)])

@@ -19,6 +19,7 @@ from triggers.stream.aggregates import Count
 SECOND = "key = (select key from events order by accepted_at, seq offset 1 limit 1)"
 
 
+@pytest.mark.rows_by_hand
 async def test_records_of_a_kinesis_batch_that_is_gone(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ async def test_what_waits_in_a_stream_that_nobody_has_read_is_told(
     assert shape["notes"] == ["shardId-000000000000: not read yet, 45 records wait"]
 
 
+@pytest.mark.rows_by_hand
 async def test_records_of_a_window_whose_event_is_gone(kafka: str, topic: str, database: str, tmp_path: Path) -> None:
     trigger = StreamFeatures(
         topic,
